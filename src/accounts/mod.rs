@@ -1,0 +1,23 @@
+//! Accounts: the official plugin's files, who may poll an account, and what is told of it.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `state_dir` | where the files are |
+//! | `files` | reading and writing the official plugin's account files |
+//! | `atomic` | replacing a file so that no reader sees half of it |
+//! | `import` | its cursor and context tokens, read once |
+//! | `lease` | one process polls an account |
+//! | `board` | what is known of every account's state, for `status.get` and `account.status` |
+
+mod atomic;
+mod board;
+mod files;
+mod import;
+mod lease;
+mod state_dir;
+
+pub use board::{Board, Entry, status};
+pub use files::{AccountFile, AccountFiles, FilesError, Login};
+pub use import::{Legacy, read_legacy};
+pub use lease::{Lease, LeaseError};
+pub use state_dir::StateDir;

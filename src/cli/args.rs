@@ -1,0 +1,144 @@
+//! The commands, their options and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a login is needed; 4 the network failed; 5 the state directory or its \
+database cannot be used.
+
+Environment: OPENCLAW_STATE_DIR (where the state is), OPENCLAW_WEIXIN_LOG (error, warn, info, debug, trace; logs go to \
+stderr), WEIXIN_ILINK_BASE_URL and WEIXIN_CDN_BASE_URL (other hosts, for tests and proxies), HTTPS_PROXY, NO_PROXY.";
+
+/// A native WeChat channel for OpenClaw and any other agent gateway.
+#[derive(Debug, Parser)]
+#[command(name = "openclaw-weixin-sidecar", version, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// OpenClaw's state directory [default: OPENCLAW_STATE_DIR, else ~/.openclaw]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Speak the channel contract on stdin and stdout (what a gateway starts; the default)
+    Serve,
+    /// Log in with a QR code
+    #[command(
+        after_help = "Shows a QR code to scan with WeChat, asks for the number on the phone where WeChat wants one, \
+        and saves the account where OpenClaw and the official plugin look for it. A running gateway takes over a renewed \
+        login within a second; a new account starts when the gateway starts it."
+    )]
+    Login(LoginArgs),
+    /// List the accounts, or remove one
+    Accounts(AccountsArgs),
+    /// Send a text to somebody who has written to the bot
+    #[command(after_help = "Examples:\n  openclaw-weixin-sidecar send --to abc@im.wechat 'Good morning'\n  \
+        fortune | openclaw-weixin-sidecar send --to abc@im.wechat -")]
+    Send(SendArgs),
+    /// Show accounts, who polls them and what waits
+    Status(StatusArgs),
+    /// Check everything that must be right: directory, database, accounts, hosts
+    Doctor(DoctorArgs),
+    /// Run an iLink backend on this machine: build a bot without a phone
+    #[command(after_help = "Prints {\"url\": …} and runs until it is ended. Point the sidecar to it with \
+        WEIXIN_ILINK_BASE_URL. docs/simulator.md explains the control API under /_sim/.")]
+    Simulate(SimulateArgs),
+}
+
+/// Options of `login`.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// The account whose login this renews
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// A label to keep with the account
+    #[arg(long)]
+    pub label: Option<String>,
+    /// Give up after this many seconds
+    #[arg(long, default_value_t = 480, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+/// Options of `accounts`.
+#[derive(Debug, Args)]
+pub struct AccountsArgs {
+    #[command(subcommand)]
+    pub action: Option<AccountsAction>,
+}
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountsAction {
+    /// List the accounts (the default)
+    List,
+    /// Delete an account's credentials and everything that waits in its inbox
+    Remove {
+        /// The account
+        #[arg(value_name = "ID")]
+        account: String,
+    },
+}
+
+/// Options of `send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The person's WeChat user id, such as abc@im.wechat
+    #[arg(long, value_name = "USER")]
+    pub to: String,
+    /// From which account [default: the only one, or the one that knows the person]
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// Makes a repeated call the same message instead of a second one
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+    /// The text (Markdown); - reads it from stdin
+    pub text: String,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this account
+    #[arg(long, value_name = "ID")]
+    pub account: Option<String>,
+    /// Ask the server whether it accepts each account
+    #[arg(long)]
+    pub probe: bool,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Do not contact any host
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Options of `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// The port on 127.0.0.1; 0 takes any
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Scan and confirm every QR code by itself
+    #[arg(long)]
+    pub auto_login: bool,
+    /// How long an empty poll is held, in milliseconds
+    #[arg(long, default_value_t = 35_000, value_name = "MS")]
+    pub hold: u64,
+}

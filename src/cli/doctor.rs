@@ -1,0 +1,110 @@
+//! `doctor`: everything that must be right, checked one after the other.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::args::{Common, DoctorArgs};
+use super::open::open;
+use super::output::Outcome;
+use crate::accounts::StateDir;
+use crate::contract::{AccountId, ContractError, ErrorKind};
+use crate::service::{Notices, Sidecar};
+
+#[derive(Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    detail: String,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, result: Result<String, String>) -> Check {
+        let ok = result.is_ok();
+        Check { name: name.into(), ok, detail: result.unwrap_or_else(|problem| problem) }
+    }
+}
+
+/// Runs all checks; one that fails makes the others no less useful.
+pub async fn run(common: &Common, args: DoctorArgs) -> Result<Outcome, ContractError> {
+    let Some(state) = StateDir::resolve(common.state_dir.as_deref()) else {
+        let message = "there is no home directory to keep the state in; set OPENCLAW_STATE_DIR";
+        return Err(ContractError::new(ErrorKind::StoreFailed, message));
+    };
+    let mut checks =
+        vec![Check::new("state directory", writable(&state.channel())), Check::new("database", database(&state))];
+    match open(common, Notices::none()).await {
+        Err(error) => checks.push(Check::new("accounts", Err(error.message))),
+        Ok(sidecar) => {
+            check_accounts(&sidecar, args.offline, &mut checks).await;
+            if !args.offline {
+                check_hosts(&sidecar, &mut checks).await;
+            }
+            sidecar.close().await;
+        }
+    }
+    let ok = checks.iter().all(|check| check.ok);
+    let line = |check: &Check| format!("{} {}: {}", if check.ok { "ok  " } else { "FAIL" }, check.name, check.detail);
+    let text = checks.iter().map(line).collect::<Vec<_>>().join("\n");
+    Ok(Outcome { ok, ..Outcome::done(text, json!({ "ok": ok, "checks": checks })) })
+}
+
+fn writable(dir: &Path) -> Result<String, String> {
+    let probe = dir.join(format!(".doctor-{}", std::process::id()));
+    let tried = std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::write(&probe, b"x"))
+        .and_then(|()| std::fs::remove_file(&probe));
+    match tried {
+        Ok(()) => Ok(format!("{} can be written", dir.display())),
+        Err(error) => {
+            Err(format!("{} cannot be written ({error}); check its owner, mode and free space", dir.display()))
+        }
+    }
+}
+
+fn database(state: &StateDir) -> Result<String, String> {
+    let path = state.database();
+    if !path.exists() {
+        return Ok("none yet; it is made at the first start".to_owned());
+    }
+    let sound = crate::store::check(&path).map_err(|error| error.to_string());
+    sound.map(|()| format!("{} is sound", path.display()))
+}
+
+async fn check_accounts(sidecar: &Sidecar, offline: bool, checks: &mut Vec<Check>) {
+    let accounts = match sidecar.accounts().await {
+        Ok(accounts) => accounts,
+        Err(error) => return checks.push(Check::new("accounts", Err(error.message))),
+    };
+    if accounts.is_empty() {
+        checks.push(Check::new("accounts", Err("none is logged in; run: openclaw-weixin-sidecar login".to_owned())));
+    }
+    for account in accounts {
+        let result = match (account.problem, account.configured) {
+            (Some(problem), _) => Err(problem),
+            (None, false) => Err("it has no credentials; log in again".to_owned()),
+            (None, true) if offline => Ok("has credentials (not asked: --offline)".to_owned()),
+            (None, true) => {
+                let probe = sidecar.probe(&AccountId::normalize(&account.account_id)).await;
+                match probe.error {
+                    None => Ok(format!("accepted by {} in {} ms", account.base_url, probe.latency_ms)),
+                    Some(error) => Err(error),
+                }
+            }
+        };
+        checks.push(Check::new(format!("account {}", account.account_id), result));
+    }
+}
+
+async fn check_hosts(sidecar: &Sidecar, checks: &mut Vec<Check>) {
+    let ilink = match sidecar.ilink().await {
+        Ok(ilink) => ilink,
+        Err(error) => return checks.push(Check::new("hosts", Err(error.message))),
+    };
+    let settings = sidecar.settings();
+    for (name, url) in [("API host", settings.login_endpoint().base_url), ("media host", settings.cdn_base_url())] {
+        let reached = ilink.reach(&url).await.map_err(|error| format!("{url}: {error}"));
+        checks.push(Check::new(name, reached.map(|took| format!("{url} answers in {} ms", took.as_millis()))));
+    }
+}

@@ -1,0 +1,63 @@
+//! The command line: what a gateway starts (`serve`) and what a person types (everything else).
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `args` | the commands, their options and their help |
+//! | `serve` | the sidecar on stdin and stdout, from the first line to the exit |
+//! | `login`, `accounts`, `send`, `status`, `doctor` | one command each |
+//! | `simulate` | the built-in iLink backend |
+//! | `open` | a sidecar without a gateway, for the commands |
+//! | `output` | results as text or JSON, and exit codes |
+//! | `logging` | logs on stderr, a JSON object a line |
+
+mod accounts;
+mod args;
+mod doctor;
+mod logging;
+mod login;
+mod open;
+mod output;
+mod send;
+mod serve;
+mod simulate;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+/// Runs what the command line asks for.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(matches!(cli.command, None | Some(Command::Serve)));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // For files and name look-ups; more threads would only be more memory.
+        .max_blocking_threads(8)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no threads could be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let common = cli.common;
+    let code = runtime.block_on(async {
+        match cli.command.unwrap_or(Command::Serve) {
+            Command::Serve => serve::run(common).await,
+            Command::Login(args) => output::finish(&common, login::run(&common, args).await),
+            Command::Accounts(args) => output::finish(&common, accounts::run(&common, args).await),
+            Command::Send(args) => output::finish(&common, send::run(&common, args).await),
+            Command::Status(args) => output::finish(&common, status::run(&common, args).await),
+            Command::Doctor(args) => output::finish(&common, doctor::run(&common, args).await),
+            Command::Simulate(args) => simulate::run(args).await,
+        }
+    });
+    // A blocked read of stdin must not keep the process.
+    runtime.shutdown_background();
+    code
+}

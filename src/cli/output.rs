@@ -1,0 +1,69 @@
+//! Results as text or JSON, and exit codes.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::args::Common;
+use crate::contract::{ContractError, ErrorKind};
+
+/// What a command came to.
+pub struct Outcome {
+    /// For a person.
+    pub text: String,
+    /// For a program.
+    pub json: Value,
+    /// Whether everything is as it should be.
+    pub ok: bool,
+}
+
+impl Outcome {
+    /// A success.
+    pub fn done(text: impl Into<String>, json: impl serde::Serialize) -> Outcome {
+        // What a command returns is always plain data.
+        Outcome { text: text.into(), json: serde_json::to_value(json).unwrap_or(Value::Null), ok: true }
+    }
+}
+
+/// Prints a command's outcome and makes its exit code.
+pub fn finish(common: &Common, outcome: Result<Outcome, ContractError>) -> ExitCode {
+    match outcome {
+        Ok(outcome) => {
+            match common.json {
+                true => println!("{:#}", outcome.json),
+                false => println!("{}", outcome.text),
+            }
+            if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            match common.json {
+                true => println!("{:#}", json!({ "error": { "message": error.message, "data": error.data } })),
+                false => eprintln!("error: {}", error.message),
+            }
+            ExitCode::from(code(error.data.kind))
+        }
+    }
+}
+
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::InvalidParams => 2,
+        ErrorKind::AccountNotConfigured | ErrorKind::SessionExpired => 3,
+        ErrorKind::Network => 4,
+        ErrorKind::StoreFailed => 5,
+        _ => 1,
+    }
+}
+
+/// Lines of columns, each as wide as its widest cell.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

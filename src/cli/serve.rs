@@ -1,0 +1,111 @@
+//! The sidecar on stdin and stdout, from the first line to the exit.
+//!
+//! It ends, with exit code 0 and within five seconds, when stdin ends, when stdout breaks, when the parent is gone, on
+//! `shutdown`, and on SIGTERM, SIGINT or SIGHUP.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::args::Common;
+use crate::contract::{AccountStatus, InboundMessage, LoginProgress};
+use crate::inbound::WINDOW;
+use crate::process;
+use crate::rpc::{End, Outgoing, Server, stdout_writer};
+use crate::service::{Host, Notices, VERSION, module};
+
+/// How long requests under way may take to answer after the gateway closed stdin.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long the last lines may take to be written.
+const LAST_LINES: Duration = Duration::from_millis(300);
+/// When the process ends whatever is still going on.
+const HARD_END: Duration = Duration::from_millis(4_800);
+
+/// Serves one gateway.
+pub async fn run(common: Common) -> ExitCode {
+    process::raise_open_files();
+    let stop = CancellationToken::new();
+    end_on_signals(&stop);
+    let parent_stop = stop.clone();
+    tokio::spawn(async move {
+        process::parent_gone().await;
+        tracing::info!("the gateway is gone; ending");
+        parent_stop.cancel();
+    });
+    let (outgoing, written) = match stdout_writer(std::io::stdout(), WINDOW, stop.clone()) {
+        Ok(writer) => writer,
+        Err(error) => return failed("stdout cannot be written", &error),
+    };
+    let for_notices = outgoing.clone();
+    let host = Arc::new(Host::new(common.state_dir, move || notices(&for_notices)));
+    let methods = match module(host.clone()) {
+        Ok(methods) => methods,
+        Err(error) => return failed("the methods could not be registered", &error),
+    };
+    let ready = host.clone();
+    let server = Arc::new(Server::new(methods, outgoing.clone(), move || ready.sidecar().is_some()));
+    tracing::info!(version = VERSION, pid = std::process::id(), "serving");
+    let end = server.serve(std::io::BufReader::with_capacity(64 * 1024, std::io::stdin()), &stop).await;
+    tracing::info!(?end, "ending");
+    std::thread::spawn(|| {
+        std::thread::sleep(HARD_END);
+        std::process::exit(0);
+    });
+    if let Some(sidecar) = host.sidecar() {
+        if end == End::Closed {
+            // Nobody can cancel or confirm them any more, and they would be waited for.
+            sidecar.cancel_logins();
+            server.tasks().close();
+            let _ = tokio::time::timeout(LAST_ANSWERS, server.tasks().wait()).await;
+        }
+        sidecar.close().await;
+    }
+    server.tasks().close();
+    let _ = tokio::time::timeout(LAST_LINES, server.tasks().wait()).await;
+    outgoing.finish();
+    let _ = tokio::time::timeout(LAST_LINES, written).await;
+    ExitCode::SUCCESS
+}
+
+fn notices(outgoing: &Outgoing) -> Notices {
+    let (deliveries, statuses, logins) = (outgoing.clone(), outgoing.clone(), outgoing.clone());
+    Notices {
+        deliver: Box::new(move |message: &InboundMessage| deliveries.deliver("inbound.message", message)),
+        status: Box::new(move |status: AccountStatus| statuses.status(status)),
+        progress: Arc::new(move |progress: LoginProgress| logins.notify("login.progress", &progress)),
+    }
+}
+
+fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(%error, "{what}");
+    ExitCode::FAILURE
+}
+
+#[cfg(unix)]
+fn end_on_signals(stop: &CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        match signal(kind) {
+            Ok(mut received) => {
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    received.recv().await;
+                    stop.cancel();
+                });
+            }
+            Err(error) => tracing::warn!(%error, "a signal is not handled"),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn end_on_signals(stop: &CancellationToken) {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    });
+}

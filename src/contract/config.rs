@@ -1,0 +1,227 @@
+//! The value of `channels.openclaw-weixin` in OpenClaw's configuration; `config` in `initialize` and `config.set`.
+//!
+//! Every key of the official plugin keeps its name and meaning. Unknown keys are refused by name.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::AccountId;
+
+/// Who may write to the bot. The gateway decides; the sidecar only carries the setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DmPolicy {
+    /// Strangers get a pairing code (the default).
+    Pairing,
+    /// Only `allowFrom`.
+    Allowlist,
+    /// Everyone.
+    Open,
+    /// Nobody.
+    Disabled,
+}
+
+/// The `SKRouteTag` header's value: a number in most deployments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RouteTag {
+    /// As a number.
+    Number(i64),
+    /// As text.
+    Text(String),
+}
+
+impl RouteTag {
+    /// The header's value; `None` where it would be empty.
+    pub fn header_value(&self) -> Option<String> {
+        match self {
+            RouteTag::Number(n) => Some(n.to_string()),
+            RouteTag::Text(t) => Some(t.trim().to_owned()).filter(|t| !t.is_empty()),
+        }
+    }
+}
+
+/// Whose message a person quotes is looked up in a local cache with these limits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct QuoteCacheConfig {
+    /// Whether messages are kept for quotes at all. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// How long texts are kept, in days. Default: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub retention_days: Option<f64>,
+    /// How many messages are kept for an account. Default: 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_messages_per_account: Option<u64>,
+    /// How long media are kept, in days. Default: 7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub media_retention_days: Option<f64>,
+    /// How many bytes of media are kept for an account. Default: 268435456 (256 MiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_media_bytes_per_account: Option<u64>,
+    /// The largest single file that is kept, in bytes. Default: 26214400 (25 MiB).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_single_media_bytes: Option<u64>,
+}
+
+/// How sends are paced and kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OutboxConfig {
+    /// Sends per inbound message. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub quota_per_message: Option<u32>,
+    /// How long a peer's last message allows sends, in hours. Default: 24.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub context_ttl_hours: Option<f64>,
+    /// Sends per minute and bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub per_minute: Option<u32>,
+    /// Sends at once and bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub burst: Option<u32>,
+    /// Held messages per conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_held_per_conversation: Option<u32>,
+    /// How long a message is held, in hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub hold_ttl_hours: Option<f64>,
+    /// Whether the last free send says that the rest follows. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<bool>,
+}
+
+/// Voice messages that the bot sends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VoiceConfig {
+    /// Send voice bubbles. Default: false, because many clients do not show them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<bool>,
+    /// Send a file where a voice bubble is off or impossible. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<bool>,
+}
+
+/// Settings of one account, over those of the channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountConfig {
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the account runs. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// The API host, over the one that the login gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// The media host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdn_base_url: Option<String>,
+    /// The `SKRouteTag` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_tag: Option<RouteTag>,
+    /// Who may write to this account's bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dm_policy: Option<DmPolicy>,
+    /// People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_from: Option<Vec<String>>,
+}
+
+/// The whole channel's settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Whether the channel runs. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// The host for logins, and for accounts whose login named none. Default: `https://ilinkai.weixin.qq.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// The media host. Default: `https://novac2c.cdn.weixin.qq.com/c2c`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cdn_base_url: Option<String>,
+    /// The `SKRouteTag` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route_tag: Option<RouteTag>,
+    /// What the bot calls itself towards iLink, like an HTTP User-Agent. Default: `OpenClaw`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_agent: Option<String>,
+    /// Whether tool calls are shown while a turn runs. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_progress_messages: Option<bool>,
+    /// The cache behind quoted messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote_cache: Option<QuoteCacheConfig>,
+    /// Who may write to the bots. Default: `pairing`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dm_policy: Option<DmPolicy>,
+    /// People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_from: Option<Vec<String>>,
+    /// The largest media file, in MiB. Default: 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub media_max_mb: Option<f64>,
+    /// How sends are paced and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbox: Option<OutboxConfig>,
+    /// Voice messages that the bot sends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<VoiceConfig>,
+    /// Settings by account id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<BTreeMap<String, AccountConfig>>,
+    /// Written by a login so that the gateway reads its configuration again; ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_config_updated_at: Option<String>,
+}
+
+impl Config {
+    /// The settings under `accounts` that are meant for `id`, whatever spelling of the id was used as the key.
+    pub fn account(&self, id: &AccountId) -> Option<&AccountConfig> {
+        let accounts = self.accounts.as_ref()?;
+        accounts
+            .get(id.as_str())
+            .or_else(|| accounts.iter().find(|(key, _)| AccountId::normalize(key) == *id).map(|(_, found)| found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = serde_json::from_str::<Config>(r#"{"quotaPerMessage": 3}"#).unwrap_err().to_string();
+        assert!(error.contains("quotaPerMessage"), "{error}");
+        let error = serde_json::from_str::<Config>(r#"{"accounts": {"a": {"tokn": 1}}}"#).unwrap_err().to_string();
+        assert!(error.contains("tokn"), "{error}");
+    }
+
+    #[test]
+    fn account_settings_are_found_by_raw_and_by_normalised_id() {
+        let config: Config = serde_json::from_str(r#"{"accounts": {"44b9@im.bot": {"name": "n"}}}"#).unwrap();
+        let found = config.account(&AccountId::normalize("44b9@im.bot")).unwrap();
+        assert_eq!(found.name.as_deref(), Some("n"));
+    }
+}

@@ -1,0 +1,77 @@
+//! The table of methods and notifications: what dispatch knows and the documents are made from.
+
+use schemars::{Schema, SchemaGenerator};
+
+use super::*;
+
+/// A request that the gateway may send.
+pub struct Method {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// The schema of its parameters.
+    pub params: fn(&mut SchemaGenerator) -> Schema,
+    /// The schema of its result.
+    pub result: fn(&mut SchemaGenerator) -> Schema,
+}
+
+/// A notification that the sidecar sends.
+pub struct Notification {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// When it comes.
+    pub summary: &'static str,
+    /// The schema of its parameters.
+    pub params: fn(&mut SchemaGenerator) -> Schema,
+}
+
+macro_rules! methods {
+    ($($name:literal, $params:ty => $result:ty, $summary:literal;)*) => {
+        /// Every method of this build.
+        pub const METHODS: &[Method] = &[$(Method {
+            name: $name,
+            summary: $summary,
+            params: |g| g.subschema_for::<$params>(),
+            result: |g| g.subschema_for::<$result>(),
+        }),*];
+    };
+}
+
+methods! {
+    "initialize", InitializeParams => InitializeResult, "Opens the state directory and agrees on the version; must come first.";
+    "config.set", ConfigSetParams => Empty, "Replaces the configuration; running accounts take it over without losing a message.";
+    "accounts.list", Empty => AccountsListResult, "Lists the accounts on disk.";
+    "accounts.remove", AccountParams => AccountsRemoveResult, "Stops an account, deletes its credentials and its rows.";
+    "login.start", LoginStartParams => LoginStartResult, "Fetches a QR code and begins to watch it.";
+    "login.wait", LoginWaitParams => LoginWaitResult, "Waits until a login ends.";
+    "login.submitCode", LoginSubmitCodeParams => Empty, "Gives the number that the phone shows.";
+    "login.cancel", LoginCancelParams => Empty, "Ends a login.";
+    "account.start", AccountParams => Empty, "Starts an account's monitor; idempotent.";
+    "account.stop", AccountParams => Empty, "Stops an account's monitor; idempotent.";
+    "inbound.ack", InboundAckParams => InboundAckResult, "Takes deliveries over; they do not come again.";
+    "inbound.nack", InboundNackParams => Empty, "Gives a delivery back; it comes again later.";
+    "outbound.sendText", SendTextParams => SendResult, "Sends a text.";
+    "outbound.sendTyping", SendTypingParams => SendTypingResult, "Shows or ends typing.";
+    "status.get", StatusGetParams => StatusGetResult, "Tells how the process and its accounts are.";
+    "shutdown", Empty => Empty, "Stops everything, then the process exits 0.";
+}
+
+/// Every notification of this build.
+pub const NOTIFICATIONS: &[Notification] = &[
+    Notification {
+        name: "inbound.message",
+        summary: "A person's message; it comes again until it is acked.",
+        params: |g| g.subschema_for::<InboundMessage>(),
+    },
+    Notification {
+        name: "login.progress",
+        summary: "A login's state changed.",
+        params: |g| g.subschema_for::<LoginProgress>(),
+    },
+    Notification {
+        name: "account.status",
+        summary: "An account's state changed.",
+        params: |g| g.subschema_for::<AccountStatus>(),
+    },
+];

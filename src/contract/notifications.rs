@@ -1,0 +1,300 @@
+//! What the sidecar says by itself.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The kind of a [`Part`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartType {
+    /// Text.
+    Text,
+    /// A picture.
+    Image,
+    /// A voice message.
+    Voice,
+    /// A file.
+    File,
+    /// A video.
+    Video,
+    /// Something this version does not know; `error` names its wire number.
+    Unknown,
+}
+
+/// One item of a WeChat message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub part_type: PartType,
+    /// The text of a text part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Where the file is on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The MIME type, from the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime: Option<String>,
+    /// The name that the sender gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    /// The size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// The playing time in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// What WeChat heard in a voice message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<String>,
+    /// Why the part is not all there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Part {
+    /// A part with nothing but its kind.
+    pub fn of(part_type: PartType) -> Part {
+        Part {
+            part_type,
+            text: None,
+            path: None,
+            mime: None,
+            file_name: None,
+            size_bytes: None,
+            duration_ms: None,
+            transcript: None,
+            error: None,
+        }
+    }
+}
+
+/// The message that a message answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quote {
+    /// The quoted message's server id (uint64 as text).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// The quoted message's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The part of it that the person selected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected_text: Option<String>,
+    /// The quoted media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<Part>,
+    /// Whether the quoted message's content is here.
+    pub resolved: bool,
+}
+
+/// The kind of a conversation. iLink has direct messages only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConversationKind {
+    /// One person and the bot.
+    Direct,
+}
+
+/// Which conversation a message belongs to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Conversation {
+    /// Its kind.
+    pub kind: ConversationKind,
+    /// Its id: the peer's WeChat user id.
+    pub id: String,
+}
+
+/// `inbound.message`: a person's message, delivered until it is acked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundMessage {
+    /// What to ack. The same message has the same `deliveryId` in every attempt, also after a restart.
+    pub delivery_id: String,
+    /// 1 at first, one higher each time it is delivered again.
+    pub attempt: u32,
+    /// The account that received it.
+    pub account_id: String,
+    /// The server's message id: a uint64 as text.
+    pub message_id: String,
+    /// The server's sequence number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The sender's WeChat user id.
+    pub from: String,
+    /// The bot's id.
+    pub to: String,
+    /// Which conversation it belongs to.
+    pub conversation: Conversation,
+    /// iLink's session id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// When it was sent, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// What a person would read: text items joined by newlines, voice transcripts included.
+    pub text: String,
+    /// Every item of the message, in order.
+    pub parts: Vec<Part>,
+    /// The message it answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
+}
+
+/// Where a QR login stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LoginState {
+    /// The code is shown, nobody scanned it yet.
+    Waiting,
+    /// Scanned; the person must confirm on the phone.
+    Scanned,
+    /// The phone shows a number that has to be given with `login.submitCode`.
+    CodeRequired,
+    /// The number was wrong; give it again.
+    CodeRejected,
+    /// Too many wrong numbers; a new QR code follows.
+    CodeBlocked,
+    /// A new QR code replaces the old one.
+    Refreshed,
+    /// The login goes on at another host.
+    Redirected,
+    /// Logged in; the account is saved.
+    Confirmed,
+    /// This bot is already connected here; nothing changed.
+    AlreadyConnected,
+    /// The last code ran out, or the time did.
+    Expired,
+    /// It failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// `login.progress`: a login's state changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginProgress {
+    /// Which login.
+    pub session_key: String,
+    /// Its new state.
+    pub state: LoginState,
+    /// What to tell the person.
+    pub message: String,
+    /// With `refreshed`: what the new code says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr_url: Option<String>,
+    /// With `refreshed`: the new code as an image (`data:image/png;base64,…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr_png_data_url: Option<String>,
+    /// With `refreshed`: the new code for a terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qr_text: Option<String>,
+}
+
+/// What an account's monitor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// Taking the lease, making contact.
+    Starting,
+    /// Receiving.
+    Polling,
+    /// Waiting after a failure.
+    Backoff,
+    /// The token is stale; a new login is needed.
+    Paused,
+    /// Not running.
+    Stopped,
+    /// Another live sidecar owns the account.
+    Superseded,
+}
+
+/// Messages that were taken in and are not acked yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InboxStatus {
+    /// All of them.
+    pub pending: u64,
+    /// Those the gateway has and has not acked.
+    pub in_flight: u64,
+}
+
+/// Messages that wait to be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxStatus {
+    /// How many.
+    pub held: u64,
+    /// When the oldest was accepted, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_ms: Option<i64>,
+}
+
+/// Counts since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Counters {
+    /// Messages that the server handed over, without duplicates.
+    pub received: u64,
+    /// Deliveries to the gateway.
+    pub delivered: u64,
+    /// Messages dropped because they were already taken in.
+    pub duplicates: u64,
+    /// Wire messages sent.
+    pub sent: u64,
+    /// Wire messages that were refused or given up.
+    pub failed: u64,
+}
+
+/// The answer to `status.get` with `probe`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProbeResult {
+    /// Whether the API host accepted the account's token.
+    pub ok: bool,
+    /// How long it took, in milliseconds.
+    pub latency_ms: u64,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// `account.status`, and an item of `status.get`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountStatus {
+    /// Which account.
+    pub account_id: String,
+    /// What its monitor does.
+    pub state: AccountState,
+    /// When it was started, in milliseconds since 1970, as all times here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_start_at_ms: Option<i64>,
+    /// When the server last answered a poll.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_poll_at_ms: Option<i64>,
+    /// When a message last came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_inbound_at_ms: Option<i64>,
+    /// When a message was last sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_outbound_at_ms: Option<i64>,
+    /// What last went wrong; gone when it works again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// With `backoff`: when the next try comes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_until_ms: Option<i64>,
+    /// Messages taken in and not acked yet.
+    pub inbox: InboxStatus,
+    /// Messages that wait to be sent.
+    pub outbox: OutboxStatus,
+    /// Counts since the process started.
+    pub counters: Counters,
+    /// With `probe`: whether the host accepts the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<ProbeResult>,
+}

@@ -1,0 +1,424 @@
+//! Parameters and results of every method.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AccountStatus, Config, LoginState};
+
+/// No parameters, or no result: `{}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Empty {}
+
+/// Who the gateway is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostInfo {
+    /// Such as `openclaw`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its process id, where it is not the sidecar's parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// The language of texts for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Locale {
+    /// Simplified Chinese.
+    #[serde(rename = "zh-CN")]
+    ZhCn,
+    /// English (the default).
+    #[default]
+    #[serde(rename = "en")]
+    En,
+}
+
+/// Parameters of `initialize`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InitializeParams {
+    /// Must be 1.
+    pub protocol_version: u32,
+    /// Who the gateway is.
+    pub host: HostInfo,
+    /// OpenClaw's state directory; the sidecar's files are under `openclaw-weixin/` in it.
+    /// Default: `OPENCLAW_STATE_DIR`, else `CLAWDBOT_STATE_DIR`, else `~/.openclaw`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<PathBuf>,
+    /// Directories that `outbound.sendMedia` may read. Default: the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_roots: Option<Vec<PathBuf>>,
+    /// The channel's settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Config>,
+    /// The language of texts for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<Locale>,
+}
+
+/// Who the sidecar is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SidecarInfo {
+    /// `openclaw-weixin-sidecar`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// What the channel can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Capabilities {
+    /// Kinds of conversations: `direct`.
+    pub chat_types: Vec<String>,
+    /// Whether media can be sent and received.
+    pub media: bool,
+    /// Whether typing can be shown.
+    pub typing: bool,
+    /// Whether quotes are resolved.
+    pub quotes: bool,
+    /// Whether tool progress can be shown.
+    pub progress: bool,
+    /// Whether sends can be held.
+    pub outbox: bool,
+}
+
+/// What the channel is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChannelInfo {
+    /// `openclaw-weixin`.
+    pub id: String,
+    /// Other names: `weixin`, `wechat`.
+    pub aliases: Vec<String>,
+    /// A name for people.
+    pub label: String,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// Limits that a gateway should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Characters in one wire message; longer texts are split by the sidecar.
+    pub text_chunk_limit: usize,
+    /// The largest media file, in bytes.
+    pub media_max_bytes: u64,
+    /// The longest line on stdin, in bytes.
+    pub max_line_bytes: usize,
+}
+
+/// Result of `initialize`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InitializeResult {
+    /// 1.
+    pub protocol_version: u32,
+    /// Who the sidecar is.
+    pub sidecar: SidecarInfo,
+    /// What the channel is.
+    pub channel: ChannelInfo,
+    /// Limits that a gateway should know.
+    pub limits: Limits,
+    /// Things a person should know that did not stop the start, such as a damaged database that was put aside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Parameters of `config.set`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigSetParams {
+    /// The whole configuration, replacing the one before.
+    pub config: Config,
+}
+
+/// An account, as `accounts.list` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Account {
+    /// The normalised id.
+    pub account_id: String,
+    /// The configured name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The label given at login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Whether the configuration lets it run.
+    pub enabled: bool,
+    /// Whether it has credentials.
+    pub configured: bool,
+    /// Whether this process runs its monitor.
+    pub running: bool,
+    /// The WeChat user who scanned the QR code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The API host.
+    pub base_url: String,
+    /// When its credentials were saved; ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_at: Option<String>,
+    /// What is wrong with its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// Result of `accounts.list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountsListResult {
+    /// In the order of their logins, newest last.
+    pub accounts: Vec<Account>,
+}
+
+/// Parameters that name one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountParams {
+    /// Which account; the raw bot id works too.
+    pub account_id: String,
+}
+
+/// Result of `accounts.remove`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountsRemoveResult {
+    /// Whether there was such an account.
+    pub removed: bool,
+}
+
+/// Parameters of `login.start`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginStartParams {
+    /// Whose login this is to renew; the person decides with the phone, so it is only a hint. Two calls with the
+    /// same id share one login unless `force` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// Begin anew although a login for that account is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force: Option<bool>,
+    /// A label to keep with the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+/// Result of `login.start`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginStartResult {
+    /// Names this login in the other calls.
+    pub session_key: String,
+    /// What the QR code says; a page that opens in WeChat.
+    pub qr_url: String,
+    /// The QR code as an image: `data:image/png;base64,…`.
+    pub qr_png_data_url: String,
+    /// The QR code for a terminal.
+    pub qr_text: String,
+    /// When this code runs out, in milliseconds since 1970.
+    pub expires_at_ms: i64,
+    /// What to tell the person.
+    pub message: String,
+}
+
+/// Parameters of `login.wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginWaitParams {
+    /// Which login.
+    pub session_key: String,
+    /// How long to wait, in milliseconds. Default: 480000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// Result of `login.wait`: how the login ended, or where it stands when the time is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginWaitResult {
+    /// Whether an account was connected by this login.
+    pub connected: bool,
+    /// Whether the bot was connected here before.
+    pub already_connected: bool,
+    /// Where the login stands.
+    pub state: LoginState,
+    /// The account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The WeChat user who scanned the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// What to tell the person.
+    pub message: String,
+}
+
+/// Parameters of `login.submitCode`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginSubmitCodeParams {
+    /// Which login.
+    pub session_key: String,
+    /// The number that the phone shows.
+    pub code: String,
+}
+
+/// Parameters of `login.cancel`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginCancelParams {
+    /// Which login.
+    pub session_key: String,
+}
+
+/// Parameters of `inbound.ack`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundAckParams {
+    /// Deliveries that the gateway has taken over.
+    pub delivery_ids: Vec<String>,
+}
+
+/// Result of `inbound.ack`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InboundAckResult {
+    /// How many of them were not acked before.
+    pub acked: u64,
+}
+
+/// Parameters of `inbound.nack`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundNackParams {
+    /// The delivery that the gateway could not take over.
+    pub delivery_id: String,
+    /// When to deliver it again, in milliseconds from now. Default: 1000. The conversation waits so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// Why; for the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Parameters of `outbound.sendText`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SendTextParams {
+    /// The peer's WeChat user id.
+    pub to: String,
+    /// Markdown; WeChat shows what it knows of it, the rest is taken out.
+    pub text: String,
+    /// From which account. Default: the only one, or the one that knows the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The agent run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// The same key gives the first result again instead of a second message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Whether a message was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SendStatus {
+    /// The server took it.
+    Sent,
+    /// It is kept and sent by itself when it can be; the gateway must not send it again.
+    Held,
+}
+
+/// Why a message is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldReason {
+    /// The sends that the peer's last message allows are used up.
+    Quota,
+    /// The server limits the bot.
+    Throttled,
+    /// The peer has not written yet.
+    NoContext,
+    /// The peer's last message is too old.
+    ContextExpired,
+    /// The account needs a new login.
+    SessionExpired,
+    /// The host is not reached.
+    Offline,
+}
+
+/// Result of every send.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SendResult {
+    /// Whether it was sent.
+    pub status: SendStatus,
+    /// How many wire messages it became.
+    pub parts: u32,
+    /// Their client ids.
+    pub client_ids: Vec<String>,
+    /// Their server ids (uint64 as text), where the server named them.
+    pub message_ids: Vec<String>,
+    /// With `held`: names it in `outbound.update`, `outbound.queue` and `outbound.cancel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<String>,
+    /// With `held`: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_reason: Option<HeldReason>,
+}
+
+/// Parameters of `outbound.sendTyping`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SendTypingParams {
+    /// The peer's WeChat user id.
+    pub to: String,
+    /// Whether the bot types, or has stopped. While it types the sidecar repeats it, for five minutes at most.
+    pub active: bool,
+    /// From which account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+}
+
+/// Result of `outbound.sendTyping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SendTypingResult {
+    /// Whether the server took it. Typing is never worth an error.
+    pub sent: bool,
+}
+
+/// Parameters of `status.get`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusGetParams {
+    /// Only this account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// Ask the server whether it accepts each account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<bool>,
+}
+
+/// The sidecar's process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProcessStatus {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// How long it runs, in milliseconds.
+    pub uptime_ms: u64,
+    /// Its resident memory in bytes; 0 where the system does not tell.
+    pub rss_bytes: u64,
+}
+
+/// Result of `status.get`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusGetResult {
+    /// The sidecar's process.
+    pub process: ProcessStatus,
+    /// Its accounts.
+    pub accounts: Vec<AccountStatus>,
+}

@@ -1,0 +1,307 @@
+//! The HTTP client: one connection pool for all accounts, one method an endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::agent::client_version;
+use super::error::{IlinkError, Reach};
+use super::secret::{BotToken, ContextToken};
+use super::types::*;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long an ordinary request may take.
+const REQUEST: Duration = Duration::from_secs(15);
+/// How long a light request may take: typing and its ticket.
+const LIGHT: Duration = Duration::from_secs(10);
+/// How long the farewell of a stopping account may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the status of a QR code may be waited for.
+const QR_STATUS: Duration = Duration::from_secs(35);
+/// What a long poll may take beyond what the server named, before it counts as unanswered.
+const POLL_GRACE: Duration = Duration::from_secs(2);
+/// The largest answer that is read.
+const MAX_ANSWER: usize = 32 * 1024 * 1024;
+/// The kind of bot that `get_bot_qrcode` is asked for.
+const BOT_TYPE: &str = "3";
+
+/// Where requests go and how they are marked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The API host, such as `https://ilinkai.weixin.qq.com`.
+    pub base_url: String,
+    /// The `SKRouteTag` header.
+    pub route_tag: Option<String>,
+    /// The sanitised `bot_agent`.
+    pub bot_agent: String,
+}
+
+/// An endpoint with an account's authorisation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Where requests go.
+    pub endpoint: Endpoint,
+    /// What authorises them.
+    pub token: BotToken,
+}
+
+/// The client. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Ilink {
+    http: reqwest::Client,
+    version: Arc<str>,
+    client_version: HeaderValue,
+}
+
+impl Ilink {
+    /// A client that calls itself `version`. Proxies of the environment are honoured.
+    pub fn new(version: &str) -> Result<Ilink, IlinkError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls())
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(Duration::from_secs(90))
+            .tcp_keepalive(Duration::from_secs(30))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| IlinkError::from_reqwest("client", error))?;
+        Ok(Ilink { http, version: version.into(), client_version: HeaderValue::from(client_version(version)) })
+    }
+
+    /// Long-polls for messages behind `cursor`. The server holds the request for up to `hold`; no answer within that
+    /// time is `Ok(None)`, not an error.
+    pub async fn get_updates(
+        &self,
+        session: &Session,
+        cursor: &str,
+        hold: Duration,
+    ) -> Result<Option<Updates>, IlinkError> {
+        let body = json!({ "get_updates_buf": cursor });
+        match self.post(&session.endpoint, Some(&session.token), "getupdates", body, hold + POLL_GRACE).await {
+            Ok(updates) => Ok(Some(updates)),
+            Err(IlinkError::Network { reach: Reach::Timeout, detail, .. }) if detail != CONNECT_TIMED_OUT => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a text. `Ok` means that the server took it.
+    pub async fn send_text(&self, session: &Session, message: &OutgoingText<'_>) -> Result<SendAnswer, IlinkError> {
+        let body = SendBody {
+            msg: SendMsg {
+                from_user_id: "",
+                to_user_id: message.to,
+                client_id: message.client_id,
+                message_type: MESSAGE_TYPE_BOT,
+                message_state: 2,
+                item_list: [SendItem { item_type: item_type::TEXT, text_item: SendText { text: message.text } }],
+                context_token: message.context_token,
+                run_id: message.run_id,
+            },
+        };
+        self.post(&session.endpoint, Some(&session.token), "sendmessage", body, REQUEST).await
+    }
+
+    /// Asks for a peer's typing ticket.
+    pub async fn get_config(
+        &self,
+        session: &Session,
+        peer: &str,
+        context_token: Option<&ContextToken>,
+    ) -> Result<ConfigAnswer, IlinkError> {
+        let mut body = json!({ "ilink_user_id": peer });
+        if let Some(token) = context_token {
+            body["context_token"] = token.reveal().into();
+        }
+        self.post(&session.endpoint, Some(&session.token), "getconfig", body, LIGHT).await
+    }
+
+    /// Shows (or ends) typing.
+    pub async fn send_typing(
+        &self,
+        session: &Session,
+        peer: &str,
+        ticket: &str,
+        typing: bool,
+    ) -> Result<(), IlinkError> {
+        let status = if typing { 1 } else { 2 };
+        let body = json!({ "ilink_user_id": peer, "typing_ticket": ticket, "status": status });
+        self.post::<Value>(&session.endpoint, Some(&session.token), "sendtyping", body, LIGHT).await.map(|_| ())
+    }
+
+    /// Whether a host answers at all, whatever it answers; returns how long it took.
+    pub async fn reach(&self, url: &str) -> Result<Duration, IlinkError> {
+        let began = std::time::Instant::now();
+        let asked = self.http.get(url).timeout(LIGHT).send().await;
+        asked.map(|_| began.elapsed()).map_err(|error| IlinkError::from_reqwest("reach", error))
+    }
+
+    /// Says that an account has started. Failures matter to nobody.
+    pub async fn notify_start(&self, session: &Session) -> Result<(), IlinkError> {
+        self.post::<Value>(&session.endpoint, Some(&session.token), "msg/notifystart", json!({}), LIGHT)
+            .await
+            .map(|_| ())
+    }
+
+    /// Says that an account stops; takes two seconds at most.
+    pub async fn notify_stop(&self, session: &Session) -> Result<(), IlinkError> {
+        self.post::<Value>(&session.endpoint, Some(&session.token), "msg/notifystop", json!({}), FAREWELL)
+            .await
+            .map(|_| ())
+    }
+
+    /// Fetches a QR code. `known` are the tokens of local bots, newest first: the server recognises them.
+    pub async fn get_bot_qrcode(&self, endpoint: &Endpoint, known: &[BotToken]) -> Result<QrAnswer, IlinkError> {
+        let tokens: Vec<&str> = known.iter().take(10).map(BotToken::reveal).collect();
+        let body = json!({ "local_token_list": tokens });
+        let path = format!("get_bot_qrcode?bot_type={BOT_TYPE}");
+        let request = self.request(endpoint, reqwest::Method::POST, "get_bot_qrcode", &path)?;
+        let request = request.headers(self.post_headers(None)).body(self.body("get_bot_qrcode", endpoint, body)?);
+        // The protocol sets no deadline here; a dead connection must still end.
+        self.answer("get_bot_qrcode", request.timeout(Duration::from_secs(60))).await
+    }
+
+    /// Waits for a QR code to change. A deadline, a 5xx and a network error count as [`QrStatus::Wait`].
+    pub async fn get_qrcode_status(
+        &self,
+        endpoint: &Endpoint,
+        qrcode: &str,
+        verify_code: Option<&str>,
+    ) -> Result<QrStatus, IlinkError> {
+        let mut request = self
+            .request(endpoint, reqwest::Method::GET, "get_qrcode_status", "get_qrcode_status")?
+            .query(&[("qrcode", qrcode)]);
+        if let Some(code) = verify_code {
+            request = request.query(&[("verify_code", code)]);
+        }
+        match self.answer::<QrStatusAnswer>("get_qrcode_status", request.timeout(QR_STATUS)).await {
+            Ok(answer) => Ok(answer.into()),
+            Err(error) if error.is_transient() => {
+                tracing::debug!(%error, "the status of a QR code was not answered; asking again");
+                Ok(QrStatus::Wait)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        endpoint: &Endpoint,
+        token: Option<&BotToken>,
+        name: &'static str,
+        body: impl Serialize,
+        deadline: Duration,
+    ) -> Result<T, IlinkError> {
+        let request = self.request(endpoint, reqwest::Method::POST, name, name)?;
+        let request = request.headers(self.post_headers(token)).body(self.body(name, endpoint, body)?);
+        self.answer(name, request.timeout(deadline)).await
+    }
+
+    fn request(
+        &self,
+        endpoint: &Endpoint,
+        method: reqwest::Method,
+        name: &'static str,
+        path: &str,
+    ) -> Result<reqwest::RequestBuilder, IlinkError> {
+        let base = endpoint.base_url.trim_end_matches('/');
+        let text = format!("{base}/ilink/bot/{path}");
+        let url = url::Url::parse(&text).map_err(|error| IlinkError::BadAddress {
+            endpoint: name,
+            url: base.to_owned(),
+            detail: error.to_string(),
+        })?;
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static("ilink-app-id"), HeaderValue::from_static("bot"));
+        headers.insert(HeaderName::from_static("ilink-app-clientversion"), self.client_version.clone());
+        if let Some(tag) = endpoint.route_tag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok()) {
+            headers.insert(HeaderName::from_static("skroutetag"), tag);
+        }
+        Ok(self.http.request(method, url).headers(headers))
+    }
+
+    fn post_headers(&self, token: Option<&BotToken>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(HeaderName::from_static("authorizationtype"), HeaderValue::from_static("ilink_bot_token"));
+        let uin = BASE64.encode(rand::random::<u32>().to_string());
+        if let Ok(uin) = HeaderValue::from_str(&uin) {
+            headers.insert(HeaderName::from_static("x-wechat-uin"), uin);
+        }
+        if let Some(token) = token
+            && let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
+        {
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        headers
+    }
+
+    /// The body with `base_info`, which every POST carries: the server drops a message without it.
+    fn body(&self, name: &'static str, endpoint: &Endpoint, body: impl Serialize) -> Result<Vec<u8>, IlinkError> {
+        let malformed = |error: serde_json::Error| IlinkError::Malformed { endpoint: name, detail: error.to_string() };
+        let mut body = serde_json::to_value(body).map_err(malformed)?;
+        body["base_info"] = json!({ "channel_version": &*self.version, "bot_agent": endpoint.bot_agent });
+        serde_json::to_vec(&body).map_err(malformed)
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, IlinkError> {
+        let sort = |error: reqwest::Error| {
+            if error.is_connect() && error.is_timeout() {
+                let detail = CONNECT_TIMED_OUT.to_owned();
+                return IlinkError::Network { endpoint, reach: Reach::Timeout, detail };
+            }
+            IlinkError::from_reqwest(endpoint, error)
+        };
+        let mut response = request.send().await.map_err(sort)?;
+        let status = response.status();
+        let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(64 * 1024) as usize));
+        while let Some(chunk) = response.chunk().await.map_err(sort)? {
+            if body.len() + chunk.len() > MAX_ANSWER {
+                let detail = format!("it is larger than {MAX_ANSWER} bytes");
+                return Err(IlinkError::Malformed { endpoint, detail });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if !status.is_success() {
+            return Err(IlinkError::Http { endpoint, status: status.as_u16() });
+        }
+        let malformed = |error: serde_json::Error| IlinkError::Malformed {
+            endpoint,
+            // Only where and what kind: the content may hold secrets.
+            detail: format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column()),
+        };
+        let verdict: Verdict = serde_json::from_slice(&body).map_err(malformed)?;
+        if let Some(refused) = IlinkError::from_verdict(endpoint, verdict) {
+            return Err(refused);
+        }
+        serde_json::from_slice(&body).map_err(malformed)
+    }
+}
+
+/// Marks a deadline that passed while the connection was being made: for a long poll that one is an error.
+const CONNECT_TIMED_OUT: &str = "no connection in time";
+
+/// TLS with the public roots that are built in and those of the system, where it has any: containers often have none,
+/// company networks need their own.
+fn tls() -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        // The default versions are those of the provider itself.
+        .expect("ring supports the default TLS versions");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}

@@ -1,0 +1,26 @@
+//! The iLink wire protocol: types, endpoints, headers, error classes. It knows nothing of the contract.
+//!
+//! Facts come from the official plugin's published source (`@tencent-weixin/openclaw-weixin` on npm) and are
+//! collected in `docs/ilink-notes.md`.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `client` | one HTTP client for all accounts, one method an endpoint |
+//! | `agent` | the `bot_agent` grammar and the client version |
+//! | `error` | what can go wrong, sorted |
+//! | `lenient` | numbers that may come as text |
+//! | `secret` | tokens that show nothing |
+//! | `types` | what goes over the wire |
+
+mod agent;
+mod client;
+mod error;
+mod lenient;
+mod secret;
+mod types;
+
+pub use agent::sanitize_bot_agent;
+pub use client::{Endpoint, Ilink, Session};
+pub use error::{IlinkError, Reach};
+pub use secret::{BotToken, ContextToken};
+pub use types::*;

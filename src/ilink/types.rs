@@ -1,0 +1,306 @@
+//! What goes over the wire. Every field may be missing: the server leaves out what it does not need.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::lenient;
+use super::secret::{BotToken, ContextToken};
+
+/// The first answer's cursor, before any poll.
+pub const FIRST_CURSOR: &str = "";
+/// `errcode` or `ret` of a stale token.
+pub const STALE_TOKEN: i64 = -14;
+/// `ret` of a send beyond the limits.
+pub const THROTTLED: i64 = -2;
+
+/// The fields that say whether an answer is a success. All missing is a success.
+#[derive(Debug, Default, Deserialize)]
+pub struct Verdict {
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub ret: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub errcode: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub errmsg: Option<String>,
+}
+
+/// Answer of `getupdates`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Updates {
+    /// The messages as they came: each is read by itself, so that one the reader does not understand spoils no other.
+    #[serde(default)]
+    pub msgs: Option<Vec<Box<RawValue>>>,
+    /// The next cursor; opaque.
+    #[serde(default)]
+    pub get_updates_buf: Option<String>,
+    /// How long the next poll may take, in milliseconds.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub longpolling_timeout_ms: Option<u64>,
+}
+
+/// A message that a person or a bot wrote.
+#[derive(Debug, Default, Deserialize)]
+pub struct WireMessage {
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub seq: Option<u64>,
+    /// A uint64, exact.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub message_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub from_user_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub to_user_id: Option<String>,
+    /// Milliseconds since 1970.
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub create_time_ms: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub session_id: Option<String>,
+    /// 1: a person's, 2: a bot's.
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub message_type: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub item_list: Vec<WireItem>,
+    #[serde(default)]
+    pub context_token: Option<ContextToken>,
+}
+
+/// `message_type` of what a bot wrote.
+pub const MESSAGE_TYPE_BOT: i64 = 2;
+
+/// `type` of an item.
+pub mod item_type {
+    #![allow(missing_docs)]
+    pub const TEXT: i64 = 1;
+    pub const IMAGE: i64 = 2;
+    pub const VOICE: i64 = 3;
+    pub const FILE: i64 = 4;
+    pub const VIDEO: i64 = 5;
+}
+
+/// One item of a message.
+#[derive(Debug, Default, Deserialize)]
+pub struct WireItem {
+    #[serde(default, rename = "type", deserialize_with = "lenient::i64_opt")]
+    pub item_type: Option<i64>,
+    #[serde(default)]
+    pub text_item: Option<TextItem>,
+    #[serde(default)]
+    pub voice_item: Option<VoiceItem>,
+    #[serde(default)]
+    pub file_item: Option<FileItem>,
+    #[serde(default)]
+    pub ref_msg: Option<RefMessage>,
+}
+
+/// Text.
+#[derive(Debug, Default, Deserialize)]
+pub struct TextItem {
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub text: Option<String>,
+}
+
+/// A voice message.
+#[derive(Debug, Default, Deserialize)]
+pub struct VoiceItem {
+    /// Milliseconds.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub playtime: Option<u64>,
+    /// What WeChat heard.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub text: Option<String>,
+}
+
+/// A file.
+#[derive(Debug, Default, Deserialize)]
+pub struct FileItem {
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub file_name: Option<String>,
+    /// Bytes.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub len: Option<u64>,
+}
+
+/// What a message quotes.
+#[derive(Debug, Default, Deserialize)]
+pub struct RefMessage {
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub svr_id: Option<u64>,
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub title: Option<String>,
+    #[serde(default)]
+    pub message_item: Option<Box<WireItem>>,
+}
+
+/// A text message to send.
+#[derive(Debug)]
+pub struct OutgoingText<'a> {
+    /// The peer.
+    pub to: &'a str,
+    /// The same on every try: the server shows a repeated one only once.
+    pub client_id: &'a str,
+    /// What it says.
+    pub text: &'a str,
+    /// From the peer's newest message.
+    pub context_token: Option<&'a ContextToken>,
+    /// The agent run it belongs to.
+    pub run_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SendBody<'a> {
+    pub msg: SendMsg<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SendMsg<'a> {
+    /// Must be empty: a message with another value is not delivered.
+    pub from_user_id: &'a str,
+    pub to_user_id: &'a str,
+    pub client_id: &'a str,
+    pub message_type: i64,
+    pub message_state: i64,
+    pub item_list: [SendItem<'a>; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_token: Option<&'a ContextToken>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SendItem<'a> {
+    #[serde(rename = "type")]
+    pub item_type: i64,
+    pub text_item: SendText<'a>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SendText<'a> {
+    pub text: &'a str,
+}
+
+/// Answer of `sendmessage`.
+#[derive(Debug, Default, Deserialize)]
+pub struct SendAnswer {
+    /// A uint64, exact.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub message_id: Option<u64>,
+}
+
+/// Answer of `getconfig`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ConfigAnswer {
+    /// Needed for `sendtyping`; good for up to a day.
+    #[serde(default)]
+    pub typing_ticket: Option<String>,
+}
+
+/// Answer of `get_bot_qrcode`.
+#[derive(Debug, Default, Deserialize)]
+pub struct QrAnswer {
+    /// Names the code in `get_qrcode_status`.
+    #[serde(default)]
+    pub qrcode: Option<String>,
+    /// What the code says: a URL.
+    #[serde(default)]
+    pub qrcode_img_content: Option<String>,
+}
+
+/// Where a QR code stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QrStatus {
+    /// Nobody scanned it yet.
+    Wait,
+    /// Scanned; or the verify code was right.
+    Scanned,
+    /// A verify code is needed, or the one given was wrong.
+    NeedVerifyCode,
+    /// Too many wrong verify codes.
+    VerifyCodeBlocked,
+    /// It ran out.
+    Expired,
+    /// It goes on at this host.
+    Redirect(Option<String>),
+    /// This bot is bound here already.
+    AlreadyBound,
+    /// Logged in.
+    Confirmed(Box<Confirmed>),
+    /// Something this version does not know.
+    Other(String),
+}
+
+/// What a login gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// What authorises the bot.
+    pub bot_token: Option<BotToken>,
+    /// The bot's id, such as `44b9b8ec@im.bot`.
+    pub bot_id: Option<String>,
+    /// Who scanned the code.
+    pub user_id: Option<String>,
+    /// The API host of this bot.
+    pub base_url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct QrStatusAnswer {
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(default)]
+    pub bot_token: Option<String>,
+    #[serde(default)]
+    pub ilink_bot_id: Option<String>,
+    #[serde(default)]
+    pub ilink_user_id: Option<String>,
+    #[serde(default)]
+    pub baseurl: Option<String>,
+    #[serde(default)]
+    pub redirect_host: Option<String>,
+}
+
+impl From<QrStatusAnswer> for QrStatus {
+    fn from(answer: QrStatusAnswer) -> QrStatus {
+        let filled = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+        match answer.status.as_deref() {
+            None | Some("wait") => QrStatus::Wait,
+            // The server's own spelling.
+            Some("scaned") => QrStatus::Scanned,
+            Some("need_verifycode") => QrStatus::NeedVerifyCode,
+            Some("verify_code_blocked") => QrStatus::VerifyCodeBlocked,
+            Some("expired") => QrStatus::Expired,
+            Some("scaned_but_redirect") => QrStatus::Redirect(filled(answer.redirect_host)),
+            Some("binded_redirect") => QrStatus::AlreadyBound,
+            Some("confirmed") => QrStatus::Confirmed(Box::new(Confirmed {
+                bot_token: answer.bot_token.as_deref().and_then(BotToken::new),
+                bot_id: filled(answer.ilink_bot_id),
+                user_id: filled(answer.ilink_user_id),
+                base_url: filled(answer.baseurl),
+            })),
+            Some(other) => QrStatus::Other(other.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_above_two_to_the_53_are_exact_as_number_and_as_text() {
+        let id = 18_446_744_073_709_551_615u64;
+        for text in [format!(r#"{{"message_id":{id}}}"#), format!(r#"{{"message_id":"{id}"}}"#)] {
+            let message: WireMessage = serde_json::from_str(&text).unwrap();
+            assert_eq!(message.message_id, Some(id));
+        }
+        let message: WireMessage = serde_json::from_str(r#"{"message_id":9007199254740993}"#).unwrap();
+        assert_eq!(message.message_id, Some(9_007_199_254_740_993));
+    }
+
+    #[test]
+    fn odd_fields_do_not_spoil_a_message() {
+        let message: WireMessage =
+            serde_json::from_str(r#"{"from_user_id":"u","seq":null,"item_list":null,"create_time_ms":"12"}"#).unwrap();
+        assert_eq!(message.from_user_id.as_deref(), Some("u"));
+        assert_eq!(message.create_time_ms, Some(12));
+        assert!(message.item_list.is_empty());
+    }
+}

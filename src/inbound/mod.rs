@@ -1,0 +1,26 @@
+//! From WeChat to the gateway: polling, the inbox, lanes.
+//!
+//! The order of writing is what makes it reliable: a poll's messages and its cursor are committed in one transaction,
+//! only then is anything delivered, and only an ack removes it.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `monitor` | the poll loop of one account |
+//! | `intake` | a polled message, ready for the inbox |
+//! | `dispatcher` | who is delivered what, and when: the window and the lanes |
+//! | `lane` | one conversation's backlog in memory |
+//! | `normalize` | a wire message as the contract says it |
+//! | `delivery_id` | the name of a delivery |
+
+mod delivery_id;
+mod dispatcher;
+mod intake;
+mod lane;
+mod monitor;
+mod normalize;
+
+pub use delivery_id::DeliveryId;
+pub use dispatcher::{Deliver, Dispatcher, WINDOW};
+pub use intake::read_message;
+pub use monitor::Monitor;
+pub use normalize::normalize;

@@ -1,0 +1,251 @@
+//! The poll loop of one account.
+//!
+//! It never waits for a conversation: a poll's messages go into the inbox, and the next poll begins. It ends when its
+//! token is cancelled, within moments, whatever it is doing.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::dispatcher::Dispatcher;
+use super::intake::read_message;
+use crate::accounts::Board;
+use crate::contract::{AccountId, AccountState};
+use crate::ilink::{Ilink, IlinkError, Session, Updates};
+use crate::store::{AccountNo, Store, StoreError, now_ms};
+
+/// How long the server may hold a poll until it says otherwise.
+const HOLD: Duration = Duration::from_secs(35);
+/// What the server may set it to.
+const HOLD_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// The wait after a failure, and after the third in a row.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+const LONG_WAIT: Duration = Duration::from_secs(30);
+const SHORT_WAITS: u32 = 2;
+/// A poll that is still open after this time counts as contact.
+const CONTACT: Duration = Duration::from_secs(3);
+/// Answers without messages may come this fast; faster ones are waited out, so that a server that holds nothing is
+/// not asked in a hot loop.
+const EMPTY_PACE: Duration = Duration::from_millis(250);
+/// After so many new messages old ids are forgotten.
+const PRUNE_EVERY: u64 = 5_000;
+
+/// One account's poll loop.
+pub struct Monitor {
+    /// The account.
+    pub id: AccountId,
+    /// Its number in the database.
+    pub number: AccountNo,
+    /// The cursor of the last poll.
+    pub cursor: String,
+    /// The account's authorisation; a change takes effect at once.
+    pub session: watch::Receiver<Session>,
+    /// The wire.
+    pub ilink: Ilink,
+    /// The inbox.
+    pub store: Store,
+    /// Who delivers what is in the inbox.
+    pub dispatcher: Dispatcher,
+    /// Where its state is shown.
+    pub board: Board,
+}
+
+enum Polled {
+    /// The server's answer, or `None` where it had nothing to say in time.
+    Answer(Result<Option<Updates>, IlinkError>),
+    /// The authorisation changed: poll again with the new one.
+    Renewed,
+    /// The end.
+    Cancelled,
+}
+
+impl Monitor {
+    /// Polls until `cancel` is cancelled.
+    pub async fn run(mut self, cancel: CancellationToken) {
+        let mut hold = HOLD;
+        let mut failures = 0;
+        let mut since_prune = PRUNE_EVERY;
+        self.session.mark_unchanged();
+        self.greet();
+        loop {
+            let asked = Instant::now();
+            let updates = match self.poll(hold, &cancel).await {
+                Polled::Cancelled => return,
+                Polled::Renewed => {
+                    failures = 0;
+                    self.greet();
+                    continue;
+                }
+                Polled::Answer(Ok(updates)) => updates.unwrap_or_default(),
+                Polled::Answer(Err(error)) if error.is_stale_token() => {
+                    if !self.pause(&error, &cancel).await {
+                        return;
+                    }
+                    failures = 0;
+                    self.greet();
+                    continue;
+                }
+                Polled::Answer(Err(error)) => {
+                    failures += 1;
+                    if !self.back_off(&error.to_string(), failures, &cancel).await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            if let Some(ms) = updates.longpolling_timeout_ms.filter(|ms| *ms > 0) {
+                hold = Duration::from_millis(ms).clamp(HOLD_BOUNDS.0, HOLD_BOUNDS.1);
+            }
+            let empty = updates.msgs.as_ref().is_none_or(Vec::is_empty);
+            match self.take_in(updates).await {
+                Ok(received) => since_prune += received,
+                Err(error) => {
+                    // The cursor in memory has not moved: the next poll asks for the same messages.
+                    failures += 1;
+                    if !self.back_off(&error.to_string(), failures, &cancel).await {
+                        return;
+                    }
+                    continue;
+                }
+            }
+            failures = 0;
+            if since_prune >= PRUNE_EVERY {
+                since_prune = 0;
+                if let Err(error) = self.store.prune_seen(self.number).await {
+                    tracing::warn!(account = %self.id, %error, "old message ids were not forgotten");
+                }
+            }
+            if empty
+                && let Some(rest) = EMPTY_PACE.checked_sub(asked.elapsed())
+                && cancelled_within(rest, &cancel).await
+            {
+                return;
+            }
+        }
+    }
+
+    /// Tells the server that the account starts. Nothing waits for it.
+    fn greet(&self) {
+        let (ilink, session) = (self.ilink.clone(), self.session.borrow().clone());
+        tokio::spawn(async move {
+            if let Err(error) = ilink.notify_start(&session).await {
+                tracing::debug!(%error, "the start of an account was not announced");
+            }
+        });
+    }
+
+    async fn poll(&mut self, hold: Duration, cancel: &CancellationToken) -> Polled {
+        let session = self.session.borrow_and_update().clone();
+        let request = self.ilink.get_updates(&session, &self.cursor, hold);
+        tokio::pin!(request);
+        let contact = tokio::time::sleep(CONTACT);
+        tokio::pin!(contact);
+        let mut shown = self.board.get(&self.id).state == AccountState::Polling;
+        if self.board.get(&self.id).state == AccountState::Starting {
+            self.show_polling();
+            shown = true;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Polled::Cancelled,
+                answer = &mut request => return Polled::Answer(answer),
+                changed = self.session.changed() => match changed {
+                    Ok(()) => return Polled::Renewed,
+                    // Nobody can renew it any more: the supervisor is gone.
+                    Err(_) => return Polled::Cancelled,
+                },
+                () = &mut contact, if !shown => {
+                    self.show_polling();
+                    shown = true;
+                }
+            }
+        }
+    }
+
+    fn show_polling(&self) {
+        self.board.update(&self.id, |entry| {
+            entry.state = AccountState::Polling;
+            entry.paused_until_ms = None;
+        });
+    }
+
+    /// Puts messages and cursor on disk. Returns how many messages the server handed over.
+    async fn take_in(&mut self, updates: Updates) -> Result<u64, StoreError> {
+        let raw = updates.msgs.unwrap_or_default();
+        let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
+        let messages: Vec<_> = raw.iter().filter_map(|raw| read_message(raw.get())).collect();
+        let count = messages.len() as u64;
+        let mut duplicates = 0;
+        if count > 0 || cursor.is_some() {
+            let announce = self.dispatcher.announcer(self.number);
+            duplicates = self.store.take_in(self.number, cursor.clone(), messages, announce).await?;
+        }
+        if let Some(cursor) = cursor {
+            self.cursor = cursor;
+        }
+        let now = now_ms();
+        self.board.update(&self.id, |entry| {
+            entry.state = AccountState::Polling;
+            entry.paused_until_ms = None;
+            entry.last_error = None;
+            entry.last_poll_at_ms = Some(now);
+            if count > 0 {
+                entry.last_inbound_at_ms = Some(now);
+                entry.counters.received += count - duplicates;
+                entry.counters.duplicates += duplicates;
+            }
+        });
+        Ok(count)
+    }
+
+    /// Waits for a new login. `false`: cancelled.
+    async fn pause(&mut self, error: &IlinkError, cancel: &CancellationToken) -> bool {
+        tracing::warn!(account = %self.id, %error, "WeChat no longer accepts this login; log in again");
+        self.board.update(&self.id, |entry| {
+            entry.state = AccountState::Paused;
+            entry.last_error = Some(
+                "WeChat no longer accepts this login; log in again (openclaw channels login --channel openclaw-weixin)"
+                    .to_owned(),
+            );
+        });
+        tokio::select! {
+            () = cancel.cancelled() => false,
+            changed = self.session.changed() => {
+                self.board.update(&self.id, |entry| {
+                    entry.state = AccountState::Starting;
+                    entry.last_error = None;
+                });
+                changed.is_ok()
+            }
+        }
+    }
+
+    /// Waits after a failure; a new login ends the wait. `false`: cancelled.
+    async fn back_off(&mut self, error: &str, failures: u32, cancel: &CancellationToken) -> bool {
+        let base = if failures <= SHORT_WAITS { SHORT_WAIT } else { LONG_WAIT };
+        // Up to a quarter more, so that a thousand accounts do not come back in the same moment.
+        let wait = base.mul_f64(1.0 + rand::rng().random_range(0.0..0.25));
+        tracing::warn!(account = %self.id, error, failures, wait_ms = wait.as_millis() as u64, "polling failed");
+        self.board.update(&self.id, |entry| {
+            entry.state = AccountState::Backoff;
+            entry.last_error = Some(error.to_owned());
+            entry.paused_until_ms = Some(now_ms() + wait.as_millis() as i64);
+        });
+        tokio::select! {
+            () = cancel.cancelled() => false,
+            () = tokio::time::sleep(wait) => true,
+            changed = self.session.changed() => changed.is_ok(),
+        }
+    }
+}
+
+/// Waits; `true` as soon as it is cancelled.
+async fn cancelled_within(wait: Duration, cancel: &CancellationToken) -> bool {
+    tokio::select! {
+        () = cancel.cancelled() => true,
+        () = tokio::time::sleep(wait) => false,
+    }
+}

@@ -1,0 +1,17 @@
+//! A native WeChat channel for agent gateways: the sidecar behind the binary of the same name.
+//!
+//! `docs/architecture.md` maps the rooms and names what holds them together. The library is not a public API: its
+//! users are the binary, the tests and the benchmarks.
+
+pub mod accounts;
+pub mod cli;
+pub mod contract;
+pub mod ilink;
+pub mod inbound;
+pub mod login;
+pub mod outbound;
+pub mod process;
+pub mod rpc;
+pub mod service;
+pub mod simulator;
+pub mod store;

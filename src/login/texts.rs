@@ -1,0 +1,75 @@
+//! What people are told during a login.
+
+use crate::contract::Locale;
+
+/// A text for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// The code is shown.
+    Scan,
+    /// Scanned; confirm on the phone.
+    Confirm,
+    /// Give the number.
+    Code,
+    /// The number was wrong.
+    CodeWrong,
+    /// Too many wrong numbers.
+    CodeBlocked,
+    /// A new code replaces the old one.
+    Refreshed,
+    /// It goes on at another host.
+    Redirected,
+    /// Logged in.
+    Connected,
+    /// This bot is connected here already.
+    Already,
+    /// Codes ran out.
+    Expired,
+    /// The time ran out.
+    TimedOut,
+    /// Too many wrong numbers, and no code left.
+    GivenUp,
+    /// It was cancelled.
+    Cancelled,
+    /// The server left something out.
+    Incomplete,
+}
+
+impl Text {
+    /// The text in a language.
+    pub fn say(self, locale: Locale) -> &'static str {
+        let (zh, en) = match self {
+            Text::Scan => ("请用手机微信扫描二维码。", "Scan the QR code with WeChat on your phone."),
+            Text::Confirm => ("已扫码，请在手机上确认。", "Scanned. Confirm on your phone."),
+            Text::Code => ("请输入手机微信上显示的数字。", "Enter the number that WeChat shows on your phone."),
+            Text::CodeWrong => ("数字不正确，请重新输入。", "That number was wrong. Enter it again."),
+            Text::CodeBlocked => ("输错次数过多，将更换二维码。", "Too many wrong numbers. A new QR code follows."),
+            Text::Refreshed => ("二维码已更新，请重新扫描。", "Here is a new QR code. Scan this one."),
+            Text::Redirected => ("正在切换服务器，请稍候。", "The login goes on at another server. Please wait."),
+            Text::Connected => ("微信已连接。", "WeChat is connected."),
+            Text::Already => {
+                ("该机器人已连接，无需重复登录。", "This bot is connected here already. Nothing was changed.")
+            }
+            Text::Expired => (
+                "二维码多次过期，登录已停止，请重新发起登录。",
+                "The QR codes ran out. Start the login again when you are ready to scan.",
+            ),
+            Text::TimedOut => {
+                ("登录超时，请重新发起登录。", "The login took too long. Start it again when you are ready to scan.")
+            }
+            Text::GivenUp => (
+                "数字多次输错，登录已停止，请稍后重新发起登录。",
+                "Too many wrong numbers. Wait a little, then start the login again.",
+            ),
+            Text::Cancelled => ("登录已取消。", "The login was cancelled."),
+            Text::Incomplete => (
+                "登录失败：服务器返回的信息不完整，请重新发起登录。",
+                "The login failed: the server's answer was incomplete. Start it again.",
+            ),
+        };
+        match locale {
+            Locale::ZhCn => zh,
+            Locale::En => en,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The state machine of one login.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::qr::QrCode;
+use super::texts::Text;
+use crate::accounts::Login;
+use crate::contract::{AccountId, Locale, LoginProgress, LoginState};
+use crate::ilink::{BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus};
+
+/// How long a login may take in all.
+const WHOLE: Duration = Duration::from_secs(480);
+/// How long a QR code lives at the server.
+pub const CODE_LIFE: Duration = Duration::from_secs(300);
+/// The pause between two polls.
+const PAUSE: Duration = Duration::from_secs(1);
+/// QR codes in one login, the first included.
+const CODES: u32 = 3;
+
+type Progress = dyn Fn(LoginProgress) + Send + Sync;
+type Tokens = dyn Fn() -> Vec<BotToken> + Send + Sync;
+type Save = dyn Fn(Login) -> Result<(), String> + Send + Sync;
+
+/// What a login needs of the rest of the program.
+#[derive(Clone)]
+pub struct Hooks {
+    /// Told of every change; must not block.
+    pub progress: Arc<Progress>,
+    /// Tokens of local bots, newest first; called on a blocking thread.
+    pub known_tokens: Arc<Tokens>,
+    /// Saves what the login brought; called on a blocking thread.
+    pub save: Arc<Save>,
+}
+
+/// Where a login stands.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its state.
+    pub state: LoginState,
+    /// What to tell the person.
+    pub message: String,
+    /// The code to scan.
+    pub qr: Arc<QrCode>,
+    /// What the code says.
+    pub qr_url: String,
+    /// When the code runs out, in milliseconds since 1970.
+    pub expires_at_ms: i64,
+    /// The account, once it is known.
+    pub account: Option<AccountId>,
+    /// Who scanned, once it is known.
+    pub user_id: Option<String>,
+}
+
+impl Snapshot {
+    /// Whether the login has ended.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self.state,
+            LoginState::Confirmed
+                | LoginState::AlreadyConnected
+                | LoginState::Expired
+                | LoginState::Failed
+                | LoginState::Cancelled
+        )
+    }
+}
+
+/// A fetched code.
+pub(super) struct Code {
+    /// Names it at the server.
+    pub name: String,
+    /// What it says.
+    pub url: String,
+    /// How it looks.
+    pub qr: Arc<QrCode>,
+}
+
+/// Fetches a QR code.
+pub(super) async fn fetch_code(ilink: &Ilink, endpoint: &Endpoint, hooks: &Hooks) -> Result<Code, FetchError> {
+    let tokens = hooks.known_tokens.clone();
+    let known = tokio::task::spawn_blocking(move || tokens()).await.unwrap_or_default();
+    let answer = ilink.get_bot_qrcode(endpoint, &known).await?;
+    let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let (Some(name), Some(url)) = (filled(answer.qrcode), filled(answer.qrcode_img_content)) else {
+        return Err(FetchError::Unusable("the server sent no QR code".to_owned()));
+    };
+    let qr = QrCode::new(&url).map_err(|error| FetchError::Unusable(error.to_string()))?;
+    Ok(Code { name, url, qr: Arc::new(qr) })
+}
+
+/// Why there is no QR code.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    /// The request failed.
+    #[error(transparent)]
+    Ilink(#[from] IlinkError),
+    /// The answer cannot be drawn.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// One login's task.
+pub(super) struct Watch {
+    pub key: String,
+    pub hint: Option<AccountId>,
+    pub locale: Locale,
+    pub ilink: Ilink,
+    /// Where every code is fetched.
+    pub home: Endpoint,
+    pub hooks: Hooks,
+    pub code: Code,
+    /// Numbers that the person gave.
+    pub numbers: mpsc::Receiver<String>,
+    pub shown: watch::Sender<Snapshot>,
+    pub cancel: CancellationToken,
+}
+
+impl Watch {
+    /// Runs until the login has ended; the last snapshot says how.
+    pub async fn run(mut self) {
+        let deadline = Instant::now() + WHOLE;
+        let cancel = self.cancel.clone();
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => self.show(LoginState::Cancelled, Text::Cancelled),
+            () = tokio::time::sleep_until(deadline) => self.show(LoginState::Expired, Text::TimedOut),
+            () = self.watch() => {}
+        }
+    }
+
+    async fn watch(&mut self) {
+        let mut endpoint = self.home.clone();
+        let mut number: Option<String> = None;
+        let mut codes = 1;
+        loop {
+            let status = match self.ilink.get_qrcode_status(&endpoint, &self.code.name, number.as_deref()).await {
+                Ok(status) => status,
+                Err(error) => return self.fail(&error.to_string()),
+            };
+            match status {
+                QrStatus::Wait => {}
+                QrStatus::Scanned => {
+                    number = None;
+                    self.show_once(LoginState::Scanned, Text::Confirm);
+                }
+                QrStatus::NeedVerifyCode => {
+                    match number {
+                        Some(_) => self.show(LoginState::CodeRejected, Text::CodeWrong),
+                        None => self.show(LoginState::CodeRequired, Text::Code),
+                    }
+                    number = self.numbers.recv().await;
+                    if number.is_none() {
+                        return self.show(LoginState::Cancelled, Text::Cancelled);
+                    }
+                    continue;
+                }
+                QrStatus::VerifyCodeBlocked | QrStatus::Expired => {
+                    let blocked = status == QrStatus::VerifyCodeBlocked;
+                    if blocked {
+                        self.show(LoginState::CodeBlocked, Text::CodeBlocked);
+                    }
+                    if codes == CODES {
+                        return match blocked {
+                            true => self.show(LoginState::Failed, Text::GivenUp),
+                            false => self.show(LoginState::Expired, Text::Expired),
+                        };
+                    }
+                    codes += 1;
+                    number = None;
+                    endpoint = self.home.clone();
+                    match fetch_code(&self.ilink, &self.home, &self.hooks).await {
+                        Ok(code) => self.refreshed(code),
+                        Err(error) => return self.fail(&error.to_string()),
+                    }
+                }
+                QrStatus::Redirect(host) => match host.as_deref().and_then(|host| redirected(&self.home, host)) {
+                    Some(base_url) => {
+                        if endpoint.base_url != base_url {
+                            endpoint.base_url = base_url;
+                            self.show(LoginState::Redirected, Text::Redirected);
+                        }
+                    }
+                    None => tracing::warn!(host, "a login was redirected to an unusable host; staying"),
+                },
+                QrStatus::AlreadyBound => {
+                    let hint = self.hint.clone();
+                    self.shown.send_modify(|shown| shown.account = hint);
+                    return self.show(LoginState::AlreadyConnected, Text::Already);
+                }
+                QrStatus::Confirmed(confirmed) => return self.confirmed(*confirmed).await,
+                QrStatus::Other(status) => {
+                    tracing::warn!(status, "the server named an unknown login status; waiting on")
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn confirmed(&mut self, confirmed: Confirmed) {
+        let (Some(bot_id), Some(token)) = (confirmed.bot_id, confirmed.bot_token) else {
+            return self.show(LoginState::Failed, Text::Incomplete);
+        };
+        let login = Login {
+            id: AccountId::normalize(&bot_id),
+            token,
+            base_url: confirmed.base_url,
+            user_id: confirmed.user_id.clone(),
+        };
+        let account = login.id.clone();
+        let save = self.hooks.save.clone();
+        match tokio::task::spawn_blocking(move || save(login)).await {
+            Ok(Ok(())) => {
+                self.shown.send_modify(|shown| {
+                    shown.account = Some(account);
+                    shown.user_id = confirmed.user_id;
+                });
+                self.show(LoginState::Confirmed, Text::Connected);
+            }
+            Ok(Err(error)) => self.fail(&error),
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+
+    fn refreshed(&mut self, code: Code) {
+        self.code = code;
+        self.shown.send_modify(|shown| {
+            shown.qr = self.code.qr.clone();
+            shown.qr_url = self.code.url.clone();
+            shown.expires_at_ms = expiry();
+        });
+        self.show(LoginState::Refreshed, Text::Refreshed);
+    }
+
+    fn fail(&self, why: &str) {
+        let text = match self.locale {
+            Locale::ZhCn => format!("登录失败：{why}"),
+            Locale::En => format!("The login failed: {why}"),
+        };
+        self.show_text(LoginState::Failed, text);
+    }
+
+    fn show_once(&self, state: LoginState, text: Text) {
+        if self.shown.borrow().state != state {
+            self.show(state, text);
+        }
+    }
+
+    fn show(&self, state: LoginState, text: Text) {
+        self.show_text(state, text.say(self.locale).to_owned());
+    }
+
+    fn show_text(&self, state: LoginState, message: String) {
+        tracing::info!(login = %self.key, ?state, "login");
+        let mut progress = LoginProgress {
+            session_key: self.key.clone(),
+            state,
+            message: message.clone(),
+            qr_url: None,
+            qr_png_data_url: None,
+            qr_text: None,
+        };
+        if state == LoginState::Refreshed {
+            progress.qr_url = Some(self.code.url.clone());
+            progress.qr_png_data_url = Some(self.code.qr.png_data_url());
+            progress.qr_text = Some(self.code.qr.terminal_text());
+        }
+        // Progress first: who waits for the end then has heard all of it.
+        (self.hooks.progress)(progress);
+        self.shown.send_modify(|shown| {
+            shown.state = state;
+            shown.message = message;
+        });
+    }
+}
+
+/// When a code that is fetched now runs out.
+pub(super) fn expiry() -> i64 {
+    crate::store::now_ms() + CODE_LIFE.as_millis() as i64
+}
+
+/// The base URL at `host` (`host` or `host:port`), with the scheme of `home`.
+fn redirected(home: &Endpoint, host: &str) -> Option<String> {
+    let scheme = home.base_url.split_once("://").map_or("https", |(scheme, _)| scheme);
+    let url = url::Url::parse(&format!("{scheme}://{host}")).ok()?;
+    let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty() && url.host().is_some();
+    plain.then(|| format!("{scheme}://{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_names_a_host_and_nothing_else() {
+        let home = Endpoint { base_url: "https://a.example".into(), route_tag: None, bot_agent: String::new() };
+        assert_eq!(redirected(&home, "b.example").as_deref(), Some("https://b.example"));
+        assert_eq!(redirected(&home, "b.example:8443").as_deref(), Some("https://b.example:8443"));
+        for wrong in ["", "b.example/path", "user@b.example", "b.example?x=1", "b example"] {
+            assert_eq!(redirected(&home, wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! JSON-RPC 2.0 over stdin and stdout, a line each.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `frame` | lines from a byte stream, the oversized ones skipped |
+//! | `outgoing` | the only way to stdout: one thread, nothing interleaved, nothing unbounded |
+//! | `call` | a request as it came, and the answers to what is none |
+//! | `register` | methods with typed parameters on jsonrpsee's `RpcModule` |
+//! | `server` | the loop: read, run concurrently, answer |
+
+mod call;
+mod frame;
+mod outgoing;
+mod register;
+mod server;
+
+pub use frame::{Frame, Frames};
+pub use outgoing::{Outgoing, stdout_writer};
+pub use register::register;
+pub use server::{End, Server};

@@ -1,0 +1,134 @@
+//! The only way to stdout: one thread writes whole lines in the order in which they were queued.
+//!
+//! The queue has no bound of its own, because everything in it has one: a response holds the permit of its request until
+//! it is written, a delivery a place in the window, and of an account's status only the newest waits.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::contract::AccountStatus;
+
+enum Item {
+    /// A line, and what is given back when it is written.
+    Line(String, Option<OwnedSemaphorePermit>),
+    /// The newest status of this account.
+    Status(String),
+    /// Nothing more is written.
+    End,
+}
+
+/// A handle on stdout. Clones share the queue.
+#[derive(Clone)]
+pub struct Outgoing {
+    queue: mpsc::UnboundedSender<Item>,
+    statuses: Arc<Mutex<HashMap<String, AccountStatus>>>,
+    window: Arc<Semaphore>,
+}
+
+#[derive(Serialize)]
+struct Notification<'a, T> {
+    jsonrpc: &'static str,
+    method: &'static str,
+    params: &'a T,
+}
+
+fn notification<T: Serialize>(method: &'static str, params: &T) -> Option<String> {
+    serde_json::to_string(&Notification { jsonrpc: "2.0", method, params })
+        .inspect_err(|error| tracing::error!(%error, method, "a notification could not be written"))
+        .ok()
+}
+
+impl Outgoing {
+    /// Queues a response; `permit` is given back when it is written.
+    pub fn respond(&self, line: String, permit: OwnedSemaphorePermit) {
+        let _ = self.queue.send(Item::Line(line, Some(permit)));
+    }
+
+    /// Queues a delivery, if there is a place for it.
+    pub fn deliver<T: Serialize>(&self, method: &'static str, params: &T) -> bool {
+        let Ok(permit) = self.window.clone().try_acquire_owned() else { return false };
+        let Some(line) = notification(method, params) else { return false };
+        self.queue.send(Item::Line(line, Some(permit))).is_ok()
+    }
+
+    /// Queues a notification of which there are few.
+    pub fn notify<T: Serialize>(&self, method: &'static str, params: &T) {
+        if let Some(line) = notification(method, params) {
+            let _ = self.queue.send(Item::Line(line, None));
+        }
+    }
+
+    /// Ends the thread when everything queued before is written.
+    pub fn finish(&self) {
+        let _ = self.queue.send(Item::End);
+    }
+
+    /// Queues an account's status; one that still waits to be written is replaced.
+    pub fn status(&self, status: AccountStatus) {
+        let account = status.account_id.clone();
+        let waiting = self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(account.clone(), status);
+        if waiting.is_none() {
+            let _ = self.queue.send(Item::Status(account));
+        }
+    }
+}
+
+/// Starts the thread that writes to `output`. `window` is how many deliveries may be unwritten. When the other side is
+/// gone `broken` is cancelled. The receiver resolves after [`Outgoing::finish`], when everything is written.
+pub fn stdout_writer(
+    output: impl Write + Send + 'static,
+    window: usize,
+    broken: CancellationToken,
+) -> io::Result<(Outgoing, tokio::sync::oneshot::Receiver<()>)> {
+    let (queue, items) = mpsc::unbounded_channel();
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    let statuses: Arc<Mutex<HashMap<String, AccountStatus>>> = Arc::default();
+    let shared = statuses.clone();
+    std::thread::Builder::new().name("stdout".into()).spawn(move || {
+        if let Err(error) = write_loop(output, items, &shared) {
+            tracing::info!(%error, "the gateway no longer reads; ending");
+            broken.cancel();
+        }
+        let _ = done.send(());
+    })?;
+    Ok((Outgoing { queue, statuses, window: Arc::new(Semaphore::new(window)) }, is_done))
+}
+
+fn write_loop(
+    output: impl Write,
+    mut items: mpsc::UnboundedReceiver<Item>,
+    statuses: &Mutex<HashMap<String, AccountStatus>>,
+) -> io::Result<()> {
+    let mut output = io::BufWriter::with_capacity(64 * 1024, output);
+    let mut permits = Vec::new();
+    while let Some(first) = items.blocking_recv() {
+        let mut next = Some(first);
+        while let Some(item) = next {
+            let line = match item {
+                Item::End => return output.flush(),
+                Item::Line(line, permit) => {
+                    permits.extend(permit);
+                    Some(line)
+                }
+                Item::Status(account) => statuses
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&account)
+                    .and_then(|status| notification("account.status", &status)),
+            };
+            if let Some(line) = line {
+                output.write_all(line.as_bytes())?;
+                output.write_all(b"\n")?;
+            }
+            next = items.try_recv().ok();
+        }
+        output.flush()?;
+        permits.clear();
+    }
+    Ok(())
+}

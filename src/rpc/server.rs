@@ -1,0 +1,214 @@
+//! The loop: read a line, run what it asks for beside everything else, answer when it is done.
+
+use std::io::BufRead;
+use std::sync::Arc;
+
+use jsonrpsee::RpcModule;
+use jsonrpsee::types::{Id, Params};
+use jsonrpsee::{ConnectionId, MethodCallback, MethodResponse};
+use serde_json::value::RawValue;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::call::{Call, error_object, no_request};
+use super::frame::{Frame, Frames};
+use super::outgoing::Outgoing;
+use crate::contract::{ContractError, ErrorKind, MAX_LINE_BYTES};
+
+/// Requests at once. Beyond it stdin is not read, so that a gateway that asks without listening is held back.
+const REQUESTS: usize = 1024;
+/// Bytes of the lines that are being worked on: a bound for few long lines, where [`REQUESTS`] is one for many short ones.
+const BYTES: usize = 4 * MAX_LINE_BYTES;
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// stdin ended, or stdout broke: the gateway is gone.
+    Closed,
+    /// `shutdown` was answered.
+    Shutdown,
+    /// It was told to from inside: a signal.
+    Stopped,
+}
+
+/// Serves one gateway.
+pub struct Server<C> {
+    module: RpcModule<C>,
+    outgoing: Outgoing,
+    /// Whether requests other than `initialize` may run.
+    is_ready: Box<dyn Fn() -> bool + Send + Sync>,
+    requests: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl<C: Send + Sync + 'static> Server<C> {
+    /// A server for the methods of `module`.
+    pub fn new(module: RpcModule<C>, outgoing: Outgoing, is_ready: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Server {
+            module,
+            outgoing,
+            is_ready: Box::new(is_ready),
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+            bytes: Arc::new(Semaphore::new(BYTES)),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Requests that are being worked on; closed and waited for by who ends the process.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Serves until the gateway is gone, `shutdown` is answered, or `stop` is cancelled.
+    pub async fn serve(self: &Arc<Self>, input: impl BufRead + Send + 'static, stop: &CancellationToken) -> End {
+        let mut frames = match read_thread(input) {
+            Ok(frames) => frames,
+            Err(error) => {
+                tracing::error!(%error, "stdin cannot be read");
+                return End::Closed;
+            }
+        };
+        let asked = CancellationToken::new();
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = asked.cancelled() => return End::Shutdown,
+                () = stop.cancelled() => return End::Stopped,
+                frame = frames.recv() => match frame {
+                    Some(frame) => frame,
+                    None => return End::Closed,
+                },
+            };
+            let cost = match &frame {
+                Frame::Line(line) => line.len().clamp(1, MAX_LINE_BYTES),
+                Frame::TooLong => 1,
+            };
+            let (request, bytes) = tokio::select! {
+                biased;
+                () = asked.cancelled() => return End::Shutdown,
+                () = stop.cancelled() => return End::Stopped,
+                permits = async {
+                    let request = self.requests.clone().acquire_owned().await;
+                    let bytes = self.bytes.clone().acquire_many_owned(cost as u32).await;
+                    (request, bytes)
+                } => permits,
+            };
+            // Neither semaphore is ever closed.
+            let (Ok(request), Ok(bytes)) = (request, bytes) else { return End::Stopped };
+            let server = self.clone();
+            let done = asked.clone();
+            let initializing = !(self.is_ready)();
+            let task = self.tasks.spawn(async move {
+                let (answer, shutdown) = server.answer(frame).await;
+                drop(bytes);
+                if let Some(answer) = answer {
+                    server.outgoing.respond(answer, request);
+                }
+                if shutdown {
+                    done.cancel();
+                }
+            });
+            if initializing {
+                // Whatever came in the same breath as `initialize` finds it answered.
+                let _ = task.await;
+            }
+        }
+    }
+
+    /// The answer to a line, if it gets one, and whether it was a `shutdown`.
+    async fn answer(self: &Arc<Self>, frame: Frame) -> (Option<String>, bool) {
+        let refused = |(id, error): (Id<'static>, ContractError)| {
+            (Some(MethodResponse::error(id, error_object(error)).into_json().get().to_owned()), false)
+        };
+        let line = match frame {
+            Frame::Line(line) => line,
+            Frame::TooLong => {
+                let message = format!("the line is longer than {MAX_LINE_BYTES} bytes and was skipped");
+                return refused(no_request(ErrorKind::InvalidRequest, message));
+            }
+        };
+        let text = match String::from_utf8(line) {
+            Ok(text) => text,
+            Err(error) => return refused(no_request(ErrorKind::ParseError, format!("not UTF-8: {error}"))),
+        };
+        if !text.trim_start().starts_with('[') {
+            if let Err(error) = serde_json::from_str::<&RawValue>(&text) {
+                return refused(no_request(ErrorKind::ParseError, format!("not JSON: {error}")));
+            }
+            let shutdown = matches!(Call::parse(&text), Ok(call) if call.method == "shutdown" && (self.is_ready)());
+            return (self.run(&text).await, shutdown);
+        }
+        let batch: Vec<&RawValue> = match serde_json::from_str(&text) {
+            Ok(batch) => batch,
+            Err(error) => return refused(no_request(ErrorKind::ParseError, format!("not JSON: {error}"))),
+        };
+        if batch.is_empty() {
+            return refused(no_request(ErrorKind::InvalidRequest, "an empty batch"));
+        }
+        let shutdown = batch.iter().any(|one| matches!(Call::parse(one.get()), Ok(call) if call.method == "shutdown"));
+        let answers = futures_util::future::join_all(batch.iter().map(|one| self.run(one.get()))).await;
+        let answers: Vec<String> = answers.into_iter().flatten().collect();
+        let line = (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")));
+        (line, shutdown && (self.is_ready)())
+    }
+
+    /// Runs one request; a notification has no answer.
+    async fn run(self: &Arc<Self>, text: &str) -> Option<String> {
+        let call = match Call::parse(text) {
+            Ok(call) => call,
+            Err((id, error)) => return Some(response(MethodResponse::error(id, error_object(error)))),
+        };
+        let is_request = call.id.is_some();
+        let id = call.id.clone().unwrap_or(Id::Null);
+        let server = self.clone();
+        // A task of its own: a panic in a handler is an answer, not the end of the process.
+        let answered = tokio::spawn(async move { server.call(call).await }).await;
+        let answer = answered.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request failed by a defect of the sidecar");
+            let defect = ContractError::new(ErrorKind::Internal, "a defect of the sidecar; its log says more");
+            MethodResponse::error(id, error_object(defect))
+        });
+        is_request.then(|| response(answer))
+    }
+
+    async fn call(&self, call: Call) -> MethodResponse {
+        let id = call.id.unwrap_or(Id::Null);
+        if call.method != "initialize" && !(self.is_ready)() {
+            let error = ContractError::new(ErrorKind::NotInitialized, "call initialize first");
+            return MethodResponse::error(id, error_object(error));
+        }
+        // All methods are registered as asynchronous ones.
+        let Some(MethodCallback::Async(method)) = self.module.method(&call.method) else {
+            let message = format!("there is no method {:?}", call.method);
+            return MethodResponse::error(id, error_object(ContractError::new(ErrorKind::MethodNotFound, message)));
+        };
+        let params = Params::new(call.params.as_deref()).into_owned();
+        method(id, params, ConnectionId(0), usize::MAX, Default::default()).await
+    }
+}
+
+fn response(answer: MethodResponse) -> String {
+    answer.into_json().get().to_owned()
+}
+
+/// Reads frames on a thread of its own: a blocked read of stdin cannot be cancelled, and must not keep the process.
+fn read_thread(input: impl BufRead + Send + 'static) -> std::io::Result<mpsc::Receiver<Frame>> {
+    let (frames, received) = mpsc::channel(1);
+    std::thread::Builder::new().name("stdin".into()).spawn(move || {
+        let mut input = Frames::new(input, MAX_LINE_BYTES);
+        loop {
+            match input.read() {
+                Ok(Some(frame)) => {
+                    if frames.blocking_send(frame).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::error!(%error, "stdin cannot be read"),
+            }
+        }
+    })?;
+    Ok(received)
+}

@@ -1,0 +1,118 @@
+//! Every room's errors as the contract's.
+
+use crate::accounts::{FilesError, LeaseError};
+use crate::contract::{AccountId, ContractError, ErrorKind, IlinkAnswer, NetworkCause};
+use crate::ilink::{IlinkError, Reach};
+use crate::login::LoginError;
+use crate::outbound::SendError;
+use crate::store::StoreError;
+
+impl From<StoreError> for ContractError {
+    fn from(error: StoreError) -> Self {
+        let retryable = error.is_retryable();
+        let mut made = ContractError::new(ErrorKind::StoreFailed, error.to_string());
+        made.data.retryable = retryable;
+        made
+    }
+}
+
+impl From<FilesError> for ContractError {
+    fn from(error: FilesError) -> Self {
+        let kind = match error {
+            FilesError::Damaged { .. } => ErrorKind::AccountNotConfigured,
+            FilesError::Unreadable { .. } | FilesError::Unwritable { .. } => ErrorKind::StoreFailed,
+        };
+        ContractError::new(kind, error.to_string())
+    }
+}
+
+impl From<LeaseError> for ContractError {
+    fn from(error: LeaseError) -> Self {
+        match error {
+            LeaseError::Held => ContractError::new(ErrorKind::AccountLocked, error.to_string()).retryable(),
+            LeaseError::Unusable { .. } => ContractError::new(ErrorKind::StoreFailed, error.to_string()),
+        }
+    }
+}
+
+impl From<IlinkError> for ContractError {
+    fn from(error: IlinkError) -> Self {
+        let transient = error.is_transient();
+        let kind = match &error {
+            _ if error.is_stale_token() => ErrorKind::SessionExpired,
+            _ if error.is_throttled() => ErrorKind::IlinkThrottled,
+            IlinkError::Network { .. } => ErrorKind::Network,
+            IlinkError::BadAddress { .. } => ErrorKind::InvalidParams,
+            IlinkError::Http { .. } | IlinkError::Refused { .. } | IlinkError::Malformed { .. } => {
+                ErrorKind::IlinkRejected
+            }
+        };
+        let hint = match kind {
+            ErrorKind::SessionExpired => "; WeChat no longer accepts this login, log in again",
+            ErrorKind::IlinkThrottled => {
+                "; WeChat limits how often the bot may write, sending again now would prolong it"
+            }
+            _ => "",
+        };
+        let mut made = ContractError::new(kind, format!("{error}{hint}"));
+        made.data.retryable = transient;
+        match error {
+            IlinkError::Network { reach, .. } => {
+                made.data.cause = Some(match reach {
+                    Reach::Dns => NetworkCause::Dns,
+                    Reach::Tcp => NetworkCause::Tcp,
+                    Reach::Tls => NetworkCause::Tls,
+                    Reach::Timeout => NetworkCause::Timeout,
+                });
+            }
+            IlinkError::Http { status, .. } => {
+                made.data.ilink = Some(IlinkAnswer { http_status: Some(status), ..IlinkAnswer::default() });
+            }
+            IlinkError::Refused { ret, errcode, errmsg, .. } => {
+                made.data.ilink = Some(IlinkAnswer { ret, errcode, errmsg, http_status: None });
+            }
+            IlinkError::Malformed { .. } | IlinkError::BadAddress { .. } => {}
+        }
+        made
+    }
+}
+
+impl From<LoginError> for ContractError {
+    fn from(error: LoginError) -> Self {
+        let message = error.to_string();
+        match error {
+            LoginError::NotFound(_) => ContractError::new(ErrorKind::LoginNotFound, message),
+            LoginError::NoCodeWanted(_) => ContractError::new(ErrorKind::LoginFailed, message),
+            LoginError::TooMany => ContractError::new(ErrorKind::LoginFailed, message).retryable(),
+            LoginError::Unusable(_) => ContractError::new(ErrorKind::LoginFailed, message),
+            LoginError::Ilink(error) => {
+                let mut made = ContractError::from(error);
+                made.message = message;
+                made
+            }
+        }
+    }
+}
+
+impl From<SendError> for ContractError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Empty => ContractError::new(ErrorKind::InvalidParams, format!("params.{error}")),
+            SendError::Store(error) => error.into(),
+            SendError::Ilink(error) => error.into(),
+        }
+    }
+}
+
+/// No account of that id.
+pub fn not_found(id: &AccountId) -> ContractError {
+    let message = format!("there is no account {id}; log in to add one, or see accounts.list");
+    ContractError::new(ErrorKind::AccountNotFound, message).account(id)
+}
+
+/// An account without credentials.
+pub fn not_configured(id: &AccountId) -> ContractError {
+    let message =
+        format!("account {id} has no credentials; log in (openclaw channels login --channel openclaw-weixin)");
+    ContractError::new(ErrorKind::AccountNotConfigured, message).account(id)
+}

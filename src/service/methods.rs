@@ -1,0 +1,168 @@
+//! The contract's methods on the sidecar.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+
+use super::sidecar::{Notices, Open, Sidecar};
+use crate::contract::*;
+use crate::inbound::DeliveryId;
+use crate::rpc::register;
+
+/// How long a delivery rests after a `nack` that names no time.
+const NACK: Duration = Duration::from_secs(1);
+/// The longest rest.
+const NACK_AT_MOST: Duration = Duration::from_secs(24 * 3600);
+
+/// What the methods work on: the sidecar, once `initialize` has opened it.
+pub struct Host {
+    sidecar: OnceLock<Arc<Sidecar>>,
+    /// Who is told what; taken by `initialize`.
+    notices: Box<dyn Fn() -> Notices + Send + Sync>,
+    /// Where the state is, over what the gateway says; for `serve --state-dir`.
+    state_dir: Option<PathBuf>,
+}
+
+impl Host {
+    /// Nothing is open yet.
+    pub fn new(state_dir: Option<PathBuf>, notices: impl Fn() -> Notices + Send + Sync + 'static) -> Host {
+        Host { sidecar: OnceLock::new(), notices: Box::new(notices), state_dir }
+    }
+
+    /// The sidecar, once it is open.
+    pub fn sidecar(&self) -> Option<&Arc<Sidecar>> {
+        self.sidecar.get()
+    }
+
+    fn open(&self) -> Result<&Arc<Sidecar>, ContractError> {
+        self.sidecar().ok_or_else(|| ContractError::new(ErrorKind::NotInitialized, "call initialize first"))
+    }
+
+    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult, ContractError> {
+        if params.protocol_version != PROTOCOL_VERSION {
+            let message = format!(
+                "params.protocolVersion: this sidecar ({}) speaks version {PROTOCOL_VERSION}, the gateway asks for {}; \
+                 update whichever is older",
+                super::VERSION,
+                params.protocol_version
+            );
+            return Err(ContractError::new(ErrorKind::InvalidParams, message));
+        }
+        if self.sidecar().is_some() {
+            return Err(ContractError::new(ErrorKind::InvalidRequest, "initialize was answered already"));
+        }
+        let open = Open {
+            state_dir: self.state_dir.clone().or(params.state_dir),
+            config: params.config.unwrap_or_default(),
+            locale: params.locale.unwrap_or_default(),
+            gateway_pid: params.host.pid.unwrap_or_else(crate::process::parent_pid),
+            notices: (self.notices)(),
+        };
+        tracing::info!(host = params.host.name, version = params.host.version, "initialize");
+        let sidecar = Sidecar::open(open).await?;
+        let result = initialized(&sidecar);
+        self.sidecar
+            .set(sidecar)
+            .map_err(|_| ContractError::new(ErrorKind::InvalidRequest, "initialize was answered already"))?;
+        Ok(result)
+    }
+}
+
+fn initialized(sidecar: &Sidecar) -> InitializeResult {
+    InitializeResult {
+        protocol_version: PROTOCOL_VERSION,
+        sidecar: SidecarInfo {
+            name: super::NAME.to_owned(),
+            version: super::VERSION.to_owned(),
+            pid: std::process::id(),
+        },
+        channel: ChannelInfo {
+            id: CHANNEL_ID.to_owned(),
+            aliases: CHANNEL_ALIASES.map(str::to_owned).to_vec(),
+            label: "WeChat".to_owned(),
+            capabilities: Capabilities {
+                chat_types: vec!["direct".to_owned()],
+                media: false,
+                typing: true,
+                quotes: false,
+                progress: false,
+                outbox: false,
+            },
+        },
+        limits: Limits {
+            text_chunk_limit: TEXT_CHUNK_LIMIT,
+            media_max_bytes: sidecar.settings().media_max_bytes(),
+            max_line_bytes: MAX_LINE_BYTES,
+        },
+        warnings: sidecar.warnings().to_vec(),
+    }
+}
+
+fn delivery(id: &str) -> Result<DeliveryId, ContractError> {
+    DeliveryId::parse(id).ok_or_else(|| {
+        let message = format!("{id:?} is no deliveryId of this sidecar");
+        ContractError::new(ErrorKind::InvalidParams, message)
+    })
+}
+
+/// All methods, on `host`.
+pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
+    let mut module = RpcModule::from_arc(host);
+    let m = &mut module;
+    register(m, "initialize", async |host: Arc<Host>, params: InitializeParams| host.initialize(params).await)?;
+    register(m, "config.set", async |host: Arc<Host>, params: ConfigSetParams| {
+        host.open()?.set_config(params.config).await;
+        Ok(Empty {})
+    })?;
+    register(m, "accounts.list", async |host: Arc<Host>, _: Empty| {
+        Ok(AccountsListResult { accounts: host.open()?.accounts().await? })
+    })?;
+    register(m, "accounts.remove", async |host: Arc<Host>, params: AccountParams| {
+        let removed = host.open()?.remove_account(&AccountId::normalize(&params.account_id)).await?;
+        Ok(AccountsRemoveResult { removed })
+    })?;
+    register(m, "login.start", async |host: Arc<Host>, params: LoginStartParams| {
+        host.open()?.start_login(params).await
+    })?;
+    register(m, "login.wait", async |host: Arc<Host>, params: LoginWaitParams| {
+        host.open()?.wait_login(&params.session_key, params.timeout_ms).await
+    })?;
+    register(m, "login.submitCode", async |host: Arc<Host>, params: LoginSubmitCodeParams| {
+        host.open()?.submit_login_code(&params.session_key, &params.code).map(|()| Empty {})
+    })?;
+    register(m, "login.cancel", async |host: Arc<Host>, params: LoginCancelParams| {
+        host.open()?.cancel_login(&params.session_key).map(|()| Empty {})
+    })?;
+    register(m, "account.start", async |host: Arc<Host>, params: AccountParams| {
+        host.open()?.start_account(&AccountId::normalize(&params.account_id)).await.map(|()| Empty {})
+    })?;
+    register(m, "account.stop", async |host: Arc<Host>, params: AccountParams| {
+        host.open()?.stop_account(&AccountId::normalize(&params.account_id)).await;
+        Ok(Empty {})
+    })?;
+    register(m, "inbound.ack", async |host: Arc<Host>, params: InboundAckParams| {
+        let ids = params.delivery_ids.iter().map(|id| delivery(id)).collect::<Result<Vec<_>, _>>()?;
+        Ok(InboundAckResult { acked: host.open()?.ack(&ids).await? })
+    })?;
+    register(m, "inbound.nack", async |host: Arc<Host>, params: InboundNackParams| {
+        let after = params.retry_after_ms.map_or(NACK, Duration::from_millis).min(NACK_AT_MOST);
+        tracing::info!(delivery = params.delivery_id, reason = params.reason, "a delivery was given back");
+        host.open()?.nack(&delivery(&params.delivery_id)?, after).await?;
+        Ok(Empty {})
+    })?;
+    register(m, "outbound.sendText", async |host: Arc<Host>, params: SendTextParams| {
+        host.open()?.send_text(params).await
+    })?;
+    register(m, "outbound.sendTyping", async |host: Arc<Host>, params: SendTypingParams| {
+        host.open()?.send_typing(params).await
+    })?;
+    register(m, "status.get", async |host: Arc<Host>, params: StatusGetParams| host.open()?.status(params).await)?;
+    register(m, "shutdown", async |host: Arc<Host>, _: Empty| {
+        host.open()?.close().await;
+        Ok(Empty {})
+    })?;
+    Ok(module)
+}

@@ -1,0 +1,32 @@
+//! The rooms put together: what a gateway (or a person at a terminal) can ask of the sidecar.
+//!
+//! The rooms know nothing of each other's callers; here one becomes the other.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `sidecar` | everything that lives as long as the process: opened once, closed once |
+//! | `settings` | the configuration, with the environment and the account files over it |
+//! | `accounts` | list, start, stop, renew, remove |
+//! | `login` | logins, and what a finished one changes |
+//! | `send` | texts and typing: which account, which session |
+//! | `status` | how everything is |
+//! | `methods` | the contract's methods on all this |
+//! | `errors` | every room's errors as the contract's |
+
+mod accounts;
+mod errors;
+mod login;
+mod methods;
+mod send;
+mod settings;
+mod sidecar;
+mod status;
+
+pub use methods::{Host, module};
+pub use settings::Settings;
+pub use sidecar::{Notices, Open, Sidecar};
+
+/// This program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// This program's name.
+pub const NAME: &str = env!("CARGO_PKG_NAME");

@@ -1,0 +1,105 @@
+//! The configuration, with the environment and the account files over it.
+
+use crate::accounts::AccountFile;
+use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES};
+use crate::ilink::{Endpoint, Session, sanitize_bot_agent};
+
+/// The settings in force.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    config: Config,
+    /// `WEIXIN_ILINK_BASE_URL`: over everything else.
+    base_url: Option<String>,
+    /// `WEIXIN_CDN_BASE_URL`: over everything else.
+    cdn_base_url: Option<String>,
+}
+
+impl Settings {
+    /// The settings of `config`, with the environment over them.
+    pub fn new(config: Config) -> Settings {
+        let from_env = |name| std::env::var(name).ok().filter(|url| !url.trim().is_empty());
+        let (base_url, cdn_base_url) = (from_env("WEIXIN_ILINK_BASE_URL"), from_env("WEIXIN_CDN_BASE_URL"));
+        Settings { config, base_url, cdn_base_url }
+    }
+
+    /// The configuration itself.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where logins begin.
+    pub fn login_endpoint(&self) -> Endpoint {
+        self.endpoint(None, None)
+    }
+
+    /// The media host.
+    pub fn cdn_base_url(&self) -> String {
+        let configured = self.cdn_base_url.as_deref().or(self.config.cdn_base_url.as_deref());
+        configured.map(str::trim).filter(|url| !url.is_empty()).unwrap_or(DEFAULT_CDN_BASE_URL).to_owned()
+    }
+
+    /// Where an account's requests go. `given` is the host that its login named.
+    pub fn account_endpoint(&self, id: &AccountId, given: Option<&str>) -> Endpoint {
+        self.endpoint(Some(id), given)
+    }
+
+    /// An account's authorisation, if it has credentials.
+    pub fn session(&self, id: &AccountId, file: &AccountFile) -> Option<Session> {
+        let token = file.usable_token()?;
+        Some(Session { endpoint: self.account_endpoint(id, file.base_url.as_deref()), token })
+    }
+
+    /// The configured name.
+    pub fn name(&self, id: &AccountId) -> Option<String> {
+        let own = self.config.account(id).and_then(|account| account.name.clone());
+        own.or_else(|| self.config.name.clone()).filter(|name| !name.trim().is_empty())
+    }
+
+    /// Whether the configuration lets an account run.
+    pub fn enabled(&self, id: &AccountId) -> bool {
+        let own = self.config.account(id).and_then(|account| account.enabled);
+        self.config.enabled.unwrap_or(true) && own.unwrap_or(true)
+    }
+
+    /// The largest media file, in bytes.
+    pub fn media_max_bytes(&self) -> u64 {
+        let mib = self.config.media_max_mb.filter(|mib| *mib > 0.0);
+        mib.map_or(DEFAULT_MEDIA_MAX_BYTES, |mib| (mib * 1024.0 * 1024.0) as u64)
+    }
+
+    fn endpoint(&self, id: Option<&AccountId>, given: Option<&str>) -> Endpoint {
+        let account = id.and_then(|id| self.config.account(id));
+        let filled = |url: Option<&str>| url.map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned);
+        let base_url = filled(self.base_url.as_deref())
+            .or_else(|| filled(account.and_then(|account| account.base_url.as_deref())))
+            .or_else(|| filled(given))
+            .or_else(|| filled(self.config.base_url.as_deref()))
+            .unwrap_or_else(|| DEFAULT_BASE_URL.to_owned());
+        let route_tag = account.and_then(|account| account.route_tag.as_ref()).or(self.config.route_tag.as_ref());
+        Endpoint {
+            base_url,
+            route_tag: route_tag.and_then(|tag| tag.header_value()),
+            bot_agent: sanitize_bot_agent(self.config.bot_agent.as_deref()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_the_accounts_then_the_logins_then_the_channels_then_the_default() {
+        let id = AccountId::normalize("a");
+        let base = |config: &str, given| {
+            let settings = Settings { config: serde_json::from_str(config).unwrap(), ..Settings::default() };
+            settings.account_endpoint(&id, given).base_url
+        };
+        assert_eq!(base("{}", None), DEFAULT_BASE_URL);
+        assert_eq!(base(r#"{"baseUrl":"https://c"}"#, None), "https://c");
+        assert_eq!(base(r#"{"baseUrl":"https://c"}"#, Some("https://g")), "https://g");
+        assert_eq!(base(r#"{"accounts":{"a":{"baseUrl":"https://own"}}}"#, Some("https://g")), "https://own");
+        let overridden = Settings { base_url: Some("http://e".into()), ..Settings::default() };
+        assert_eq!(overridden.account_endpoint(&id, Some("https://g")).base_url, "http://e");
+    }
+}

@@ -1,0 +1,190 @@
+//! Everything that lives as long as the process: opened once, closed once.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, OnceCell};
+use tokio_util::sync::CancellationToken;
+
+use super::accounts::Slot;
+use super::settings::Settings;
+use crate::accounts::{AccountFiles, Board, StateDir};
+use crate::contract::{
+    AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress,
+};
+use crate::ilink::Ilink;
+use crate::inbound::Dispatcher;
+use crate::login::Sessions;
+use crate::outbound::{Texts, Typing};
+use crate::store::Store;
+
+/// How long a stop may take before the process ends anyway.
+const DRAIN: Duration = Duration::from_millis(3_500);
+
+/// Who is told what. None of them may block.
+pub struct Notices {
+    /// A message for the gateway. `false`: there is no room now.
+    pub deliver: Box<dyn Fn(&InboundMessage) -> bool + Send>,
+    /// An account's state changed.
+    pub status: Box<dyn Fn(AccountStatus) + Send + Sync>,
+    /// A login's state changed.
+    pub progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
+}
+
+impl Notices {
+    /// Nobody is told; for the command line.
+    pub fn none() -> Notices {
+        Notices { deliver: Box::new(|_| false), status: Box::new(|_| {}), progress: Arc::new(|_| {}) }
+    }
+}
+
+/// What a sidecar is opened with.
+pub struct Open {
+    /// The state directory; the environment's where there is none.
+    pub state_dir: Option<PathBuf>,
+    /// The channel's settings.
+    pub config: Config,
+    /// The language of texts for people.
+    pub locale: Locale,
+    /// The gateway's process id.
+    pub gateway_pid: u32,
+    /// Who is told what.
+    pub notices: Notices,
+}
+
+/// The sidecar.
+pub struct Sidecar {
+    pub(super) files: AccountFiles,
+    pub(super) store: Store,
+    pub(super) board: Board,
+    pub(super) dispatcher: Dispatcher,
+    pub(super) texts: Texts,
+    pub(super) typing: Typing,
+    pub(super) logins: Sessions,
+    pub(super) progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
+    pub(super) settings: RwLock<Arc<Settings>>,
+    pub(super) locale: Locale,
+    pub(super) gateway_pid: u32,
+    /// One per account that was ever started; its lock orders start, stop and removal.
+    pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
+    /// Set off when account files may have changed.
+    pub(super) files_changed: Notify,
+    /// Made at the first use: reading the system's certificates takes longer than everything else at the start.
+    ilink: OnceCell<Ilink>,
+    stop: CancellationToken,
+    warnings: Vec<String>,
+    started: Instant,
+}
+
+impl Sidecar {
+    /// Opens the state directory and starts what watches it. No account is started.
+    pub async fn open(open: Open) -> Result<Arc<Sidecar>, ContractError> {
+        let Some(state) = StateDir::resolve(open.state_dir.as_deref()) else {
+            let message = "there is no home directory to keep the state in; set OPENCLAW_STATE_DIR";
+            return Err(ContractError::new(ErrorKind::StoreFailed, message));
+        };
+        let database = state.database();
+        let opened = tokio::task::spawn_blocking(move || Store::open(&database)).await;
+        let (store, report) = opened.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))??;
+        let warnings: Vec<String> = report.warning().into_iter().collect();
+        for warning in &warnings {
+            tracing::error!(warning, "the database was damaged");
+        }
+        let stop = CancellationToken::new();
+        let board = Board::new(open.notices.status);
+        let dispatcher = Dispatcher::start(store.clone(), board.clone(), open.notices.deliver, stop.clone());
+        let sidecar = Arc::new(Sidecar {
+            files: AccountFiles::new(state),
+            texts: Texts::new(store.clone(), board.clone()),
+            typing: Typing::new(store.clone()),
+            store,
+            board,
+            dispatcher,
+            logins: Sessions::default(),
+            progress: open.notices.progress,
+            settings: RwLock::new(Arc::new(Settings::new(open.config))),
+            locale: open.locale,
+            gateway_pid: open.gateway_pid,
+            slots: Mutex::default(),
+            files_changed: Notify::new(),
+            ilink: OnceCell::new(),
+            stop: stop.clone(),
+            warnings,
+            started: Instant::now(),
+        });
+        tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop));
+        Ok(sidecar)
+    }
+
+    /// The wire client.
+    pub async fn ilink(&self) -> Result<&Ilink, ContractError> {
+        self.ilink
+            .get_or_try_init(|| async {
+                let made = tokio::task::spawn_blocking(|| Ilink::new(super::VERSION)).await;
+                made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?.map_err(Into::into)
+            })
+            .await
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The account files.
+    pub fn files(&self) -> &AccountFiles {
+        &self.files
+    }
+
+    /// Things a person should know that did not stop the start.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// How long it runs.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Runs file work where it may block.
+    pub(super) async fn with_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AccountFiles) -> T + Send + 'static,
+    ) -> Result<T, ContractError> {
+        let files = self.files.clone();
+        let done = tokio::task::spawn_blocking(move || work(&files)).await;
+        done.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))
+    }
+
+    /// Ends every login under way, so that whoever waits for one is answered.
+    pub fn cancel_logins(&self) {
+        self.logins.cancel_all();
+    }
+
+    /// Stops everything: accounts say good-bye (two seconds at most), the database is closed. Idempotent.
+    pub async fn close(&self) {
+        self.logins.cancel_all();
+        let drained = tokio::time::timeout(DRAIN, async {
+            self.stop_all().await;
+            self.stop.cancel();
+            self.store.close().await;
+        });
+        if drained.await.is_err() {
+            tracing::warn!("the stop took too long; ending without the rest. Nothing that was committed is lost");
+        }
+    }
+}
+
+impl Sidecar {
+    /// Removes deliveries for good; returns how many were still there.
+    pub async fn ack(&self, deliveries: &[crate::inbound::DeliveryId]) -> Result<u64, ContractError> {
+        Ok(self.dispatcher.ack(deliveries).await?)
+    }
+
+    /// Takes a delivery back; it comes again after `after`.
+    pub async fn nack(&self, delivery: &crate::inbound::DeliveryId, after: Duration) -> Result<(), ContractError> {
+        Ok(self.dispatcher.nack(delivery, after).await?)
+    }
+}

@@ -1,0 +1,186 @@
+//! The control over HTTP, under `/_sim/`: for tests and tools that are not Rust. JSON in, JSON out; an error is
+//! `{"error": "…"}` with a fitting status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::config::LimitsPatch;
+use super::control::{Control, NewBot};
+use super::error::ControlError;
+use super::faults::Fault;
+use super::ledger::{RejectedFilter, SentFilter};
+use super::login::StepRequest;
+use super::message::{NewMessages, invalid};
+use super::world::World;
+
+/// The routes of the control API.
+pub(super) fn router(world: Arc<World>) -> Router {
+    Router::new()
+        .route("/_sim/state", get(state))
+        .route("/_sim/bots", post(create_bot))
+        .route("/_sim/bots/{bot}/expire", post(expire))
+        .route("/_sim/bots/{bot}/release", post(release))
+        .route("/_sim/logins/{which}/{step}", post(login))
+        .route("/_sim/messages", post(messages))
+        .route("/_sim/burst", post(burst))
+        .route("/_sim/raw", post(raw))
+        .route("/_sim/replay", post(replay))
+        .route("/_sim/sent", get(sent))
+        .route("/_sim/rejected", get(rejected))
+        .route("/_sim/faults", post(add_fault).delete(clear_faults))
+        .route("/_sim/limits", put(limits))
+        // A test may push whatever it likes at once.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(Control { world })
+}
+
+type Answer = Result<Json<Value>, ControlError>;
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::NoSuchBot(_) | Self::NoSuchLogin(_) => StatusCode::NOT_FOUND,
+            Self::LoginOver { .. } | Self::Taken { .. } => StatusCode::CONFLICT,
+            Self::Invalid(_) => StatusCode::BAD_REQUEST,
+        };
+        (status, Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+/// Reads a body whatever its content type (curl's default is a form); an empty one is `{}`.
+fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
+    let body: &[u8] = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(invalid)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OneBot {
+    bot_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct StateQuery {
+    bot_id: Option<String>,
+}
+
+async fn state(State(control): State<Control>, Query(query): Query<StateQuery>) -> Response {
+    Json(control.world.report(query.bot_id.as_deref())).into_response()
+}
+
+async fn create_bot(State(control): State<Control>, body: Bytes) -> Result<Response, ControlError> {
+    let bot = control.create_bot(parse::<NewBot>(&body)?)?;
+    Ok(Json(bot).into_response())
+}
+
+async fn expire(State(control): State<Control>, Path(bot): Path<String>) -> Answer {
+    control.expire(&bot)?;
+    Ok(Json(json!({})))
+}
+
+async fn release(State(control): State<Control>, Path(bot): Path<String>) -> Answer {
+    control.release(&bot)?;
+    Ok(Json(json!({})))
+}
+
+async fn login(
+    State(control): State<Control>,
+    Path((which, step)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ControlError> {
+    let step = parse::<StepRequest>(&body)?.named(&step)?;
+    Ok(Json(control.login(&which, step)?).into_response())
+}
+
+async fn messages(State(control): State<Control>, body: Bytes) -> Answer {
+    let ids = control.push(&parse::<NewMessages>(&body)?)?;
+    Ok(message_ids(&ids))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BurstRequest {
+    bot_id: String,
+    people: usize,
+    messages: usize,
+}
+
+async fn burst(State(control): State<Control>, body: Bytes) -> Answer {
+    let request: BurstRequest = parse(&body)?;
+    let ids = control.burst(&request.bot_id, request.people, request.messages)?;
+    Ok(message_ids(&ids))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RawRequest {
+    bot_id: String,
+    messages: Vec<Box<RawValue>>,
+}
+
+async fn raw(State(control): State<Control>, body: Bytes) -> Answer {
+    let request: RawRequest = parse(&body)?;
+    let count = control.push_raw(&request.bot_id, request.messages)?;
+    Ok(Json(json!({ "count": count })))
+}
+
+async fn replay(State(control): State<Control>, body: Bytes) -> Answer {
+    let count = control.replay(&parse::<OneBot>(&body)?.bot_id)?;
+    Ok(Json(json!({ "count": count })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SentQuery {
+    bot_id: Option<String>,
+    to: Option<String>,
+    after: u64,
+    count: Option<usize>,
+    wait_ms: u64,
+}
+
+async fn sent(State(control): State<Control>, Query(query): Query<SentQuery>) -> Response {
+    let filter = SentFilter { bot_id: query.bot_id, to: query.to, after: query.after };
+    let timeout = Duration::from_millis(query.wait_ms);
+    let sent = control.wait_for_sent(&filter, query.count.unwrap_or(1), timeout).await;
+    let sent: Vec<_> = sent.iter().map(AsRef::as_ref).collect();
+    Json(std::collections::BTreeMap::from([("sent", sent)])).into_response()
+}
+
+async fn rejected(State(control): State<Control>, Query(filter): Query<RejectedFilter>) -> Answer {
+    Ok(Json(json!({ "rejected": control.rejected(&filter) })))
+}
+
+async fn add_fault(State(control): State<Control>, body: Bytes) -> Answer {
+    control.add_fault(Fault::try_from(parse::<Value>(&body)?)?);
+    Ok(Json(json!({})))
+}
+
+async fn clear_faults(State(control): State<Control>) -> Answer {
+    control.clear_faults();
+    Ok(Json(json!({})))
+}
+
+async fn limits(State(control): State<Control>, body: Bytes) -> Result<Response, ControlError> {
+    Ok(Json(control.set_limits(parse::<LimitsPatch>(&body)?)).into_response())
+}
+
+/// As strings: they are above 2^53, and most readers of this API are JavaScript.
+fn message_ids(ids: &[u64]) -> Json<Value> {
+    let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+    Json(json!({ "messageIds": ids }))
+}

@@ -1,0 +1,237 @@
+//! The inbox: what the server handed over and the gateway has not acked.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::{AccountNo, Durability, Store, StoreError, now_ms};
+
+/// How long the id of a message is remembered.
+const SEEN_FOR_MS: i64 = 30 * 24 * 3600 * 1000;
+/// How many ids of an account are remembered; those of the last day always are.
+const SEEN_AT_MOST: i64 = 20_000;
+/// Ids younger than this are remembered whatever their number, so that a burst cannot push out its own ids.
+const SEEN_SURELY_MS: i64 = 24 * 3600 * 1000;
+
+/// A message as a poll brought it.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Who sent it.
+    pub peer: String,
+    /// What makes it unique in its account.
+    pub key: u64,
+    /// The context token that came with it.
+    pub context_token: Option<String>,
+    /// The message as the server sent it: JSON.
+    pub wire: String,
+}
+
+/// A message that waits in the inbox.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Its row; rows of one account are numbered in the order of arrival.
+    pub id: i64,
+    /// What makes it unique in its account.
+    pub key: u64,
+    /// How often it was delivered before.
+    pub attempt: u32,
+    /// The message as the server sent it: JSON.
+    pub wire: String,
+}
+
+/// What a poll's answer came to.
+#[derive(Debug, Default)]
+pub struct TakenIn {
+    /// New messages with their peers, in the order of arrival.
+    pub new: Vec<(String, Pending)>,
+    /// How many had been taken in before.
+    pub duplicates: u64,
+}
+
+/// Part of a lane's backlog.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The oldest ones, in order.
+    pub messages: Vec<Pending>,
+    /// Whether there may be more behind them.
+    pub more: bool,
+}
+
+impl Store {
+    /// Puts a poll's messages and its cursor on disk in one transaction, without those that were taken in before.
+    /// `then` gets the result in commit order, before anything that is committed later is announced.
+    pub async fn take_in<F>(
+        &self,
+        account: AccountNo,
+        cursor: Option<String>,
+        messages: Vec<NewMessage>,
+        then: F,
+    ) -> Result<u64, StoreError>
+    where
+        F: FnOnce(TakenIn) + Send + 'static,
+    {
+        let (hand_over, handed) = std::sync::mpsc::sync_channel(1);
+        self.write_then(
+            Durability::Process,
+            move |db| {
+                let taken = take_in(db, account, cursor.as_deref(), messages)?;
+                let duplicates = taken.duplicates;
+                // The result travels beside the job's value, because `then` must own it.
+                let _ = hand_over.try_send(taken);
+                Ok(duplicates)
+            },
+            move |_| {
+                if let Ok(taken) = handed.try_recv() {
+                    then(taken);
+                }
+            },
+        )
+        .await
+    }
+
+    /// Deletes acked messages; returns how many were there. `then` runs in commit order.
+    pub async fn ack<F>(&self, keys: Vec<(AccountNo, u64)>, then: F) -> Result<u64, StoreError>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.write_then(
+            Durability::Process,
+            move |db| {
+                let mut delete = db.prepare_cached("DELETE FROM inbox WHERE account = ?1 AND key = ?2")?;
+                let mut acked = 0;
+                for (account, key) in &keys {
+                    acked += delete.execute(params![account.0, *key as i64])? as u64;
+                }
+                Ok(acked)
+            },
+            move |_| then(),
+        )
+        .await
+    }
+
+    /// Counts a delivery of each of these rows.
+    pub async fn mark_delivered(&self, ids: Vec<i64>) -> Result<(), StoreError> {
+        self.write(Durability::Process, move |db| {
+            let mut update = db.prepare_cached("UPDATE inbox SET attempt = attempt + 1 WHERE id = ?1")?;
+            for id in &ids {
+                update.execute([id])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Peers of an account with messages in the inbox, and the row of the oldest, oldest first.
+    pub async fn lanes(&self, account: AccountNo) -> Result<Vec<(String, i64)>, StoreError> {
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT peer, MIN(id) AS first FROM inbox WHERE account = ?1 GROUP BY peer ORDER BY first",
+            )?
+            .query_map([account.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+        })
+        .await
+    }
+
+    /// The messages of one lane behind row `after`, oldest first, `limit` at most.
+    pub async fn lane(
+        &self,
+        account: AccountNo,
+        peer: String,
+        after: i64,
+        limit: usize,
+    ) -> Result<Fetched, StoreError> {
+        self.read(move |db| {
+            let messages: Vec<Pending> = db
+                .prepare_cached(
+                    "SELECT id, key, attempt, wire FROM inbox
+                     WHERE account = ?1 AND peer = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+                )?
+                .query_map(params![account.0, peer, after, limit as i64], |row| {
+                    Ok(Pending {
+                        id: row.get(0)?,
+                        key: row.get::<_, i64>(1)? as u64,
+                        attempt: row.get(2)?,
+                        wire: row.get(3)?,
+                    })
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            let more = messages.len() == limit;
+            Ok(Fetched { messages, more })
+        })
+        .await
+    }
+
+    /// How many messages wait in the inbox, by account id; accounts without any are left out.
+    pub async fn inbox_counts(&self) -> Result<HashMap<String, u64>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT account_id, COUNT(*) FROM inbox JOIN account ON account.no = inbox.account GROUP BY account",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
+            .collect()
+        })
+        .await
+    }
+
+    /// Forgets ids that are old, or too many.
+    pub async fn prune_seen(&self, account: AccountNo) -> Result<(), StoreError> {
+        self.write(Durability::Process, move |db| {
+            let now = now_ms();
+            db.prepare_cached("DELETE FROM seen WHERE account = ?1 AND at < ?2")?
+                .execute(params![account.0, now - SEEN_FOR_MS])?;
+            // The age of the oldest id that is kept for its number; NULL where there are fewer.
+            db.prepare_cached(
+                "DELETE FROM seen WHERE account = ?1 AND at < MIN(?3, (
+                     SELECT at FROM seen WHERE account = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2))",
+            )?
+            .execute(params![account.0, SEEN_AT_MOST - 1, now - SEEN_SURELY_MS])
+            .map(|_| ())
+        })
+        .await
+    }
+}
+
+fn take_in(
+    db: &Connection,
+    account: AccountNo,
+    cursor: Option<&str>,
+    messages: Vec<NewMessage>,
+) -> rusqlite::Result<TakenIn> {
+    let now = now_ms();
+    let mut taken = TakenIn::default();
+    let mut tokens: HashMap<String, String> = HashMap::new();
+    {
+        let mut see = db.prepare_cached("INSERT OR IGNORE INTO seen (account, key, at) VALUES (?1, ?2, ?3)")?;
+        let mut insert = db.prepare_cached(
+            "INSERT INTO inbox (account, peer, key, received_at, wire) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO NOTHING",
+        )?;
+        for message in messages {
+            let key = message.key as i64;
+            if see.execute(params![account.0, key, now])? == 0
+                || insert.execute(params![account.0, message.peer, key, now, message.wire])? == 0
+            {
+                taken.duplicates += 1;
+                continue;
+            }
+            if let Some(token) = message.context_token {
+                tokens.insert(message.peer.clone(), token);
+            }
+            let id = db.last_insert_rowid();
+            taken.new.push((message.peer, Pending { id, key: message.key, attempt: 0, wire: message.wire }));
+        }
+    }
+    let mut remember = db.prepare_cached(
+        "INSERT INTO peer (account, peer, context_token, token_at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT DO UPDATE SET context_token = excluded.context_token, token_at = excluded.token_at",
+    )?;
+    for (peer, token) in tokens {
+        remember.execute(params_from_iter([&account.0 as &dyn rusqlite::ToSql, &peer, &token, &now]))?;
+    }
+    if let Some(cursor) = cursor {
+        db.prepare_cached("UPDATE account SET cursor = ?2 WHERE no = ?1 AND cursor <> ?2")?
+            .execute(params![account.0, cursor])?;
+    }
+    Ok(taken)
+}

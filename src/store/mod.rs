@@ -1,0 +1,42 @@
+//! The database: everything that moves (cursors, inbox, ids already seen, context tokens, sends).
+//!
+//! One writer thread owns the connection that writes. Jobs that arrive while a commit runs share the next one, so
+//! a burst costs a few commits, not one each. A second thread answers reads and folds the write-ahead log back.
+//!
+//! Durability: every commit survives the death of the process. A power cut may undo the last commits of the
+//! receiving side; because the cursor is in the same transaction as its messages, the server then hands them over
+//! again. Jobs of the sending side ask for [`Durability::Disk`] and survive a power cut as well.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `open` | opening, migrations, what happens to a damaged database |
+//! | `schema` | the tables |
+//! | `threads` | the writer and the reader |
+//! | `accounts`, `inbox`, `peers`, `outbox`, `lease` | typed queries, one file a subject |
+
+mod accounts;
+mod inbox;
+mod lease;
+mod open;
+mod outbox;
+mod peers;
+mod schema;
+mod threads;
+
+pub use accounts::AccountRow;
+pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
+pub use lease::LeaseOwner;
+pub use open::{OpenReport, StoreError, check};
+pub use outbox::{Accepted, OutboundPart, OutboundRow, PartState, SendState};
+pub use peers::PeerRow;
+pub use threads::{Durability, Store};
+
+/// The number that stands for an account in every other table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountNo(pub i64);
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,46 @@
+//! What is known of each person an account has heard of.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Store, StoreError};
+use crate::contract::AccountId;
+
+/// A person, as one account knows them.
+#[derive(Clone)]
+pub struct PeerRow {
+    /// The newest context token. Secret: it is handed to the wire client and to nobody else.
+    pub context_token: String,
+    /// When it came, in milliseconds since 1970.
+    pub token_at: i64,
+}
+
+impl Store {
+    /// What `account` knows of `peer`.
+    pub async fn peer(&self, account: &AccountId, peer: &str) -> Result<Option<PeerRow>, StoreError> {
+        let (account, peer) = (account.clone(), peer.to_owned());
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT context_token, token_at FROM peer
+                 WHERE account = (SELECT no FROM account WHERE account_id = ?1) AND peer = ?2",
+            )?
+            .query_row(params![account.as_str(), peer], |row| {
+                Ok(PeerRow { context_token: row.get(0)?, token_at: row.get(1)? })
+            })
+            .optional()
+        })
+        .await
+    }
+
+    /// The accounts that know `peer`, by account id.
+    pub async fn accounts_knowing(&self, peer: &str) -> Result<Vec<AccountId>, StoreError> {
+        let peer = peer.to_owned();
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT account_id FROM account JOIN peer ON peer.account = account.no WHERE peer.peer = ?1 ORDER BY no",
+            )?
+            .query_map([peer], |row| row.get::<_, String>(0).map(|id| AccountId::normalize(&id)))?
+            .collect()
+        })
+        .await
+    }
+}

@@ -1,0 +1,80 @@
+//! The tables. A change is a new entry in [`MIGRATIONS`]; entries that were released are never edited.
+
+/// Each entry brings a database from the version that is its index to the next one.
+pub const MIGRATIONS: &[&str] = &[
+    // 0 -> 1: the first release.
+    "
+    CREATE TABLE account (
+        no          INTEGER PRIMARY KEY,
+        account_id  TEXT NOT NULL UNIQUE,
+        cursor      TEXT NOT NULL DEFAULT '',
+        imported    INTEGER NOT NULL DEFAULT 0,   -- whether the official plugin's files were read
+        label       TEXT
+    );
+
+    -- Messages that the server handed over and the gateway has not acked. `key` is the server's message id
+    -- (a uint64 kept as the i64 of the same bits), or a hash where the server gave none.
+    CREATE TABLE inbox (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        account     INTEGER NOT NULL,
+        peer        TEXT NOT NULL,
+        key         INTEGER NOT NULL,
+        attempt     INTEGER NOT NULL DEFAULT 0,   -- deliveries so far
+        received_at INTEGER NOT NULL,
+        wire        TEXT NOT NULL                 -- the message as the server sent it
+    );
+    CREATE UNIQUE INDEX inbox_key ON inbox (account, key);
+    CREATE INDEX inbox_lane ON inbox (account, peer, id);
+
+    -- Ids of messages that were taken in, for dropping duplicates.
+    CREATE TABLE seen (
+        account     INTEGER NOT NULL,
+        key         INTEGER NOT NULL,
+        at          INTEGER NOT NULL,
+        PRIMARY KEY (account, key)
+    ) WITHOUT ROWID;
+
+    -- What is known of each person: the newest context token.
+    CREATE TABLE peer (
+        account       INTEGER NOT NULL,
+        peer          TEXT NOT NULL,
+        context_token TEXT NOT NULL,
+        token_at      INTEGER NOT NULL,
+        PRIMARY KEY (account, peer)
+    ) WITHOUT ROWID;
+
+    -- A send that the gateway asked for, and the wire messages that it became.
+    CREATE TABLE outbound (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        account     INTEGER NOT NULL,
+        peer        TEXT NOT NULL,
+        idem_key    TEXT UNIQUE,
+        run_id      TEXT,
+        state       TEXT NOT NULL,                -- pending, sent, failed
+        error       TEXT,                         -- the contract error of a failed send, as JSON
+        created_at  INTEGER NOT NULL
+    );
+    CREATE INDEX outbound_open ON outbound (account, id) WHERE state = 'pending';
+    CREATE INDEX outbound_age ON outbound (created_at);
+    CREATE TABLE outbound_part (
+        outbound    INTEGER NOT NULL REFERENCES outbound (id) ON DELETE CASCADE,
+        n           INTEGER NOT NULL,
+        client_id   TEXT NOT NULL,
+        text        TEXT NOT NULL,
+        state       TEXT NOT NULL,                -- pending, sent
+        message_id  TEXT,
+        PRIMARY KEY (outbound, n)
+    ) WITHOUT ROWID;
+
+    -- Who polls an account. The lock itself is an OS file lock; this row only says whose it is.
+    CREATE TABLE lease (
+        account_id  TEXT PRIMARY KEY,
+        pid         INTEGER NOT NULL,
+        started     INTEGER NOT NULL,             -- the process's start time, in the system's own units
+        boot_id     TEXT NOT NULL,
+        gateway_pid INTEGER NOT NULL,
+        version     TEXT NOT NULL,
+        at          INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    ",
+];

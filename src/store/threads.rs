@@ -1,0 +1,273 @@
+//! The two threads that touch the database, and the handle through which everyone else asks them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::open::{self, OpenReport, StoreError};
+
+/// Jobs that share a commit at most. More wait for the next one.
+const JOBS_PER_COMMIT: usize = 1024;
+/// Jobs that may wait; callers wait beyond it.
+const QUEUE: usize = 4096;
+/// The log is folded back when it has grown by this many pages (4 KiB each).
+const CHECKPOINT_PAGES: i32 = 1024;
+/// Beyond this many pages the writer itself folds the log back, so that it cannot grow without bound.
+const CHECKPOINT_FORCED_PAGES: i32 = 16 * 1024;
+
+/// What a commit has to survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process.
+    Process,
+    /// A power cut as well: the commit waits for the disk.
+    Disk,
+}
+
+type AfterCommit = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Gets the connection, or why there is no transaction to run in.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> AfterCommit + Send>;
+
+enum Ask {
+    Write(Durability, Job),
+    Read(Box<dyn FnOnce(&Connection) + Send>),
+    Checkpoint,
+    Close(oneshot::Sender<()>),
+}
+
+/// A handle on the database. Clones share the threads.
+#[derive(Clone)]
+pub struct Store {
+    path: Arc<PathBuf>,
+    writer: mpsc::Sender<Ask>,
+    reader: mpsc::Sender<Ask>,
+}
+
+impl Store {
+    /// Opens or creates the database at `path` and starts its threads. Blocks while it does: call it from a
+    /// blocking context.
+    pub fn open(path: &Path) -> Result<(Store, OpenReport), StoreError> {
+        let (write, report) = open::open(path)?;
+        let read = open::connect(path).map_err(|error| StoreError::from_sqlite(path, &error))?;
+        let path = Arc::new(path.to_owned());
+        let (writer, writer_asks) = mpsc::channel(QUEUE);
+        let (reader, reader_asks) = mpsc::channel(QUEUE);
+        let checkpointing = Arc::new(AtomicBool::new(false));
+        let failed = |e: std::io::Error| StoreError::Other { path: path.to_path_buf(), cause: e.to_string() };
+        let (w_path, w_flag, w_reader) = (path.clone(), checkpointing.clone(), reader.downgrade());
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || {
+                Writer {
+                    connection: write,
+                    path: w_path,
+                    reader: w_reader,
+                    checkpointing: w_flag,
+                    log_pages: Arc::default(),
+                }
+                .run(writer_asks)
+            })
+            .map_err(failed)?;
+        std::thread::Builder::new()
+            .name("store-reader".into())
+            .spawn(move || read_loop(read, reader_asks, &checkpointing))
+            .map_err(failed)?;
+        Ok((Store { path, writer, reader }, report))
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `job` in a transaction and returns when it is committed. An error of `job` undoes what it wrote and
+    /// nothing else.
+    pub async fn write<T, F>(&self, durability: Durability, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.write_then(durability, job, |_| {}).await
+    }
+
+    /// Like [`Store::write`]; `then` sees the result on the writer thread right after the commit, so that what
+    /// several jobs announce by it comes in the order of their commits. It must not block.
+    pub async fn write_then<T, F, G>(&self, durability: Durability, job: F, then: G) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        G: FnOnce(&T) + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let path = self.path.clone();
+        let job: Job = Box::new(move |connection| {
+            let result = connection.and_then(|connection| {
+                in_savepoint(connection, job).map_err(|error| StoreError::from_sqlite(&path, &error))
+            });
+            Box::new(move |committed| {
+                let result = result.and_then(|value| committed.map(|()| value));
+                if let Ok(value) = &result {
+                    then(value);
+                }
+                // The caller may have given up; what was committed stays committed.
+                let _ = answer.send(result);
+            })
+        });
+        self.writer.send(Ask::Write(durability, job)).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs `job` on the reading connection, which sees every commit made before the call.
+    pub async fn read<T, F>(&self, job: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let path = self.path.clone();
+        let ask = Ask::Read(Box::new(move |connection| {
+            let _ = answer.send(job(connection).map_err(|error| StoreError::from_sqlite(&path, &error)));
+        }));
+        self.reader.send(ask).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Commits what waits, folds the log back and closes the database. Later calls get [`StoreError::Closed`].
+    pub async fn close(&self) {
+        for thread in [&self.writer, &self.reader] {
+            let (done, is_done) = oneshot::channel();
+            if thread.send(Ask::Close(done)).await.is_ok() {
+                let _ = is_done.await;
+            }
+        }
+    }
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(|_| ());
+    run("SAVEPOINT job")?;
+    match job(connection) {
+        Ok(value) => run("RELEASE job").map(|()| value),
+        Err(error) => {
+            run("ROLLBACK TO job")?;
+            run("RELEASE job")?;
+            Err(error)
+        }
+    }
+}
+
+struct Writer {
+    connection: Connection,
+    path: Arc<PathBuf>,
+    reader: mpsc::WeakSender<Ask>,
+    /// Whether the reader was asked to fold the log back and has not done so yet.
+    checkpointing: Arc<AtomicBool>,
+    /// Pages in the log after the last commit.
+    log_pages: Arc<AtomicI32>,
+}
+
+impl Writer {
+    fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        let log_pages = self.log_pages.clone();
+        let hooked = self.connection.wal_hook(Some(move |_: &mut _, pages| {
+            log_pages.store(pages, Ordering::Relaxed);
+            Ok(())
+        }));
+        debug_assert!(hooked.is_ok());
+        let mut synced = false;
+        let mut batch: Vec<AfterCommit> = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut close = None;
+        while close.is_none() {
+            let mut durability = Durability::Process;
+            let Some(first) = asks.blocking_recv() else { break };
+            let mut next = Some(first);
+            while let Some(ask) = next {
+                match ask {
+                    Ask::Write(wanted, job) => {
+                        if wanted == Durability::Disk {
+                            durability = Durability::Disk;
+                        }
+                        jobs.push(job);
+                    }
+                    Ask::Close(done) => close = Some(done),
+                    Ask::Read(_) | Ask::Checkpoint => {}
+                }
+                next = if jobs.len() < JOBS_PER_COMMIT && close.is_none() { asks.try_recv().ok() } else { None };
+            }
+            if jobs.is_empty() {
+                continue;
+            }
+            let wants_sync = durability == Durability::Disk;
+            if wants_sync != synced {
+                let value = if wants_sync { "FULL" } else { "NORMAL" };
+                if self.connection.pragma_update(None, "synchronous", value).is_ok() {
+                    synced = wants_sync;
+                }
+            }
+            let committed = self.commit(&mut jobs, &mut batch);
+            for after in batch.drain(..) {
+                after(committed.clone());
+            }
+            self.fold_back();
+        }
+        // Jobs that came after the close are dropped: their callers see that the store is closed.
+        drop(self.connection);
+        if let Some(done) = close {
+            let _ = done.send(());
+        }
+    }
+
+    fn commit(&self, jobs: &mut Vec<Job>, batch: &mut Vec<AfterCommit>) -> Result<(), StoreError> {
+        let run = |sql: &str| self.connection.prepare_cached(sql)?.execute([]).map(|_| ());
+        let sort = |error: rusqlite::Error| StoreError::from_sqlite(&self.path, &error);
+        if let Err(error) = run("BEGIN IMMEDIATE").map_err(sort) {
+            batch.extend(jobs.drain(..).map(|job| job(Err(error.clone()))));
+            return Err(error);
+        }
+        batch.extend(jobs.drain(..).map(|job| job(Ok(&self.connection))));
+        run("COMMIT").map_err(|error| {
+            let error = sort(error);
+            let _ = run("ROLLBACK");
+            error
+        })
+    }
+
+    /// Asks the reader to fold the log back where it has grown; does it itself where the reader cannot keep up.
+    fn fold_back(&self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages > CHECKPOINT_FORCED_PAGES {
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        } else if pages > CHECKPOINT_PAGES
+            && !self.checkpointing.swap(true, Ordering::AcqRel)
+            && let Some(reader) = self.reader.upgrade()
+            && reader.try_send(Ask::Checkpoint).is_err()
+        {
+            self.checkpointing.store(false, Ordering::Release);
+        }
+    }
+}
+
+fn read_loop(connection: Connection, mut asks: mpsc::Receiver<Ask>, checkpointing: &AtomicBool) {
+    while let Some(ask) = asks.blocking_recv() {
+        match ask {
+            Ask::Read(job) => job(&connection),
+            Ask::Checkpoint => {
+                let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+                checkpointing.store(false, Ordering::Release);
+            }
+            Ask::Write(..) => {}
+            Ask::Close(done) => {
+                drop(connection);
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+}
