@@ -4,6 +4,7 @@
 //! the raw bot id, and the single-account file before that, are found as well. Changes of the index happen under a file
 //! lock, so that two processes that log in at once lose nothing.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,12 +104,21 @@ impl AccountFiles {
         &self.state
     }
 
-    /// Account ids in the order of their logins, newest last.
+    /// Account ids in the order of their logins, newest last. A damaged index is reported and the credential files
+    /// themselves are listed instead.
     pub fn list(&self) -> Result<Vec<AccountId>, FilesError> {
-        let mut ids = Vec::new();
-        for raw in self.read_index()? {
-            let id = AccountId::normalize(&raw);
-            if !raw.trim().is_empty() && !ids.contains(&id) {
+        let raw = match self.read_index() {
+            Err(error @ FilesError::Damaged { .. }) => {
+                tracing::warn!(%error, "the index of accounts is damaged; listing the credential files instead");
+                self.scan()?
+            }
+            other => other?,
+        };
+        let mut ids = Vec::with_capacity(raw.len());
+        let mut known = HashSet::with_capacity(raw.len());
+        for raw in raw.iter().filter(|raw| !raw.trim().is_empty()) {
+            let id = AccountId::normalize(raw);
+            if known.insert(id.clone()) {
                 ids.push(id);
             }
         }
@@ -126,8 +136,10 @@ impl AccountFiles {
                 return Ok(Some(found));
             }
         }
-        let token = self.legacy_token()?;
-        Ok(token.map(|token| AccountFile { token: Some(token), ..AccountFile::default() }))
+        // The single-account file of the oldest versions stands for whichever account is listed without its own.
+        let Some(token) = self.legacy_token()? else { return Ok(None) };
+        let listed = self.list()?.contains(id);
+        Ok(listed.then(|| AccountFile { token: Some(token), ..AccountFile::default() }))
     }
 
     /// Saves a login: the account's file, its place in the index, and the removal of older accounts of the same person.
@@ -147,7 +159,7 @@ impl AccountFiles {
         make_dir(path.parent().unwrap_or(Path::new(".")))?;
         write_json(&path, &file)?;
 
-        let mut index = self.list()?;
+        let mut index = self.list_for_change()?;
         let mut removed = Vec::new();
         if let Some(user) = login.user_id.as_deref() {
             for id in index.iter().filter(|id| **id != login.id) {
@@ -170,7 +182,7 @@ impl AccountFiles {
     /// Removes an account from the index and deletes its files. Returns whether there was one.
     pub fn remove(&self, id: &AccountId) -> Result<bool, FilesError> {
         let _guard = self.lock()?;
-        let mut index = self.list()?;
+        let mut index = self.list_for_change()?;
         let before = index.len();
         index.retain(|other| other != id);
         let listed = index.len() < before;
@@ -216,6 +228,34 @@ impl AccountFiles {
     fn read_index(&self) -> Result<Vec<String>, FilesError> {
         let entries: Vec<Value> = read_json(&self.index_path())?.unwrap_or_default();
         Ok(entries.into_iter().filter_map(|entry| entry.as_str().map(str::to_owned)).collect())
+    }
+
+    /// The index, to be written again. A damaged one is kept under another name first.
+    fn list_for_change(&self) -> Result<Vec<AccountId>, FilesError> {
+        let ids = self.list()?;
+        if matches!(self.read_index(), Err(FilesError::Damaged { .. })) {
+            let path = self.index_path();
+            let aside = path.with_extension(format!("json.damaged-{}", crate::store::now_ms()));
+            let kept = fs::rename(&path, &aside);
+            kept.map_err(|error| FilesError::Unwritable { path, cause: error.to_string() })?;
+        }
+        Ok(ids)
+    }
+
+    /// The ids that credential files are named after.
+    fn scan(&self) -> Result<Vec<String>, FilesError> {
+        let dir = self.accounts_dir();
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(FilesError::Unreadable { path: dir, cause: error.to_string() }),
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let stems = names.filter_map(|name| name.strip_suffix(".json").map(str::to_owned));
+        let mut ids: Vec<String> =
+            stems.filter(|stem| !stem.ends_with(".sync") && !stem.ends_with(".context-tokens")).collect();
+        ids.sort();
+        Ok(ids)
     }
 
     fn write_index(&self, ids: &[AccountId]) -> Result<(), FilesError> {
@@ -384,6 +424,19 @@ mod tests {
         // A new login repairs it.
         files.save_login(&login("b1", "u1")).unwrap();
         assert!(files.load(&AccountId::normalize("b1")).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_damaged_index_is_kept_aside_and_no_account_is_lost() {
+        let (_dir, files) = files();
+        files.save_login(&login("b1", "u1")).unwrap();
+        fs::write(files.index_path(), "[\"b1").unwrap();
+        assert_eq!(files.list().unwrap(), [AccountId::normalize("b1")]);
+        files.save_login(&login("b2", "u2")).unwrap();
+        assert_eq!(files.list().unwrap().len(), 2);
+        let names = fs::read_dir(files.state.channel()).unwrap().map(|entry| entry.unwrap().file_name());
+        let aside = names.map(|name| name.into_string().unwrap()).find(|name| name.contains("damaged")).unwrap();
+        assert_eq!(fs::read_to_string(files.state.channel().join(aside)).unwrap(), "[\"b1");
     }
 
     #[test]

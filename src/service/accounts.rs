@@ -173,16 +173,14 @@ impl Sidecar {
     /// An account's authorisation, from its file.
     pub(super) async fn session(&self, id: &AccountId) -> Result<Session, ContractError> {
         let of_file = id.clone();
-        let (listed, file) = self
-            .with_files(move |files| (files.list().is_ok_and(|ids| ids.contains(&of_file)), files.load(&of_file)))
-            .await?;
+        let file = self.with_files(move |files| files.load(&of_file)).await?;
         match file.map_err(|error| ContractError::from(error).account(id))? {
-            // Without an index entry the oldest credentials file would stand for every unknown id.
-            Some(file) if listed || file.user_id.is_some() => {
-                self.settings().session(id, &file).ok_or_else(|| not_configured(id))
+            Some(file) => self.settings().session(id, &file).ok_or_else(|| not_configured(id)),
+            None => {
+                let of_list = id.clone();
+                let listed = self.with_files(move |files| files.list().map(|ids| ids.contains(&of_list))).await??;
+                Err(if listed { not_configured(id) } else { not_found(id) })
             }
-            None if listed => Err(not_configured(id)),
-            _ => Err(not_found(id)),
         }
     }
 
