@@ -1,0 +1,35 @@
+# Two commands do everything, all installing included: `make demo` and `make test`.
+.PHONY: all build demo test test-rust test-shim test-host contract bench clean
+
+all: build
+
+build:
+	cargo build --release --locked
+
+# The main job, on the real OpenClaw gateway: login by QR code, messages answered, everything stopped again.
+demo: build
+	node tests/host/demo.mjs
+
+# Every test: formatting, lints, Rust, the shim, the contract documents, the real host.
+test:
+	node tests/run-all.mjs
+
+test-rust test-shim test-host:
+	node tests/run-all.mjs $(@:test-%=%)
+
+# Writes what is generated from src/contract/ anew: documents, TypeScript types, the plugin's manifest.
+contract: npm-shim/node_modules
+	UPDATE_DOCUMENTS=1 cargo test --locked --test contract_documents
+	cd npm-shim && npm run gen
+	node plugin-manifest/generate.mjs
+
+npm-shim/node_modules: npm-shim/package-lock.json
+	cd npm-shim && npm ci --no-audit --no-fund
+	touch $@
+
+bench:
+	cargo bench --locked
+
+clean:
+	cargo clean
+	rm -rf npm-shim/node_modules npm-shim/dist npm-shim/bin

@@ -1,0 +1,81 @@
+// Runs every test, one runner after the other, and sums them up in the last line: `N passed, N failed`.
+//
+//   node tests/run-all.mjs            everything
+//   node tests/run-all.mjs rust shim  only these groups
+//
+// A runner that fails does not stop the others; a step that is not a test runner (formatting, lints, a build) counts as one.
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+const steps = [
+  { group: "rust", name: "formatting", run: ["cargo", "fmt", "--check"] },
+  { group: "rust", name: "lints", run: ["cargo", "clippy", "--locked", "--all-targets", "--", "-D", "warnings"] },
+  { group: "rust", name: "Rust tests", run: ["cargo", "test", "--locked", "--no-fail-fast"], count: countCargo },
+  { group: "shim", name: "shim: install", run: ["npm", "ci", "--no-audit", "--no-fund"], cwd: "npm-shim" },
+  { group: "shim", name: "shim: generated types", run: ["npm", "run", "gen:check"], cwd: "npm-shim" },
+  { group: "shim", name: "shim: manifest", run: ["node", "plugin-manifest/generate.mjs", "--check"] },
+  { group: "shim", name: "shim: types", run: ["npm", "run", "typecheck"], cwd: "npm-shim" },
+  { group: "shim", name: "shim tests", run: ["npm", "test"], cwd: "npm-shim", count: countNode },
+  { group: "host", name: "release build", run: ["cargo", "build", "--release", "--locked"] },
+  { group: "host", name: "host tests", run: ["node", "tests/host/run.mjs"], count: countNode },
+];
+
+/** `test result: ok. 12 passed; 0 failed; …`, once for each test binary. */
+function countCargo(output) {
+  const results = [...output.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed/gm)];
+  return results.length > 0 && sum(results);
+}
+
+/** node:test's closing lines; their mark depends on the reporter. */
+function countNode(output) {
+  const [passed, failed] = ["pass", "fail"].map((word) => output.match(new RegExp(`^\\S+ ${word} (\\d+)`, "m"))?.[1]);
+  return passed !== undefined && failed !== undefined && sum([[, passed, failed]]);
+}
+
+function sum(results) {
+  const total = { passed: 0, failed: 0 };
+  for (const [, passed, failed] of results) {
+    total.passed += Number(passed);
+    total.failed += Number(failed);
+  }
+  return total;
+}
+
+function run({ run: [command, ...args], cwd }) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const take = (to) => (chunk) => {
+      to.write(chunk);
+      output += chunk;
+    };
+    child.stdout.on("data", take(process.stdout));
+    child.stderr.on("data", take(process.stderr));
+    child.on("error", (error) => resolve({ code: 1, output: `${output}\n${error.message}` }));
+    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}
+
+const wanted = process.argv.slice(2);
+const report = [];
+for (const step of steps.filter(({ group }) => wanted.length === 0 || wanted.includes(group))) {
+  console.log(`\n== ${step.name}`);
+  const began = Date.now();
+  const { code, output } = await run(step);
+  const counted = step.count?.(output) || { passed: 0, failed: 0 };
+  // A runner that fails without naming a failed test (it did not build, it was killed) is one failure.
+  if (code !== 0 && counted.failed === 0) counted.failed = 1;
+  if (code === 0 && !step.count) counted.passed = 1;
+  if (code === 0 && step.count && counted.passed === 0) counted.failed = 1;
+  report.push({ name: step.name, seconds: Math.round((Date.now() - began) / 1000), ...counted });
+}
+
+console.log();
+for (const { name, seconds, passed, failed } of report) {
+  console.log(`${failed === 0 ? "ok  " : "FAIL"} ${name}: ${passed} passed, ${failed} failed (${seconds} s)`);
+}
+const total = sum(report.map(({ passed, failed }) => [, passed, failed]));
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exitCode = total.failed === 0 ? 0 : 1;
