@@ -50,6 +50,10 @@ pub enum Command {
     #[command(after_help = "Examples:\n  openclaw-weixin-sidecar send --to abc@im.wechat 'Good morning'\n  \
         fortune | openclaw-weixin-sidecar send --to abc@im.wechat -")]
     Send(SendArgs),
+    /// List messages that wait to be sent, give one up, or try all of them now
+    #[command(after_help = "A message waits when WeChat would refuse it: most often until the person writes again. \
+        docs/outbox.md explains the reasons.")]
+    Outbox(OutboxArgs),
     /// Show accounts, who polls them and what waits
     Status(StatusArgs),
     /// Check everything that must be right: directory, database, accounts, hosts
@@ -108,6 +112,34 @@ pub struct SendArgs {
     pub idempotency_key: Option<String>,
     /// The text (Markdown); - reads it from stdin
     pub text: String,
+}
+
+/// Options of `outbox`.
+#[derive(Debug, Args)]
+pub struct OutboxArgs {
+    /// Only of this account
+    #[arg(long, value_name = "ID", global = true)]
+    pub account: Option<String>,
+    /// Only to this person
+    #[arg(long, value_name = "USER", global = true)]
+    pub to: Option<String>,
+    #[command(subcommand)]
+    pub action: Option<OutboxAction>,
+}
+
+/// What to do with the outbox.
+#[derive(Debug, Subcommand)]
+pub enum OutboxAction {
+    /// List what waits (the default)
+    List,
+    /// Give a message up; parts of it that were sent stay sent
+    Cancel {
+        /// Its id, as listed
+        #[arg(value_name = "ID")]
+        queue_id: String,
+    },
+    /// Try everything now, as far as WeChat's limits allow
+    Flush,
 }
 
 /// Options of `status`.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `args` | the commands, their options and their help |
 //! | `serve` | the sidecar on stdin and stdout, from the first line to the exit |
-//! | `login`, `accounts`, `send`, `status`, `doctor` | one command each |
+//! | `login`, `accounts`, `send`, `outbox`, `status`, `doctor` | one command each |
 //! | `simulate` | the built-in iLink backend |
 //! | `open` | a sidecar without a gateway, for the commands |
 //! | `output` | results as text or JSON, and exit codes |
@@ -16,6 +16,7 @@ mod doctor;
 mod logging;
 mod login;
 mod open;
+mod outbox;
 mod output;
 mod send;
 mod serve;
@@ -52,6 +53,7 @@ pub fn run() -> ExitCode {
             Command::Login(args) => output::finish(&common, login::run(&common, args).await),
             Command::Accounts(args) => output::finish(&common, accounts::run(&common, args).await),
             Command::Send(args) => output::finish(&common, send::run(&common, args).await),
+            Command::Outbox(args) => output::finish(&common, outbox::run(&common, args).await),
             Command::Status(args) => output::finish(&common, status::run(&common, args).await),
             Command::Doctor(args) => output::finish(&common, doctor::run(&common, args).await),
             Command::Simulate(args) => simulate::run(args).await,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Common;
-use crate::contract::{AccountStatus, InboundMessage, LoginProgress};
+use crate::contract::{AccountStatus, InboundMessage, LoginProgress, OutboundUpdate};
 use crate::inbound::WINDOW;
 use crate::process;
 use crate::rpc::{End, Outgoing, Server, stdout_writer};
@@ -70,11 +70,13 @@ pub async fn run(common: Common) -> ExitCode {
 }
 
 fn notices(outgoing: &Outgoing) -> Notices {
-    let (deliveries, statuses, logins) = (outgoing.clone(), outgoing.clone(), outgoing.clone());
+    let (deliveries, statuses, logins, sends) =
+        (outgoing.clone(), outgoing.clone(), outgoing.clone(), outgoing.clone());
     Notices {
         deliver: Box::new(move |message: &InboundMessage| deliveries.deliver("inbound.message", message)),
         status: Box::new(move |status: AccountStatus| statuses.status(status)),
         progress: Arc::new(move |progress: LoginProgress| logins.notify("login.progress", &progress)),
+        update: Box::new(move |update: OutboundUpdate| sends.notify("outbound.update", &update)),
     }
 }
 

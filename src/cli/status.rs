@@ -14,7 +14,7 @@ pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractE
     let sidecar = open(common, Notices::none()).await?;
     let params = StatusGetParams { account_id: args.account, probe: Some(args.probe) };
     let status = sidecar.status(params).await?;
-    let mut rows = vec![["ACCOUNT", "POLLED BY", "INBOX", "SERVER"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["ACCOUNT", "POLLED BY", "INBOX", "OUTBOX", "SERVER"].map(str::to_owned).to_vec()];
     let mut items = Vec::new();
     let mut ok = true;
     for account in status.accounts {
@@ -33,12 +33,19 @@ pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractE
             Some(probe) => probe.error.clone().unwrap_or_default(),
         };
         ok &= account.probe.as_ref().is_none_or(|probe| probe.ok);
-        rows.push(vec![account.account_id.clone(), by, account.inbox.pending.to_string(), server]);
+        rows.push(vec![
+            account.account_id.clone(),
+            by,
+            account.inbox.pending.to_string(),
+            account.outbox.held.to_string(),
+            server,
+        ]);
         items.push(json!({
             "accountId": account.account_id,
             "polled": polled,
             "pid": owner,
             "inbox": { "pending": account.inbox.pending },
+            "outbox": account.outbox,
             "probe": account.probe,
         }));
     }

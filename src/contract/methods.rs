@@ -53,6 +53,8 @@ methods! {
     "inbound.nack", InboundNackParams => Empty, "Gives a delivery back; it comes again later.";
     "outbound.sendText", SendTextParams => SendResult, "Sends a text.";
     "outbound.sendTyping", SendTypingParams => SendTypingResult, "Shows or ends typing.";
+    "outbound.queue", QueueParams => QueueResult, "Lists messages that wait to be sent.";
+    "outbound.cancel", CancelParams => CancelResult, "Gives up a message that waits to be sent.";
     "status.get", StatusGetParams => StatusGetResult, "Tells how the process and its accounts are.";
     "shutdown", Empty => Empty, "Stops everything, then the process exits 0.";
 }
@@ -73,5 +75,10 @@ pub const NOTIFICATIONS: &[Notification] = &[
         name: "account.status",
         summary: "An account's state changed.",
         params: |g| g.subschema_for::<AccountStatus>(),
+    },
+    Notification {
+        name: "outbound.update",
+        summary: "A message that was reported as held has ended.",
+        params: |g| g.subschema_for::<OutboundUpdate>(),
     },
 ];

@@ -298,3 +298,35 @@ pub struct AccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeResult>,
 }
+
+/// How a held message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UpdateStatus {
+    /// The server took all of it.
+    Sent,
+    /// The server refused it.
+    Failed,
+    /// It waited too long, or too many waited behind it.
+    Expired,
+    /// `outbound.cancel` or the removal of its account ended it.
+    Cancelled,
+}
+
+/// `outbound.update`: a message that was reported as `held` has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboundUpdate {
+    /// Which message.
+    pub queue_id: String,
+    /// The client ids of its wire messages.
+    pub client_ids: Vec<String>,
+    /// How it ended.
+    pub status: UpdateStatus,
+    /// The server's ids (uint64 as text) of the wire messages that it took, where it named them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_ids: Option<Vec<String>>,
+    /// Why it was not sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

@@ -368,6 +368,61 @@ pub struct SendResult {
     pub held_reason: Option<HeldReason>,
 }
 
+/// Parameters of `outbound.queue`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueParams {
+    /// Only of this account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// Only to this peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// A message that waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueItem {
+    /// Names it in `outbound.cancel` and `outbound.update`.
+    pub queue_id: String,
+    /// From which account.
+    pub account_id: String,
+    /// To whom.
+    pub to: String,
+    /// What it is: `text`.
+    pub kind: String,
+    /// When it was accepted, in milliseconds since 1970.
+    pub created_at_ms: i64,
+    /// Why it waits; nothing while it is being sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<HeldReason>,
+    /// The beginning of its text.
+    pub preview: String,
+}
+
+/// Result of `outbound.queue`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QueueResult {
+    /// In the order in which they will be sent in each conversation.
+    pub items: Vec<QueueItem>,
+}
+
+/// Parameters of `outbound.cancel`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelParams {
+    /// Which message.
+    pub queue_id: String,
+}
+
+/// Result of `outbound.cancel`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CancelResult {
+    /// Whether it was still waiting. Parts that were sent before stay sent.
+    pub cancelled: bool,
+}
+
 /// Parameters of `outbound.sendTyping`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -50,6 +50,8 @@ pub struct Monitor {
     pub dispatcher: Dispatcher,
     /// Where its state is shown.
     pub board: Board,
+    /// Told who wrote, after their messages are on disk. Must not block.
+    pub heard: Box<dyn Fn(Vec<String>) + Send>,
 }
 
 enum Polled {
@@ -178,6 +180,8 @@ impl Monitor {
         let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
         let messages: Vec<_> = raw.iter().filter_map(|raw| read_message(raw.get())).collect();
         let count = messages.len() as u64;
+        let mut peers: Vec<String> = messages.iter().map(|message| message.peer.clone()).collect();
+        peers.dedup();
         let mut duplicates = 0;
         if count > 0 || cursor.is_some() {
             let announce = self.dispatcher.announcer(self.number);
@@ -185,6 +189,9 @@ impl Monitor {
         }
         if let Some(cursor) = cursor {
             self.cursor = cursor;
+        }
+        if !peers.is_empty() {
+            (self.heard)(peers);
         }
         let now = now_ms();
         self.board.update(&self.id, |entry| {

@@ -12,6 +12,14 @@ pub fn start_time(pid: u32) -> Option<i64> {
     behind.split_whitespace().nth(19)?.parse().ok()
 }
 
+/// Its number is free, or somebody else's, unless procfs cannot be read at all.
+pub fn may_live(pid: u32, started: i64) -> bool {
+    match start_time(pid) {
+        Some(now) => started == 0 || now == started,
+        None => start_time(std::process::id()).is_none(),
+    }
+}
+
 /// The kernel's id of this boot.
 pub fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

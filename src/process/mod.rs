@@ -42,6 +42,11 @@ pub fn parent_pid() -> u32 {
     system::parent_pid()
 }
 
+/// Whether the process that had this number and start time may still be there. In doubt it is.
+pub fn may_live(pid: u32, started: i64) -> bool {
+    system::may_live(pid, started)
+}
+
 /// This process's resident memory in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
     system::resident_bytes().unwrap_or(0)

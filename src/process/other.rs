@@ -5,6 +5,11 @@ pub fn start_time(_pid: u32) -> Option<i64> {
     None
 }
 
+/// Not told: it may.
+pub fn may_live(_pid: u32, _started: i64) -> bool {
+    true
+}
+
 /// Not told.
 pub fn boot_id() -> String {
     String::new()

@@ -7,7 +7,6 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::errors::{not_configured, not_found};
 use super::settings::Settings;
 use super::sidecar::Sidecar;
 use crate::accounts::{AccountFile, FilesError, Lease, LeaseError, read_legacy};
@@ -100,23 +99,40 @@ impl Sidecar {
             entry.last_start_at_ms = Some(now_ms());
             entry.last_error = None;
         });
-        let (sender, receiver) = watch::channel(session.clone());
+        let (sender, receiver) = watch::channel(session);
         let cancel = CancellationToken::new();
         let monitor = Monitor {
             id: id.clone(),
             number: row.no,
             cursor,
             session: receiver,
-            ilink: ilink.clone(),
+            ilink,
             store: self.store.clone(),
             dispatcher: self.dispatcher.clone(),
             board: self.board.clone(),
+            heard: self.heard(id, row.no),
         };
         let task = tokio::spawn(monitor.run(cancel.clone()));
         *running = Some(Running { number: row.no, session: sender, cancel, task, lease });
-        let (texts, id) = (self.texts.clone(), id.clone());
-        tokio::spawn(async move { texts.resume(&ilink, &id, row.no, &session).await });
+        // What an earlier run, or another process, left behind.
+        self.outbox.flush(id, row.no).await;
         Ok(())
+    }
+
+    /// What a monitor tells of the people who wrote: their conversations go on where something waits.
+    fn heard(&self, id: &AccountId, number: AccountNo) -> Box<dyn Fn(Vec<String>) + Send> {
+        let (outbox, id) = (self.outbox.clone(), id.clone());
+        Box::new(move |peers| {
+            let (outbox, id) = (outbox.clone(), id.clone());
+            tokio::spawn(async move {
+                match outbox.store().waiting_lanes(number).await {
+                    Ok(waiting) => {
+                        waiting.iter().filter(|peer| peers.contains(peer)).for_each(|peer| outbox.nudge(&id, peer));
+                    }
+                    Err(error) => tracing::error!(account = %id, %error, "the outbox could not be read"),
+                }
+            });
+        })
     }
 
     /// Stops an account's monitor and says good-bye to the server; one that does not run stays so.
@@ -166,22 +182,13 @@ impl Sidecar {
 
     /// Replaces the configuration. Running accounts take over what concerns them.
     pub async fn set_config(&self, config: Config) {
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Settings::new(config));
+        self.wire.set_settings(Settings::new(config));
         self.renew().await;
     }
 
     /// An account's authorisation, from its file.
     pub(super) async fn session(&self, id: &AccountId) -> Result<Session, ContractError> {
-        let of_file = id.clone();
-        let file = self.with_files(move |files| files.load(&of_file)).await?;
-        match file.map_err(|error| ContractError::from(error).account(id))? {
-            Some(file) => self.settings().session(id, &file).ok_or_else(|| not_configured(id)),
-            None => {
-                let of_list = id.clone();
-                let listed = self.with_files(move |files| files.list().map(|ids| ids.contains(&of_list))).await??;
-                Err(if listed { not_configured(id) } else { not_found(id) })
-            }
-        }
+        self.wire.session(id).await
     }
 
     /// The process id of who last took an account's lease.
@@ -254,6 +261,7 @@ impl Sidecar {
                     });
                     if renewed {
                         tracing::info!(account = %id, "an account's login or settings were renewed");
+                        self.outbox.renewed(&id, monitor.number).await;
                     }
                 }
                 Err(error)

@@ -100,6 +100,7 @@ impl From<SendError> for ContractError {
             SendError::Empty => ContractError::new(ErrorKind::InvalidParams, format!("params.{error}")),
             SendError::Store(error) => error.into(),
             SendError::Ilink(error) => error.into(),
+            SendError::Ended(_) => ContractError::new(ErrorKind::IlinkRejected, error.to_string()),
         }
     }
 }

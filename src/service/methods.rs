@@ -89,7 +89,7 @@ fn initialized(sidecar: &Sidecar) -> InitializeResult {
                 typing: true,
                 quotes: false,
                 progress: false,
-                outbox: false,
+                outbox: true,
             },
         },
         limits: Limits {
@@ -158,6 +158,10 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
     })?;
     register(m, "outbound.sendTyping", async |host: Arc<Host>, params: SendTypingParams| {
         host.open()?.send_typing(params).await
+    })?;
+    register(m, "outbound.queue", async |host: Arc<Host>, params: QueueParams| host.open()?.queue(params).await)?;
+    register(m, "outbound.cancel", async |host: Arc<Host>, params: CancelParams| {
+        host.open()?.cancel(&params.queue_id).await
     })?;
     register(m, "status.get", async |host: Arc<Host>, params: StatusGetParams| host.open()?.status(params).await)?;
     register(m, "shutdown", async |host: Arc<Host>, _: Empty| {

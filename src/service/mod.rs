@@ -9,6 +9,7 @@
 //! | `accounts` | list, start, stop, renew, remove |
 //! | `login` | logins, and what a finished one changes |
 //! | `send` | texts and typing: which account, which session |
+//! | `wire` | the client, the settings and the sessions, for whoever sends |
 //! | `status` | how everything is |
 //! | `methods` | the contract's methods on all this |
 //! | `errors` | every room's errors as the contract's |
@@ -21,6 +22,7 @@ mod send;
 mod settings;
 mod sidecar;
 mod status;
+mod wire;
 
 pub use methods::{Host, module};
 pub use settings::Settings;

@@ -1,10 +1,11 @@
-//! Texts and typing: which account, which session.
+//! Texts and typing: which account, which session; what waits.
 
 use super::sidecar::Sidecar;
 use crate::contract::{
-    AccountId, ContractError, ErrorKind, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
+    AccountId, CancelResult, ContractError, ErrorKind, QueueItem, QueueParams, QueueResult, SendResult, SendStatus,
+    SendTextParams, SendTypingParams, SendTypingResult,
 };
-use crate::outbound::TextRequest;
+use crate::outbound::{Sent, TextRequest, queue_id};
 use crate::store::{OutboundRow, SendState};
 
 impl Sidecar {
@@ -20,19 +21,61 @@ impl Sidecar {
             return Ok(result(row));
         }
         let account = self.account_for(params.account_id.as_deref(), &to).await?;
-        let session = self.session(&account).await?;
-        let number = self.store.account(&account).await?.no;
+        // An account that does not exist is an error now, not a message that waits for ever.
+        self.session(&account).await?;
         let request = TextRequest {
+            number: self.store.account(&account).await?.no,
             account: account.clone(),
-            number,
-            session,
             to,
             text: params.text,
             run_id: params.run_id.filter(|id| !id.is_empty()),
             idempotency_key: key,
         };
-        let sent = self.texts.send(self.ilink().await?, request).await;
-        sent.map(result).map_err(|error| ContractError::from(error).account(&account))
+        match self.outbox.send(request).await {
+            Ok(Sent::Whole(row)) => Ok(result(row)),
+            Ok(Sent::Held(row, reason)) => Ok(SendResult {
+                status: SendStatus::Held,
+                queue_id: Some(queue_id(row.id)),
+                held_reason: Some(reason),
+                ..result(row)
+            }),
+            Err(error) => Err(ContractError::from(error).account(&account)),
+        }
+    }
+
+    /// What waits to be sent.
+    pub async fn queue(&self, params: QueueParams) -> Result<QueueResult, ContractError> {
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let account = filled(params.account_id).map(|id| AccountId::normalize(&id));
+        let waiting = self.store.waiting_sends(account.as_ref(), filled(params.to).as_deref()).await?;
+        let item = |(account_id, row): (String, OutboundRow)| QueueItem {
+            queue_id: queue_id(row.id),
+            account_id,
+            to: row.peer,
+            kind: "text".to_owned(),
+            created_at_ms: row.created_at,
+            reason: row.held,
+            preview: row.parts.iter().find(|part| !part.sent).map(|part| preview(&part.text)).unwrap_or_default(),
+        };
+        Ok(QueueResult { items: waiting.into_iter().map(item).collect() })
+    }
+
+    /// Gives up a send that waits.
+    pub async fn cancel(&self, queue_id: &str) -> Result<CancelResult, ContractError> {
+        let id = queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
+        let Some(id) = id else {
+            let message = format!("params.queueId: {queue_id:?} is no queueId of this sidecar; see outbound.queue");
+            return Err(ContractError::new(ErrorKind::InvalidParams, message));
+        };
+        Ok(CancelResult { cancelled: self.outbox.cancel(id).await? })
+    }
+
+    /// Looks at everything that waits again.
+    pub async fn flush(&self, account: Option<&AccountId>) -> Result<(), ContractError> {
+        for (account_id, row) in self.store.waiting_sends(account, None).await? {
+            self.outbox.nudge(&AccountId::normalize(&account_id), &row.peer);
+        }
+        Ok(())
     }
 
     /// Shows or ends typing. Whatever goes wrong is logged: typing is never worth an error.
@@ -106,4 +149,14 @@ fn result(row: OutboundRow) -> SendResult {
         queue_id: None,
         held_reason: None,
     }
+}
+
+/// The beginning of a text.
+fn preview(text: &str) -> String {
+    const SHOWN: usize = 80;
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }

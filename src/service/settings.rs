@@ -1,8 +1,11 @@
 //! The configuration, with the environment and the account files over it.
 
 use crate::accounts::AccountFile;
+use crate::contract::Locale;
 use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES};
 use crate::ilink::{Endpoint, Session, sanitize_bot_agent};
+use crate::outbound::OutboxSettings;
+use crate::store::Limits;
 
 /// The settings in force.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +68,24 @@ impl Settings {
     pub fn media_max_bytes(&self) -> u64 {
         let mib = self.config.media_max_mb.filter(|mib| *mib > 0.0);
         mib.map_or(DEFAULT_MEDIA_MAX_BYTES, |mib| (mib * 1024.0 * 1024.0) as u64)
+    }
+
+    /// How sends are paced and kept. The defaults are what users report of WeChat; see `docs/outbox.md`.
+    pub fn outbox(&self, locale: Locale) -> OutboxSettings {
+        let set = self.config.outbox.clone().unwrap_or_default();
+        let hours = |set: Option<f64>, default: f64| (set.filter(|h| *h > 0.0).unwrap_or(default) * 3_600_000.0) as i64;
+        OutboxSettings {
+            limits: Limits {
+                quota: set.quota_per_message.unwrap_or(10).max(1),
+                token_ttl_ms: hours(set.context_ttl_hours, 24.0),
+                per_minute: set.per_minute.unwrap_or(40).max(1),
+                burst: set.burst.unwrap_or(2).max(1),
+            },
+            max_held: set.max_held_per_conversation.unwrap_or(100),
+            hold_ttl_ms: hours(set.hold_ttl_hours, 72.0),
+            notice: set.notice.unwrap_or(true),
+            locale,
+        }
     }
 
     fn endpoint(&self, id: Option<&AccountId>, given: Option<&str>) -> Endpoint {

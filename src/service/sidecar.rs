@@ -2,22 +2,23 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::Slot;
 use super::settings::Settings;
+use super::wire::{OutboxBackend, Wire};
 use crate::accounts::{AccountFiles, Board, StateDir};
 use crate::contract::{
-    AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress,
+    AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress, OutboundUpdate,
 };
 use crate::ilink::Ilink;
 use crate::inbound::Dispatcher;
 use crate::login::Sessions;
-use crate::outbound::{Texts, Typing};
+use crate::outbound::{Outbox, Typing};
 use crate::store::Store;
 
 /// How long a stop may take before the process ends anyway.
@@ -31,12 +32,19 @@ pub struct Notices {
     pub status: Box<dyn Fn(AccountStatus) + Send + Sync>,
     /// A login's state changed.
     pub progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
+    /// A send that was reported as held has ended.
+    pub update: Box<dyn Fn(OutboundUpdate) + Send + Sync>,
 }
 
 impl Notices {
     /// Nobody is told; for the command line.
     pub fn none() -> Notices {
-        Notices { deliver: Box::new(|_| false), status: Box::new(|_| {}), progress: Arc::new(|_| {}) }
+        Notices {
+            deliver: Box::new(|_| false),
+            status: Box::new(|_| {}),
+            progress: Arc::new(|_| {}),
+            update: Box::new(|_| {}),
+        }
     }
 }
 
@@ -60,19 +68,17 @@ pub struct Sidecar {
     pub(super) store: Store,
     pub(super) board: Board,
     pub(super) dispatcher: Dispatcher,
-    pub(super) texts: Texts,
+    pub(super) wire: Wire,
+    pub(super) outbox: Outbox,
     pub(super) typing: Typing,
     pub(super) logins: Sessions,
     pub(super) progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
-    pub(super) settings: RwLock<Arc<Settings>>,
     pub(super) locale: Locale,
     pub(super) gateway_pid: u32,
     /// One per account that was ever started; its lock orders start, stop and removal.
     pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
     /// Set off when account files may have changed.
     pub(super) files_changed: Notify,
-    /// Made at the first use: reading the system's certificates takes longer than everything else at the start.
-    ilink: OnceCell<Ilink>,
     stop: CancellationToken,
     warnings: Vec<String>,
     started: Instant,
@@ -95,21 +101,28 @@ impl Sidecar {
         let stop = CancellationToken::new();
         let board = Board::new(open.notices.status);
         let dispatcher = Dispatcher::start(store.clone(), board.clone(), open.notices.deliver, stop.clone());
+        let files = AccountFiles::new(state);
+        let wire = Wire::new(files.clone(), Settings::new(open.config));
+        let backend = OutboxBackend {
+            wire: wire.clone(),
+            board: board.clone(),
+            locale: open.locale,
+            update: open.notices.update,
+        };
         let sidecar = Arc::new(Sidecar {
-            files: AccountFiles::new(state),
-            texts: Texts::new(store.clone(), board.clone()),
+            files,
+            wire,
+            outbox: Outbox::new(store.clone(), backend, stop.clone()),
             typing: Typing::new(store.clone()),
             store,
             board,
             dispatcher,
             logins: Sessions::default(),
             progress: open.notices.progress,
-            settings: RwLock::new(Arc::new(Settings::new(open.config))),
             locale: open.locale,
             gateway_pid: open.gateway_pid,
             slots: Mutex::default(),
             files_changed: Notify::new(),
-            ilink: OnceCell::new(),
             stop: stop.clone(),
             warnings,
             started: Instant::now(),
@@ -120,17 +133,12 @@ impl Sidecar {
 
     /// The wire client.
     pub async fn ilink(&self) -> Result<&Ilink, ContractError> {
-        self.ilink
-            .get_or_try_init(|| async {
-                let made = tokio::task::spawn_blocking(|| Ilink::new(super::VERSION)).await;
-                made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?.map_err(Into::into)
-            })
-            .await
+        self.wire.ilink().await
     }
 
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
-        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.wire.settings()
     }
 
     /// The account files.
@@ -153,9 +161,7 @@ impl Sidecar {
         &self,
         work: impl FnOnce(&AccountFiles) -> T + Send + 'static,
     ) -> Result<T, ContractError> {
-        let files = self.files.clone();
-        let done = tokio::task::spawn_blocking(move || work(&files)).await;
-        done.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))
+        self.wire.with_files(work).await
     }
 
     /// Ends every login under way, so that whoever waits for one is answered.

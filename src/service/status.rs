@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::sidecar::Sidecar;
 use crate::contract::{
-    AccountId, AccountStatus, ContractError, ProbeResult, ProcessStatus, StatusGetParams, StatusGetResult,
+    AccountId, AccountStatus, ContractError, OutboxStatus, ProbeResult, ProcessStatus, StatusGetParams, StatusGetResult,
 };
 use crate::process;
 
@@ -28,11 +28,15 @@ impl Sidecar {
             None => self.with_files(|files| files.list()).await??,
         };
         let pending = self.store.inbox_counts().await?;
+        let waiting = self.store.outbox_counts().await?;
         let mut accounts = Vec::with_capacity(ids.len());
         for id in ids {
             let entry = self.board.get(&id);
             let mut status: AccountStatus = crate::accounts::status(&id, &entry);
             status.inbox.pending = pending.get(id.as_str()).copied().unwrap_or(0);
+            if let Some((held, oldest)) = waiting.get(id.as_str()) {
+                status.outbox = OutboxStatus { held: *held, oldest_ms: Some(*oldest) };
+            }
             accounts.push((id, status));
         }
         if params.probe.unwrap_or(false) {

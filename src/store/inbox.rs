@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params, params_from_iter};
+use rusqlite::{Connection, params};
 
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
 
@@ -224,10 +224,13 @@ fn take_in(
     }
     let mut remember = db.prepare_cached(
         "INSERT INTO peer (account, peer, context_token, token_at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT DO UPDATE SET context_token = excluded.context_token, token_at = excluded.token_at",
+         ON CONFLICT DO UPDATE SET
+             sends = CASE WHEN context_token = excluded.context_token THEN sends ELSE 0 END,
+             context_token = excluded.context_token, token_at = excluded.token_at",
     )?;
     for (peer, token) in tokens {
-        remember.execute(params_from_iter([&account.0 as &dyn rusqlite::ToSql, &peer, &token, &now]))?;
+        remember.execute(params![account.0, peer, token, now])?;
+        super::ledger::heard_from(db, account, &peer)?;
     }
     if let Some(cursor) = cursor {
         db.prepare_cached("UPDATE account SET cursor = ?2 WHERE no = ?1 AND cursor <> ?2")?

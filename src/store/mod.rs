@@ -12,11 +12,12 @@
 //! | `open` | opening, migrations, what happens to a damaged database |
 //! | `schema` | the tables |
 //! | `threads` | the writer and the reader |
-//! | `accounts`, `inbox`, `peers`, `outbox`, `lease` | typed queries, one file a subject |
+//! | `accounts`, `inbox`, `peers`, `outbox`, `ledger`, `lease` | typed queries, one file a subject |
 
 mod accounts;
 mod inbox;
 mod lease;
+mod ledger;
 mod open;
 mod outbox;
 mod peers;
@@ -26,8 +27,9 @@ mod threads;
 pub use accounts::AccountRow;
 pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
 pub use lease::LeaseOwner;
+pub use ledger::{Limits, Turn};
 pub use open::{OpenReport, StoreError, check};
-pub use outbox::{Accepted, OutboundPart, OutboundRow, PartState, SendState};
+pub use outbox::{Head, NewSend, OutboundPart, OutboundRow, SendState};
 pub use peers::PeerRow;
 pub use threads::{Durability, Store};
 

@@ -1,11 +1,15 @@
-//! Sends: each is on disk, with the client id of every wire message, before its first request.
+//! Sends: each is on disk, with the client id of every wire message, before its first request, and its row knows how it
+//! ended.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
+use crate::contract::{AccountId, HeldReason};
 
 /// How long finished sends are kept, for `idempotencyKey`.
 const KEPT_FOR_MS: i64 = 7 * 24 * 3600 * 1000;
+/// How long a process may be at a wire message before another one may think that it is not.
+const CLAIM_MS: i64 = 30_000;
 
 /// How far a send is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,27 +18,31 @@ pub enum SendState {
     Pending,
     /// All were.
     Sent,
-    /// It was given up; the error says why.
+    /// The server refused it.
     Failed,
+    /// It waited too long, or too many waited behind it.
+    Expired,
+    /// Somebody gave it up.
+    Cancelled,
 }
 
 impl SendState {
-    fn from_text(text: &str) -> SendState {
-        match text {
-            "sent" => SendState::Sent,
-            "failed" => SendState::Failed,
-            _ => SendState::Pending,
+    fn text(self) -> &'static str {
+        match self {
+            SendState::Pending => "pending",
+            SendState::Sent => "sent",
+            SendState::Failed => "failed",
+            SendState::Expired => "expired",
+            SendState::Cancelled => "cancelled",
         }
     }
-}
 
-/// How far a wire message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartState {
-    /// The server has not confirmed it.
-    Pending,
-    /// The server took it.
-    Sent,
+    fn from_text(text: &str) -> SendState {
+        [SendState::Sent, SendState::Failed, SendState::Expired, SendState::Cancelled]
+            .into_iter()
+            .find(|state| state.text() == text)
+            .unwrap_or(SendState::Pending)
+    }
 }
 
 /// One wire message of a send.
@@ -46,8 +54,8 @@ pub struct OutboundPart {
     pub client_id: String,
     /// What it says.
     pub text: String,
-    /// How far it is.
-    pub state: PartState,
+    /// Whether the server took it.
+    pub sent: bool,
     /// The server's id.
     pub message_id: Option<String>,
 }
@@ -65,41 +73,48 @@ pub struct OutboundRow {
     pub run_id: Option<String>,
     /// How far it is.
     pub state: SendState,
-    /// Why it failed: a contract error as JSON.
+    /// Why it was reported as held.
+    pub held: Option<HeldReason>,
+    /// Why it was not sent.
     pub error: Option<String>,
+    /// When it was accepted.
+    pub created_at: i64,
     /// Its wire messages, in order.
     pub parts: Vec<OutboundPart>,
 }
 
-/// What became of an accepted send.
-#[derive(Debug)]
-pub enum Accepted {
-    /// It is new.
-    New(OutboundRow),
-    /// The same `idempotencyKey` was used before.
-    Known(OutboundRow),
-}
-
 /// What to write down of a send.
-pub(super) struct NewSend {
+#[derive(Debug)]
+pub struct NewSend {
+    /// From which account.
     pub account: AccountNo,
+    /// To whom.
     pub peer: String,
+    /// Makes it the same send as any other with this key.
     pub idem_key: Option<String>,
+    /// The agent run it belongs to.
     pub run_id: Option<String>,
+    /// Client id and text of each wire message.
     pub parts: Vec<(String, String)>,
 }
 
+/// The next send of a conversation.
+#[derive(Debug)]
+pub enum Head {
+    /// Nothing waits.
+    None,
+    /// This process may send it.
+    Mine(OutboundRow),
+    /// Another process is at it.
+    Theirs {
+        /// Which, as it named itself.
+        claimed_by: String,
+    },
+}
+
 impl Store {
-    /// Writes a send down, or finds the one that has the same key. `parts` are (client id, text).
-    pub async fn accept_send(
-        &self,
-        account: AccountNo,
-        peer: String,
-        idem_key: Option<String>,
-        run_id: Option<String>,
-        parts: Vec<(String, String)>,
-    ) -> Result<Accepted, StoreError> {
-        let send = NewSend { account, peer, idem_key, run_id, parts };
+    /// Writes a send down, or finds the one that has the same key.
+    pub async fn accept_send(&self, send: NewSend) -> Result<OutboundRow, StoreError> {
         self.write(Durability::Disk, move |db| accept(db, send)).await
     }
 
@@ -109,43 +124,147 @@ impl Store {
         self.read(move |db| by_key(db, &key)).await
     }
 
-    /// Writes down that the server took a part; the last one finishes the send.
-    pub async fn part_sent(&self, send: i64, n: u32, message_id: Option<String>) -> Result<(), StoreError> {
+    /// A send.
+    pub async fn send(&self, id: i64) -> Result<Option<OutboundRow>, StoreError> {
+        self.read(move |db| row(db, id).optional()).await
+    }
+
+    /// Claims the oldest waiting send of a conversation for `me`. A claim of somebody of whom `is_gone` is true, or
+    /// that has run out, is taken over.
+    pub async fn claim_head(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        me: &str,
+        is_gone: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<Head, StoreError> {
+        let (peer, me) = (peer.to_owned(), me.to_owned());
+        self.write(Durability::Process, move |db| {
+            let now = now_ms();
+            let head: Option<(i64, Option<String>, i64)> = db
+                .prepare_cached(
+                    "SELECT id, claimed_by, claimed_until FROM outbound
+                     WHERE account = ?1 AND peer = ?2 AND state = 'pending' ORDER BY id LIMIT 1",
+                )?
+                .query_row(params![account.0, peer], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            let Some((id, claimed_by, until)) = head else { return Ok(Head::None) };
+            if let Some(claimed_by) = claimed_by
+                && claimed_by != me
+                && until > now
+                && !is_gone(&claimed_by)
+            {
+                return Ok(Head::Theirs { claimed_by });
+            }
+            db.prepare_cached("UPDATE outbound SET claimed_by = ?2, claimed_until = ?3 WHERE id = ?1")?
+                .execute(params![id, me, now + CLAIM_MS])?;
+            row(db, id).map(Head::Mine)
+        })
+        .await
+    }
+
+    /// Writes down that the server took a part; the last one finishes the send. Opens what a refusal had closed.
+    pub async fn part_sent(&self, send: &OutboundRow, n: u32, message_id: Option<String>) -> Result<(), StoreError> {
+        let (id, account, peer) = (send.id, send.account, send.peer.clone());
         self.write(Durability::Process, move |db| {
             db.prepare_cached(
                 "UPDATE outbound_part SET state = 'sent', message_id = ?3 WHERE outbound = ?1 AND n = ?2",
             )?
-            .execute(params![send, n, message_id])?;
+            .execute(params![id, n, message_id])?;
             db.prepare_cached(
                 "UPDATE outbound SET state = 'sent', error = NULL WHERE id = ?1 AND NOT EXISTS (
                      SELECT 1 FROM outbound_part WHERE outbound = ?1 AND state <> 'sent')",
             )?
-            .execute([send])
-            .map(|_| ())
+            .execute([id])?;
+            super::ledger::open(db, account, &peer)
         })
         .await
     }
 
-    /// Writes down that a send was given up, and why. The same key may take it up again.
-    pub async fn send_failed(&self, send: i64, error: String) -> Result<(), StoreError> {
+    /// Ends a waiting send. Returns it as it is then; `None` where it was not waiting any more.
+    pub async fn end_send(
+        &self,
+        id: i64,
+        state: SendState,
+        error: Option<String>,
+    ) -> Result<Option<OutboundRow>, StoreError> {
+        self.write(Durability::Disk, move |db| end(db, id, state, error.as_deref())).await
+    }
+
+    /// Marks everything that waits in a conversation as held, and gives the claim back. Returns the rows that it marked.
+    pub async fn hold(&self, account: AccountNo, peer: &str, reason: HeldReason) -> Result<Vec<i64>, StoreError> {
+        let peer = peer.to_owned();
         self.write(Durability::Process, move |db| {
-            db.prepare_cached("UPDATE outbound SET state = 'failed', error = ?2 WHERE id = ?1 AND state <> 'sent'")?
-                .execute(params![send, error])
-                .map(|_| ())
+            db.prepare_cached(
+                "UPDATE outbound SET held = ?3, claimed_by = NULL WHERE account = ?1 AND peer = ?2 AND state = 'pending'
+                 RETURNING id",
+            )?
+            .query_map(params![account.0, peer, reason_text(reason)], |row| row.get(0))?
+            .collect()
         })
         .await
     }
 
-    /// Sends that a process began and did not finish, oldest first. Only those accepted before `before_ms`.
-    pub async fn unfinished_sends(&self, account: AccountNo, before_ms: i64) -> Result<Vec<OutboundRow>, StoreError> {
-        self.read(move |db| {
+    /// Ends what waited longer than `ttl_ms`, and in each conversation the oldest beyond `at_most`. Returns them.
+    pub async fn expire_sends(&self, ttl_ms: i64, at_most: u32) -> Result<Vec<OutboundRow>, StoreError> {
+        self.write(Durability::Disk, move |db| {
             let ids: Vec<i64> = db
                 .prepare_cached(
-                    "SELECT id FROM outbound WHERE account = ?1 AND state = 'pending' AND created_at < ?2 ORDER BY id",
+                    "SELECT id FROM (
+                         SELECT id, created_at, held, ROW_NUMBER() OVER (PARTITION BY account, peer ORDER BY id DESC) AS nth
+                         FROM outbound WHERE state = 'pending')
+                     WHERE created_at < ?1 OR (nth > ?2 AND held IS NOT NULL)",
                 )?
-                .query_map(params![account.0, before_ms], |row| row.get(0))?
+                .query_map(params![now_ms() - ttl_ms, at_most], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            ids.into_iter().map(|id| row(db, id)).collect()
+            let mut ended = Vec::new();
+            for id in ids {
+                ended.extend(end(db, id, SendState::Expired, Some("it waited too long, or too many waited behind it"))?);
+            }
+            Ok(ended)
+        })
+        .await
+    }
+
+    /// Conversations of an account in which something waits.
+    pub async fn waiting_lanes(&self, account: AccountNo) -> Result<Vec<String>, StoreError> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT DISTINCT peer FROM outbound WHERE account = ?1 AND state = 'pending'")?
+                .query_map([account.0], |row| row.get(0))?
+                .collect()
+        })
+        .await
+    }
+
+    /// What waits, oldest first, with its account; only of `account` and to `peer`, where they are given.
+    pub async fn waiting_sends(
+        &self,
+        account: Option<&AccountId>,
+        peer: Option<&str>,
+    ) -> Result<Vec<(String, OutboundRow)>, StoreError> {
+        let (account, peer) = (account.map(|id| id.to_string()), peer.map(str::to_owned));
+        self.read(move |db| {
+            let ids: Vec<(String, i64)> = db
+                .prepare_cached(
+                    "SELECT account_id, id FROM outbound JOIN account ON account.no = outbound.account
+                     WHERE state = 'pending' AND (?1 IS NULL OR account_id = ?1) AND (?2 IS NULL OR peer = ?2) ORDER BY id",
+                )?
+                .query_map(params![account, peer], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            ids.into_iter().map(|(account, id)| Ok((account, row(db, id)?))).collect()
+        })
+        .await
+    }
+
+    /// How many sends wait, and since when, by account id; accounts without any are left out.
+    pub async fn outbox_counts(&self) -> Result<std::collections::HashMap<String, (u64, i64)>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT account_id, COUNT(*), MIN(created_at) FROM outbound JOIN account ON account.no = outbound.account
+                 WHERE state = 'pending' GROUP BY account",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, (row.get::<_, i64>(1)? as u64, row.get(2)?))))?
+            .collect()
         })
         .await
     }
@@ -161,11 +280,11 @@ impl Store {
     }
 }
 
-fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<Accepted> {
+fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<OutboundRow> {
     if let Some(key) = &send.idem_key
         && let Some(known) = by_key(db, key)?
     {
-        return Ok(Accepted::Known(known));
+        return Ok(known);
     }
     db.prepare_cached(
         "INSERT INTO outbound (account, peer, idem_key, run_id, state, created_at)
@@ -179,7 +298,14 @@ fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<Accepted> {
     for (n, (client_id, text)) in send.parts.iter().enumerate() {
         insert.execute(params![id, n as i64, client_id, text])?;
     }
-    row(db, id).map(Accepted::New)
+    row(db, id)
+}
+
+fn end(db: &Connection, id: i64, state: SendState, error: Option<&str>) -> rusqlite::Result<Option<OutboundRow>> {
+    let ended = db
+        .prepare_cached("UPDATE outbound SET state = ?2, error = ?3 WHERE id = ?1 AND state = 'pending'")?
+        .execute(params![id, state.text(), error])?;
+    if ended == 0 { Ok(None) } else { row(db, id).map(Some) }
 }
 
 fn by_key(db: &Connection, key: &str) -> rusqlite::Result<Option<OutboundRow>> {
@@ -195,29 +321,39 @@ fn row(db: &Connection, id: i64) -> rusqlite::Result<OutboundRow> {
         .prepare_cached(
             "SELECT n, client_id, text, state, message_id FROM outbound_part WHERE outbound = ?1 ORDER BY n",
         )?
-        .query_map([id], |row| {
-            let sent = row.get_ref(3)?.as_str()? == "sent";
-            Ok(OutboundPart {
-                n: row.get(0)?,
-                client_id: row.get(1)?,
-                text: row.get(2)?,
-                state: if sent { PartState::Sent } else { PartState::Pending },
-                message_id: row.get(4)?,
-            })
-        })?
+        .query_map([id], part)?
         .collect::<rusqlite::Result<_>>()?;
-    db.prepare_cached("SELECT account, peer, run_id, state, error FROM outbound WHERE id = ?1")?.query_row(
-        [id],
-        |row| {
+    db.prepare_cached("SELECT account, peer, run_id, state, held, error, created_at FROM outbound WHERE id = ?1")?
+        .query_row([id], |row| {
             Ok(OutboundRow {
                 id,
                 account: AccountNo(row.get(0)?),
                 peer: row.get(1)?,
                 run_id: row.get(2)?,
                 state: SendState::from_text(row.get_ref(3)?.as_str()?),
-                error: row.get(4)?,
+                held: row.get::<_, Option<String>>(4)?.as_deref().and_then(reason_from_text),
+                error: row.get(5)?,
+                created_at: row.get(6)?,
                 parts,
             })
-        },
-    )
+        })
+}
+
+fn part(row: &Row<'_>) -> rusqlite::Result<OutboundPart> {
+    Ok(OutboundPart {
+        n: row.get(0)?,
+        client_id: row.get(1)?,
+        text: row.get(2)?,
+        sent: row.get_ref(3)?.as_str()? == "sent",
+        message_id: row.get(4)?,
+    })
+}
+
+/// A reason as it is stored: as the contract writes it.
+fn reason_text(reason: HeldReason) -> String {
+    serde_json::to_value(reason).ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn reason_from_text(text: &str) -> Option<HeldReason> {
+    serde_json::from_value(text.into()).ok()
 }

@@ -9,7 +9,12 @@ pub const MIGRATIONS: &[&str] = &[
         account_id  TEXT NOT NULL UNIQUE,
         cursor      TEXT NOT NULL DEFAULT '',
         imported    INTEGER NOT NULL DEFAULT 0,   -- whether the official plugin's files were read
-        label       TEXT
+        label       TEXT,
+        -- How fast the bot may send: a token bucket, and the pause that the server forced.
+        bucket      REAL,
+        bucket_at   INTEGER NOT NULL DEFAULT 0,
+        closed_until INTEGER NOT NULL DEFAULT 0,
+        closed_step INTEGER NOT NULL DEFAULT 0
     );
 
     -- Messages that the server handed over and the gateway has not acked. `key` is the server's message id
@@ -34,12 +39,15 @@ pub const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (account, key)
     ) WITHOUT ROWID;
 
-    -- What is known of each person: the newest context token.
+    -- What is known of each person: the newest context token, and what it was used for.
     CREATE TABLE peer (
         account       INTEGER NOT NULL,
         peer          TEXT NOT NULL,
         context_token TEXT NOT NULL,
         token_at      INTEGER NOT NULL,
+        sends         INTEGER NOT NULL DEFAULT 0,  -- wire messages sent with this token
+        closed_until  INTEGER NOT NULL DEFAULT 0,
+        closed_step   INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (account, peer)
     ) WITHOUT ROWID;
 
@@ -50,11 +58,14 @@ pub const MIGRATIONS: &[&str] = &[
         peer        TEXT NOT NULL,
         idem_key    TEXT UNIQUE,
         run_id      TEXT,
-        state       TEXT NOT NULL,                -- pending, sent, failed
-        error       TEXT,                         -- the contract error of a failed send, as JSON
-        created_at  INTEGER NOT NULL
+        state       TEXT NOT NULL,                -- pending, sent, failed, expired, cancelled
+        held        TEXT,                         -- why a pending one was reported as held
+        error       TEXT,                         -- why it was not sent
+        created_at  INTEGER NOT NULL,
+        claimed_by  TEXT,                         -- the process that sends it now
+        claimed_until INTEGER NOT NULL DEFAULT 0
     );
-    CREATE INDEX outbound_open ON outbound (account, id) WHERE state = 'pending';
+    CREATE INDEX outbound_pending ON outbound (account, peer, id) WHERE state = 'pending';
     CREATE INDEX outbound_age ON outbound (created_at);
     CREATE TABLE outbound_part (
         outbound    INTEGER NOT NULL REFERENCES outbound (id) ON DELETE CASCADE,
@@ -62,6 +73,7 @@ pub const MIGRATIONS: &[&str] = &[
         client_id   TEXT NOT NULL,
         text        TEXT NOT NULL,
         state       TEXT NOT NULL,                -- pending, sent
+        counted_for TEXT,                         -- the context token whose quota it was counted against
         message_id  TEXT,
         PRIMARY KEY (outbound, n)
     ) WITHOUT ROWID;

@@ -1,0 +1,74 @@
+//! `outbox`: what waits to be sent; give one up, or try all of it now.
+
+use std::time::Duration;
+
+use super::args::{Common, OutboxAction, OutboxArgs};
+use super::open::open;
+use super::output::{Outcome, table};
+use crate::contract::{AccountId, ContractError, HeldReason, QueueParams, QueueResult};
+use crate::service::{Notices, Sidecar};
+
+/// How long `flush` watches what it set off.
+const FLUSH: Duration = Duration::from_secs(15);
+
+/// Lists, cancels or flushes.
+pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractError> {
+    let sidecar = open(common, Notices::none()).await?;
+    let params = QueueParams { account_id: args.account.clone(), to: args.to };
+    let outcome = match args.action.unwrap_or(OutboxAction::List) {
+        OutboxAction::List => Ok(list(sidecar.queue(params).await?)),
+        OutboxAction::Cancel { queue_id } => sidecar.cancel(&queue_id).await.map(|result| {
+            let text = match result.cancelled {
+                true => format!("cancelled {queue_id}"),
+                false => format!("{queue_id} does not wait (any more)"),
+            };
+            Outcome { ok: result.cancelled, ..Outcome::done(text, result) }
+        }),
+        OutboxAction::Flush => flush(&sidecar, params).await,
+    };
+    sidecar.close().await;
+    outcome
+}
+
+async fn flush(sidecar: &Sidecar, params: QueueParams) -> Result<Outcome, ContractError> {
+    let before = sidecar.queue(params.clone()).await?.items.len();
+    let account = params.account_id.as_deref().map(AccountId::normalize);
+    sidecar.flush(account.as_ref()).await?;
+    let deadline = tokio::time::Instant::now() + FLUSH;
+    // What is held says so within moments; what is paced leaves one after the other.
+    let mut settled = 0;
+    let mut left = sidecar.queue(params.clone()).await?;
+    while !left.items.is_empty() && settled < 5 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let now = sidecar.queue(params.clone()).await?;
+        settled = if now == left { settled + 1 } else { 0 };
+        left = now;
+    }
+    let sent = before.saturating_sub(left.items.len());
+    let text = format!("{sent} of {before} left the outbox\n{}", list(left.clone()).text);
+    Ok(Outcome::done(text, left))
+}
+
+fn list(result: QueueResult) -> Outcome {
+    if result.items.is_empty() {
+        return Outcome::done("nothing waits to be sent", &result);
+    }
+    let mut rows = vec![["ID", "ACCOUNT", "TO", "WAITS FOR", "TEXT"].map(str::to_owned).to_vec()];
+    for item in &result.items {
+        let text = item.preview.lines().next().unwrap_or_default().to_owned();
+        let why = item.reason.map_or("its turn", reason).to_owned();
+        rows.push(vec![item.queue_id.clone(), item.account_id.clone(), item.to.clone(), why, text]);
+    }
+    Outcome::done(table(&rows), &result)
+}
+
+fn reason(reason: HeldReason) -> &'static str {
+    match reason {
+        HeldReason::Quota => "the person's next message (quota used up)",
+        HeldReason::Throttled => "WeChat's limits to pass",
+        HeldReason::NoContext => "the person's first message",
+        HeldReason::ContextExpired => "the person's next message (the last is too old)",
+        HeldReason::SessionExpired => "a new login",
+        HeldReason::Offline => "the network",
+    }
+}

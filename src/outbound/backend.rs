@@ -1,0 +1,42 @@
+//! What the outbox asks of the rest of the program.
+
+use futures_util::future::BoxFuture;
+
+use crate::contract::{AccountId, Locale, OutboundUpdate};
+use crate::ilink::{Ilink, Session};
+use crate::store::Limits;
+
+/// How sends are paced and kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutboxSettings {
+    /// What WeChat allows.
+    pub limits: Limits,
+    /// Held sends in one conversation; beyond it the oldest are given up.
+    pub max_held: u32,
+    /// How long a send is held, in milliseconds.
+    pub hold_ttl_ms: i64,
+    /// Whether the last free wire message says that the rest follows.
+    pub notice: bool,
+    /// In which language.
+    pub locale: Locale,
+}
+
+/// The wire, with an account's authorisation.
+pub struct Ready {
+    /// The wire.
+    pub ilink: Ilink,
+    /// The account's authorisation.
+    pub session: Session,
+}
+
+/// The rest of the program, as the outbox sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// The wire and the account's authorisation; the error is for a person.
+    fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, String>>;
+    /// The settings in force.
+    fn settings(&self) -> OutboxSettings;
+    /// A send that was reported as held has ended. Must not block.
+    fn ended(&self, update: OutboundUpdate);
+    /// A wire message of an account was taken (`true`) or refused.
+    fn counted(&self, account: &AccountId, sent: bool);
+}

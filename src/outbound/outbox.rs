@@ -1,0 +1,287 @@
+//! The outbox: accepts sends, waits for them, and keeps one lane task for each conversation with something to send.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::backend::Backend;
+use super::chunk::chunk;
+use super::lane;
+use super::markdown::for_wechat;
+use crate::contract::{AccountId, HeldReason, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
+use crate::ilink::{BotToken, IlinkError};
+use crate::store::{AccountNo, NewSend, OutboundRow, SendState, Store, StoreError};
+
+/// How long a caller waits, for pacing or for a retry, before it is told that the send is held.
+pub(super) const WAIT: Duration = Duration::from_secs(15);
+/// How often old sends are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why a send failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SendError {
+    /// There is nothing to send.
+    #[error("text: nothing is left to send (it is blank, or holds only what WeChat cannot show)")]
+    Empty,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// iLink refused it for good.
+    #[error(transparent)]
+    Ilink(#[from] IlinkError),
+    /// It was refused, given up or cancelled before.
+    #[error("this message was not sent: {0}")]
+    Ended(String),
+}
+
+/// What became of a send that did not fail.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    /// The server took all of it.
+    Whole(OutboundRow),
+    /// It is kept, and sent by itself when it can be.
+    Held(OutboundRow, HeldReason),
+}
+
+/// A text to send.
+pub struct TextRequest {
+    /// From which account.
+    pub account: AccountId,
+    /// Its number.
+    pub number: AccountNo,
+    /// To whom.
+    pub to: String,
+    /// Markdown.
+    pub text: String,
+    /// The agent run it belongs to.
+    pub run_id: Option<String>,
+    /// Makes it the same send as any other with this key.
+    pub idempotency_key: Option<String>,
+}
+
+/// What a waiting caller is told.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// The server took all of it.
+    Sent,
+    /// It is held.
+    Held(HeldReason),
+    /// It failed.
+    Failed(SendError),
+}
+
+pub(super) type LaneKey = (AccountId, String);
+
+/// The outbox. Clones share it.
+#[derive(Clone)]
+pub struct Outbox {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub store: Store,
+    pub backend: Box<dyn Backend>,
+    /// This process in claims: pid and start time.
+    pub me: String,
+    /// Lanes with a task; setting off the notify makes the task look again.
+    pub lanes: Mutex<HashMap<LaneKey, Arc<tokio::sync::Notify>>>,
+    waiting: Mutex<HashMap<i64, oneshot::Sender<Outcome>>>,
+    /// Tokens that the server called stale: nothing is tried with them again.
+    stale: Mutex<HashMap<AccountId, BotToken>>,
+    pub stop: CancellationToken,
+}
+
+impl Outbox {
+    /// An outbox on this database. Its tasks end with `stop`.
+    pub fn new(store: Store, backend: impl Backend, stop: CancellationToken) -> Outbox {
+        let me = crate::process::this_process();
+        let outbox = Outbox {
+            inner: Arc::new(Inner {
+                store,
+                backend: Box::new(backend),
+                me: format!("{}:{}", me.pid, me.started),
+                lanes: Mutex::default(),
+                waiting: Mutex::default(),
+                stale: Mutex::default(),
+                stop,
+            }),
+        };
+        tokio::spawn(sweep(Arc::downgrade(&outbox.inner)));
+        outbox
+    }
+
+    /// Accepts a text and waits until it is sent, held or refused, for 15 s at most.
+    ///
+    /// With a known `idempotency_key` nothing new is accepted: it is about the send that has that key.
+    pub async fn send(&self, request: TextRequest) -> Result<Sent, SendError> {
+        let TextRequest { account, number, to, text, run_id, idempotency_key } = request;
+        let texts = chunk(&for_wechat(&text), TEXT_CHUNK_LIMIT);
+        if texts.is_empty() {
+            return Err(SendError::Empty);
+        }
+        let parts = texts.into_iter().map(|text| (client_id(), text)).collect();
+        let send = NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, parts };
+        let row = self.inner.store.accept_send(send).await?;
+        match row.state {
+            SendState::Sent => return Ok(Sent::Whole(row)),
+            SendState::Pending => {}
+            _ => return Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
+        }
+        let (outcome, waits) = oneshot::channel();
+        lock(&self.inner.waiting).insert(row.id, outcome);
+        self.nudge(&account, &row.peer);
+        let outcome = tokio::time::timeout(WAIT, waits).await;
+        lock(&self.inner.waiting).remove(&row.id);
+        let reason = match outcome {
+            Ok(Ok(Outcome::Sent)) => None,
+            Ok(Ok(Outcome::Held(reason))) => Some(reason),
+            Ok(Ok(Outcome::Failed(error))) => return Err(error),
+            // Paced, retried, or another call waits for the same send: the row says how far it is.
+            _ => Some(HeldReason::Throttled),
+        };
+        let row = self.inner.store.send(row.id).await?.unwrap_or(row);
+        match (row.state, reason) {
+            (SendState::Sent, _) => Ok(Sent::Whole(row)),
+            (SendState::Pending, reason) => {
+                let reason = row.held.or(reason).unwrap_or(HeldReason::Throttled);
+                self.inner.store.hold(number, &row.peer, reason).await?;
+                // What a hold gave back goes on by itself.
+                self.nudge(&account, &row.peer);
+                Ok(Sent::Held(row, reason))
+            }
+            _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
+        }
+    }
+
+    /// Looks at a conversation again: something was accepted, the person wrote, a time has come.
+    pub fn nudge(&self, account: &AccountId, peer: &str) {
+        let key = (account.clone(), peer.to_owned());
+        let mut lanes = lock(&self.inner.lanes);
+        if let Some(lane) = lanes.get(&key) {
+            lane.notify_one();
+            return;
+        }
+        let notify = Arc::new(tokio::sync::Notify::new());
+        lanes.insert(key.clone(), notify.clone());
+        drop(lanes);
+        tokio::spawn(lane::run(self.clone(), key, notify));
+    }
+
+    /// Looks at every conversation of an account in which something waits: it starts, or has a new login.
+    pub async fn flush(&self, account: &AccountId, number: AccountNo) {
+        match self.inner.store.waiting_lanes(number).await {
+            Ok(peers) => peers.iter().for_each(|peer| self.nudge(account, peer)),
+            Err(error) => tracing::error!(%account, %error, "the outbox could not be read"),
+        }
+    }
+
+    /// The account has a new login: what was stale is not any more.
+    pub async fn renewed(&self, account: &AccountId, number: AccountNo) {
+        lock(&self.inner.stale).remove(account);
+        self.flush(account, number).await;
+    }
+
+    /// Gives up a waiting send. Returns whether it was waiting.
+    pub async fn cancel(&self, id: i64) -> Result<bool, StoreError> {
+        self.inner.end(id, SendState::Cancelled, None).await
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+}
+
+impl Inner {
+    /// Tells whoever waits for a send; nobody is a fine answer too.
+    pub fn tell(&self, id: i64, outcome: Outcome) -> bool {
+        lock(&self.waiting).remove(&id).is_some_and(|caller| caller.send(outcome).is_ok())
+    }
+
+    /// Ends a waiting send and tells who waits, or who was told that it is held. Returns whether it was waiting.
+    pub async fn end(&self, id: i64, state: SendState, error: Option<SendError>) -> Result<bool, StoreError> {
+        let Some(row) = self.store.end_send(id, state, error.as_ref().map(ToString::to_string)).await? else {
+            return Ok(false);
+        };
+        let why = error.unwrap_or_else(|| SendError::Ended("it was cancelled".to_owned()));
+        if !self.tell(id, Outcome::Failed(why)) {
+            self.report(&row);
+        }
+        Ok(true)
+    }
+
+    /// `outbound.update` for a send that was reported as held.
+    pub fn report(&self, row: &OutboundRow) {
+        let status = match row.state {
+            SendState::Pending => return,
+            SendState::Sent => UpdateStatus::Sent,
+            SendState::Failed => UpdateStatus::Failed,
+            SendState::Expired => UpdateStatus::Expired,
+            SendState::Cancelled => UpdateStatus::Cancelled,
+        };
+        if row.held.is_some() {
+            let ids: Vec<String> = row.parts.iter().filter_map(|part| part.message_id.clone()).collect();
+            self.backend.ended(OutboundUpdate {
+                queue_id: queue_id(row.id),
+                client_ids: row.parts.iter().map(|part| part.client_id.clone()).collect(),
+                status,
+                message_ids: Some(ids).filter(|ids| !ids.is_empty()),
+                error: row.error.clone(),
+            });
+        }
+    }
+
+    /// Whether the server called this token stale.
+    pub fn is_stale(&self, account: &AccountId, token: &BotToken) -> bool {
+        lock(&self.stale).get(account) == Some(token)
+    }
+
+    /// Remembers that the server called this token stale.
+    pub fn set_stale(&self, account: &AccountId, token: BotToken) {
+        lock(&self.stale).insert(account.clone(), token);
+    }
+}
+
+/// A send's name towards the gateway.
+pub fn queue_id(id: i64) -> String {
+    format!("q{id}")
+}
+
+/// Gives up what waited too long, and forgets what ended long ago.
+async fn sweep(inner: std::sync::Weak<Inner>) {
+    loop {
+        let Some(inner) = inner.upgrade() else { return };
+        let settings = inner.backend.settings();
+        match inner.store.expire_sends(settings.hold_ttl_ms, settings.max_held).await {
+            Ok(ended) => {
+                for row in ended {
+                    let why = SendError::Ended(row.error.clone().unwrap_or_default());
+                    if !inner.tell(row.id, Outcome::Failed(why)) {
+                        inner.report(&row);
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "old sends could not be given up"),
+        }
+        if let Err(error) = inner.store.prune_sends().await {
+            tracing::warn!(%error, "finished sends could not be forgotten");
+        }
+        tokio::select! {
+            () = inner.stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+/// A new client id, unique without asking anybody.
+fn client_id() -> String {
+    format!("openclaw-weixin-{:032x}", rand::random::<u128>())
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Only whole entries are put in and taken out.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,114 @@
+//! The wire client and the sessions of accounts, for whoever sends.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use super::errors::{not_configured, not_found};
+use super::settings::Settings;
+use crate::accounts::{AccountFiles, Board};
+use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate};
+use crate::ilink::{Ilink, Session};
+use crate::outbound::{Backend, OutboxSettings, Ready};
+use crate::store::now_ms;
+
+/// What a request to WeChat needs. Clones share it.
+#[derive(Clone)]
+pub struct Wire {
+    files: AccountFiles,
+    settings: Arc<RwLock<Arc<Settings>>>,
+    /// Made at the first use: reading the system's certificates takes longer than everything else at the start.
+    ilink: Arc<OnceCell<Ilink>>,
+}
+
+impl Wire {
+    /// The wire of one state directory.
+    pub fn new(files: AccountFiles, settings: Settings) -> Wire {
+        Wire { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default() }
+    }
+
+    /// The wire client.
+    pub async fn ilink(&self) -> Result<&Ilink, ContractError> {
+        self.ilink
+            .get_or_try_init(|| async {
+                let made = tokio::task::spawn_blocking(|| Ilink::new(super::VERSION)).await;
+                made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?.map_err(Into::into)
+            })
+            .await
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the settings.
+    pub fn set_settings(&self, settings: Settings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    /// Runs file work where it may block.
+    pub async fn with_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&AccountFiles) -> T + Send + 'static,
+    ) -> Result<T, ContractError> {
+        let files = self.files.clone();
+        let done = tokio::task::spawn_blocking(move || work(&files)).await;
+        done.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))
+    }
+
+    /// An account's authorisation, from its file.
+    pub async fn session(&self, id: &AccountId) -> Result<Session, ContractError> {
+        let of_file = id.clone();
+        let file = self.with_files(move |files| files.load(&of_file)).await?;
+        match file.map_err(|error| ContractError::from(error).account(id))? {
+            Some(file) => self.settings().session(id, &file).ok_or_else(|| not_configured(id)),
+            None => {
+                let of_list = id.clone();
+                let listed = self.with_files(move |files| files.list().map(|ids| ids.contains(&of_list))).await??;
+                Err(if listed { not_configured(id) } else { not_found(id) })
+            }
+        }
+    }
+}
+
+/// The wire as the outbox uses it.
+pub struct OutboxBackend {
+    /// Sessions and settings.
+    pub wire: Wire,
+    /// Where sends are counted.
+    pub board: Board,
+    /// The language of notices.
+    pub locale: Locale,
+    /// Told when a held send ends.
+    pub update: Box<dyn Fn(OutboundUpdate) + Send + Sync>,
+}
+
+impl Backend for OutboxBackend {
+    fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, String>> {
+        Box::pin(async move {
+            let session = self.wire.session(account).await.map_err(|error| error.message)?;
+            let ilink = self.wire.ilink().await.map_err(|error| error.message)?.clone();
+            Ok(Ready { ilink, session })
+        })
+    }
+
+    fn settings(&self) -> OutboxSettings {
+        self.wire.settings().outbox(self.locale)
+    }
+
+    fn ended(&self, update: OutboundUpdate) {
+        (self.update)(update);
+    }
+
+    fn counted(&self, account: &AccountId, sent: bool) {
+        self.board.update(account, |entry| match sent {
+            true => {
+                entry.counters.sent += 1;
+                entry.last_outbound_at_ms = Some(now_ms());
+            }
+            false => entry.counters.failed += 1,
+        });
+    }
+}

@@ -1,0 +1,267 @@
+//! What WeChat allows a bot to send, counted on disk, so that all processes and restarts count together.
+//!
+//! Three budgets: wire messages for each context token, the age of that token, and the pace of the bot (a token bucket).
+//! A refusal (`ret: -2`) in spite of them closes the conversation, and when it happens again the bot, for growing times;
+//! at the end of such a time one message is tried. A success opens both.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{AccountNo, Durability, Store, StoreError, now_ms};
+use crate::contract::HeldReason;
+
+/// For how long a first refusal closes a conversation, and the second in a row the bot. Each further one doubles it.
+const CLOSE_MS: i64 = 60_000;
+/// For how long a first refusal closes the bot.
+const CLOSE_BOT_MS: i64 = 15_000;
+/// The longest it gets.
+const CLOSE_AT_MOST_MS: i64 = 30 * 60_000;
+
+/// The budgets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Wire messages for each context token.
+    pub quota: u32,
+    /// How long a context token is good, in milliseconds.
+    pub token_ttl_ms: i64,
+    /// Wire messages per minute and bot.
+    pub per_minute: u32,
+    /// Wire messages at once and bot.
+    pub burst: u32,
+}
+
+/// Whether a wire message may be sent now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Yes, with this context token; it is counted.
+    Go {
+        /// The context token. Secret.
+        token: String,
+        /// Whether it is the last one that this token allows.
+        last: bool,
+    },
+    /// Not before so many milliseconds: the bot's pace.
+    Wait(i64),
+    /// No.
+    Hold {
+        /// Why.
+        reason: HeldReason,
+        /// When it is worth another look; `None`: when the person writes.
+        until_ms: Option<i64>,
+    },
+}
+
+impl Store {
+    /// Asks for the turn of a wire message, and counts it. A message that was counted for the same token before is not
+    /// counted again: it is a retry.
+    pub async fn take_turn(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        send: i64,
+        part: u32,
+        limits: Limits,
+    ) -> Result<Turn, StoreError> {
+        let peer = peer.to_owned();
+        self.write(Durability::Disk, move |db| take_turn(db, account, &peer, (send, part), limits, now_ms())).await
+    }
+
+    /// Writes down that the server refused although the budgets allowed it. Returns until when the conversation is closed.
+    pub async fn refused(&self, account: AccountNo, peer: &str) -> Result<i64, StoreError> {
+        let peer = peer.to_owned();
+        self.write(Durability::Disk, move |db| refused(db, account, &peer, now_ms())).await
+    }
+}
+
+fn take_turn(
+    db: &Connection,
+    account: AccountNo,
+    peer: &str,
+    (send, part): (i64, u32),
+    limits: Limits,
+    now: i64,
+) -> rusqlite::Result<Turn> {
+    let known: Option<(String, i64, u32, i64)> = db
+        .prepare_cached(
+            "SELECT context_token, token_at, sends, closed_until FROM peer WHERE account = ?1 AND peer = ?2",
+        )?
+        .query_row(params![account.0, peer], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let hold = |reason, until_ms| Ok(Turn::Hold { reason, until_ms });
+    let Some((token, token_at, sends, closed_until)) = known else { return hold(HeldReason::NoContext, None) };
+    if now - token_at >= limits.token_ttl_ms {
+        return hold(HeldReason::ContextExpired, None);
+    }
+    let counted: Option<String> = db
+        .prepare_cached("SELECT counted_for FROM outbound_part WHERE outbound = ?1 AND n = ?2")?
+        .query_row(params![send, part], |row| row.get(0))?;
+    let retry = counted.as_deref() == Some(token.as_str());
+    if !retry && sends >= limits.quota {
+        return hold(HeldReason::Quota, None);
+    }
+    let (bucket, bucket_at, bot_closed_until, bot_step): (Option<f64>, i64, i64, i64) = db
+        .prepare_cached("SELECT bucket, bucket_at, closed_until, closed_step FROM account WHERE no = ?1")?
+        .query_row([account.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let closed = closed_until.max(bot_closed_until);
+    if closed > now {
+        return hold(HeldReason::Throttled, Some(closed));
+    }
+    let (rate, burst) = (f64::from(limits.per_minute.max(1)) / 60_000.0, f64::from(limits.burst.max(1)));
+    // A clock that was set back must not stop the bot: time never runs backwards here.
+    let filled = bucket.map_or(burst, |bucket| (bucket + (now - bucket_at).max(0) as f64 * rate).min(burst));
+    if filled < 1.0 {
+        return Ok(Turn::Wait((((1.0 - filled) / rate).ceil() as i64).max(1)));
+    }
+    // While the bot was refused, this is the one try of its interval: nobody else gets another.
+    let next = if bot_step > 0 { now + closing(CLOSE_BOT_MS, bot_step) } else { 0 };
+    db.prepare_cached("UPDATE account SET bucket = ?2, bucket_at = ?3, closed_until = ?4 WHERE no = ?1")?
+        .execute(params![account.0, filled - 1.0, now, next])?;
+    if !retry {
+        db.prepare_cached("UPDATE peer SET sends = sends + 1 WHERE account = ?1 AND peer = ?2")?
+            .execute(params![account.0, peer])?;
+        db.prepare_cached("UPDATE outbound_part SET counted_for = ?3 WHERE outbound = ?1 AND n = ?2")?
+            .execute(params![send, part, token])?;
+    }
+    let last = if retry { sends >= limits.quota } else { sends + 1 >= limits.quota };
+    Ok(Turn::Go { token, last })
+}
+
+fn refused(db: &Connection, account: AccountNo, peer: &str, now: i64) -> rusqlite::Result<i64> {
+    let step: i64 = db
+        .prepare_cached(
+            "UPDATE peer SET closed_step = closed_step + 1 WHERE account = ?1 AND peer = ?2 RETURNING closed_step",
+        )?
+        .query_row(params![account.0, peer], |row| row.get(0))?;
+    let until = now + closing(CLOSE_MS, step);
+    db.prepare_cached("UPDATE peer SET closed_until = ?3 WHERE account = ?1 AND peer = ?2")?
+        .execute(params![account.0, peer, until])?;
+    let bot_step: i64 = db
+        .prepare_cached("UPDATE account SET closed_step = closed_step + 1 WHERE no = ?1 RETURNING closed_step")?
+        .query_row([account.0], |row| row.get(0))?;
+    db.prepare_cached("UPDATE account SET closed_until = ?2 WHERE no = ?1")?
+        .execute(params![account.0, now + closing(CLOSE_BOT_MS, bot_step)])?;
+    Ok(until)
+}
+
+/// A message went through: nothing is closed any more.
+pub(super) fn open(db: &Connection, account: AccountNo, peer: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE peer SET closed_until = 0, closed_step = 0 WHERE account = ?1 AND peer = ?2 AND closed_step > 0",
+    )?
+    .execute(params![account.0, peer])?;
+    db.prepare_cached("UPDATE account SET closed_until = 0, closed_step = 0 WHERE no = ?1 AND closed_step > 0")?
+        .execute([account.0])
+        .map(|_| ())
+}
+
+/// The person wrote: the conversation is open again, and a bot that was refused only once may try at once.
+pub(super) fn heard_from(db: &Connection, account: AccountNo, peer: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE peer SET closed_until = 0 WHERE account = ?1 AND peer = ?2 AND closed_until > 0")?
+        .execute(params![account.0, peer])?;
+    db.prepare_cached("UPDATE account SET closed_until = 0 WHERE no = ?1 AND closed_step = 1")?
+        .execute([account.0])
+        .map(|_| ())
+}
+
+fn closing(first: i64, step: i64) -> i64 {
+    let doubled = first.saturating_mul(1 << (step - 1).clamp(0, 16));
+    doubled.min(CLOSE_AT_MOST_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema::MIGRATIONS;
+
+    const LIMITS: Limits = Limits { quota: 3, token_ttl_ms: 1_000_000, per_minute: 60, burst: 2 };
+    const A: AccountNo = AccountNo(1);
+
+    /// A database with one account, one person (token at time 0) and one send of ten parts.
+    fn database() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        MIGRATIONS.iter().for_each(|migration| db.execute_batch(migration).unwrap());
+        db.execute_batch(
+            "INSERT INTO account (no, account_id) VALUES (1, 'a');
+             INSERT INTO peer (account, peer, context_token, token_at) VALUES (1, 'p', 't1', 0);
+             INSERT INTO outbound (id, account, peer, state, created_at) VALUES (1, 1, 'p', 'pending', 0);",
+        )
+        .unwrap();
+        for n in 0..10 {
+            db.execute(
+                "INSERT INTO outbound_part (outbound, n, client_id, text, state) VALUES (1, ?1, 'c', 't', 'pending')",
+                [n],
+            )
+            .unwrap();
+        }
+        db
+    }
+
+    fn turn(db: &Connection, part: u32, now: i64) -> Turn {
+        take_turn(db, A, "p", (1, part), LIMITS, now).unwrap()
+    }
+
+    fn go(last: bool) -> Turn {
+        Turn::Go { token: "t1".into(), last }
+    }
+
+    #[test]
+    fn the_quota_of_a_token_is_not_exceeded_and_a_retry_is_not_counted() {
+        let db = database();
+        assert_eq!(turn(&db, 0, 0), go(false));
+        assert_eq!(turn(&db, 0, 10_000), go(false));
+        assert_eq!(turn(&db, 1, 20_000), go(false));
+        assert_eq!(turn(&db, 2, 30_000), go(true));
+        assert_eq!(turn(&db, 3, 40_000), Turn::Hold { reason: HeldReason::Quota, until_ms: None });
+        // A retry of the last one is still allowed.
+        assert_eq!(turn(&db, 2, 50_000), go(true));
+    }
+
+    #[test]
+    fn an_old_token_and_an_unknown_person_are_held() {
+        let db = database();
+        assert_eq!(turn(&db, 0, 1_000_000), Turn::Hold { reason: HeldReason::ContextExpired, until_ms: None });
+        let unknown = take_turn(&db, A, "q", (1, 0), LIMITS, 0).unwrap();
+        assert_eq!(unknown, Turn::Hold { reason: HeldReason::NoContext, until_ms: None });
+    }
+
+    #[test]
+    fn the_pace_is_a_bucket_of_the_whole_bot() {
+        let db = database();
+        assert_eq!(turn(&db, 0, 0), go(false));
+        assert_eq!(turn(&db, 1, 0), go(false));
+        assert_eq!(turn(&db, 2, 0), Turn::Wait(1_000));
+        assert_eq!(turn(&db, 2, 400), Turn::Wait(600));
+        assert_eq!(turn(&db, 2, 1_000), go(true));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_the_bot() {
+        let db = database();
+        turn(&db, 0, 900_000);
+        turn(&db, 1, 900_000);
+        assert_eq!(turn(&db, 2, 100_000), Turn::Wait(1_000));
+    }
+
+    #[test]
+    fn refusals_close_for_growing_times_with_one_try_each_and_a_success_opens() {
+        let db = database();
+        turn(&db, 0, 0);
+        assert_eq!(refused(&db, A, "p", 0).unwrap(), 60_000);
+        assert_eq!(turn(&db, 0, 59_999), Turn::Hold { reason: HeldReason::Throttled, until_ms: Some(60_000) });
+        assert_eq!(turn(&db, 0, 60_000), go(false));
+        // The try is under way: nobody else gets one.
+        assert!(matches!(turn(&db, 1, 60_001), Turn::Hold { reason: HeldReason::Throttled, .. }));
+        assert_eq!(refused(&db, A, "p", 60_100).unwrap(), 180_100);
+        assert_eq!(turn(&db, 0, 180_100), go(false));
+        open(&db, A, "p").unwrap();
+        assert_eq!(turn(&db, 1, 190_000), go(false));
+    }
+
+    #[test]
+    fn the_persons_next_message_opens_what_one_refusal_closed() {
+        let db = database();
+        turn(&db, 0, 0);
+        refused(&db, A, "p", 0).unwrap();
+        heard_from(&db, A, "p").unwrap();
+        assert_eq!(turn(&db, 0, 2_000), go(false));
+    }
+}
