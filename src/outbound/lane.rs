@@ -153,7 +153,7 @@ impl Lane<'_> {
             return self.hold(number, HeldReason::SessionExpired, None).await;
         }
         if error.is_throttled() {
-            let until = inner.store.refused(number, peer).await?;
+            let until = inner.store.refused(number, peer, inner.backend.settings().limits).await?;
             tracing::warn!(%account, %error, until_ms = until, "WeChat limits this bot; its messages wait");
             return self.hold(number, HeldReason::Throttled, Some(until)).await;
         }

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `outbox` | accepting, waiting, cancelling; one lane task for each conversation with something to send |
 //! | `lane` | what a lane task does: take turns, send, hold |
+//! | `turns` | sends are accepted in the order in which they were asked for |
 //! | `backend` | what the outbox asks of the rest of the program |
 //! | `notice` | "the rest follows when you write" |
 //! | `typing` | the typing indicator, its ticket and its keep-alive |
@@ -21,10 +22,12 @@ mod lane;
 mod markdown;
 mod notice;
 mod outbox;
+mod turns;
 mod typing;
 
 pub use backend::{Backend, OutboxSettings, Ready};
 pub use chunk::chunk;
 pub use markdown::for_wechat;
 pub use outbox::{Outbox, SendError, Sent, TextRequest, queue_id};
+pub use turns::Turns;
 pub use typing::Typing;

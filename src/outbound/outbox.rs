@@ -62,6 +62,13 @@ pub struct TextRequest {
     pub idempotency_key: Option<String>,
 }
 
+/// A text that is on disk.
+pub struct Accepted {
+    account: AccountId,
+    number: AccountNo,
+    row: OutboundRow,
+}
+
 /// What a waiting caller is told.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
@@ -113,10 +120,10 @@ impl Outbox {
         outbox
     }
 
-    /// Accepts a text and waits until it is sent, held or refused, for 15 s at most.
+    /// Accepts a text: it is on disk when this returns.
     ///
     /// With a known `idempotency_key` nothing new is accepted: it is about the send that has that key.
-    pub async fn send(&self, request: TextRequest) -> Result<Sent, SendError> {
+    pub async fn accept(&self, request: TextRequest) -> Result<Accepted, SendError> {
         let TextRequest { account, number, to, text, run_id, idempotency_key } = request;
         let texts = chunk(&for_wechat(&text), TEXT_CHUNK_LIMIT);
         if texts.is_empty() {
@@ -125,6 +132,12 @@ impl Outbox {
         let parts = texts.into_iter().map(|text| (client_id(), text)).collect();
         let send = NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, parts };
         let row = self.inner.store.accept_send(send).await?;
+        Ok(Accepted { account, number, row })
+    }
+
+    /// Waits until an accepted text is sent, held or refused, for 15 s at most.
+    pub async fn settle(&self, accepted: Accepted) -> Result<Sent, SendError> {
+        let Accepted { account, number, row } = accepted;
         match row.state {
             SendState::Sent => return Ok(Sent::Whole(row)),
             SendState::Pending => {}
@@ -133,7 +146,10 @@ impl Outbox {
         let (outcome, waits) = oneshot::channel();
         lock(&self.inner.waiting).insert(row.id, outcome);
         self.nudge(&account, &row.peer);
-        let outcome = tokio::time::timeout(WAIT, waits).await;
+        let outcome = tokio::select! {
+            outcome = tokio::time::timeout(WAIT, waits) => outcome,
+            () = self.inner.stop.cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
+        };
         lock(&self.inner.waiting).remove(&row.id);
         let reason = match outcome {
             Ok(Ok(Outcome::Sent)) => None,
@@ -147,9 +163,12 @@ impl Outbox {
             (SendState::Sent, _) => Ok(Sent::Whole(row)),
             (SendState::Pending, reason) => {
                 let reason = row.held.or(reason).unwrap_or(HeldReason::Throttled);
-                self.inner.store.hold(number, &row.peer, reason).await?;
-                // What a hold gave back goes on by itself.
-                self.nudge(&account, &row.peer);
+                if row.held.is_none() {
+                    self.inner.store.hold(number, &row.peer, reason).await?;
+                    // What a hold gave back goes on by itself.
+                    self.nudge(&account, &row.peer);
+                }
+                self.inner.give_up().await;
                 Ok(Sent::Held(row, reason))
             }
             _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
@@ -213,6 +232,22 @@ impl Inner {
         Ok(true)
     }
 
+    /// Gives up what waited too long, and the oldest where too many wait.
+    async fn give_up(&self) {
+        let settings = self.backend.settings();
+        let ended = match self.store.expire_sends(settings.hold_ttl_ms, settings.max_held).await {
+            Ok(ended) => ended,
+            Err(error) => return tracing::warn!(%error, "old sends could not be given up"),
+        };
+        for row in ended {
+            tracing::warn!(queue_id = queue_id(row.id), to = row.peer, "a held message was given up");
+            let why = SendError::Ended(row.error.clone().unwrap_or_default());
+            if !self.tell(row.id, Outcome::Failed(why)) {
+                self.report(&row);
+            }
+        }
+    }
+
     /// `outbound.update` for a send that was reported as held.
     pub fn report(&self, row: &OutboundRow) {
         let status = match row.state {
@@ -250,22 +285,11 @@ pub fn queue_id(id: i64) -> String {
     format!("q{id}")
 }
 
-/// Gives up what waited too long, and forgets what ended long ago.
+/// Gives up what waited too long, and forgets what ended long ago, again and again.
 async fn sweep(inner: std::sync::Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        let settings = inner.backend.settings();
-        match inner.store.expire_sends(settings.hold_ttl_ms, settings.max_held).await {
-            Ok(ended) => {
-                for row in ended {
-                    let why = SendError::Ended(row.error.clone().unwrap_or_default());
-                    if !inner.tell(row.id, Outcome::Failed(why)) {
-                        inner.report(&row);
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "old sends could not be given up"),
-        }
+        inner.give_up().await;
         if let Err(error) = inner.store.prune_sends().await {
             tracing::warn!(%error, "finished sends could not be forgotten");
         }

@@ -1,8 +1,10 @@
 //! The loop: read a line, run what it asks for beside everything else, answer when it is done.
 
 use std::io::BufRead;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use jsonrpsee::RpcModule;
 use jsonrpsee::types::{Id, Params};
 use jsonrpsee::{ConnectionId, MethodCallback, MethodResponse};
@@ -100,7 +102,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             let server = self.clone();
             let done = asked.clone();
             let initializing = !(self.is_ready)();
-            let task = self.tasks.spawn(async move {
+            let mut work = Box::pin(async move {
                 let (answer, shutdown) = server.answer(frame).await;
                 drop(bytes);
                 if let Some(answer) = answer {
@@ -112,7 +114,13 @@ impl<C: Send + Sync + 'static> Server<C> {
             });
             if initializing {
                 // Whatever came in the same breath as `initialize` finds it answered.
-                let _ = task.await;
+                work.await;
+                continue;
+            }
+            // Requests run concurrently, but they begin in the order of their lines: each is taken to its first wait
+            // here, so that two sends to one person queue up as they were written.
+            if (&mut work).now_or_never().is_none() {
+                self.tasks.spawn(work);
             }
         }
     }
@@ -162,11 +170,11 @@ impl<C: Send + Sync + 'static> Server<C> {
         };
         let is_request = call.id.is_some();
         let id = call.id.clone().unwrap_or(Id::Null);
-        let server = self.clone();
-        // A task of its own: a panic in a handler is an answer, not the end of the process.
-        let answered = tokio::spawn(async move { server.call(call).await }).await;
-        let answer = answered.unwrap_or_else(|error| {
-            tracing::error!(%error, "a request failed by a defect of the sidecar");
+        // A panic in a handler is an answer, not the end of the process. What it leaves behind is on disk or behind locks
+        // that do without poisoning.
+        let answered = AssertUnwindSafe(self.call(call)).catch_unwind().await;
+        let answer = answered.unwrap_or_else(|_| {
+            tracing::error!("a request failed by a defect of the sidecar");
             let defect = ContractError::new(ErrorKind::Internal, "a defect of the sidecar; its log says more");
             MethodResponse::error(id, error_object(defect))
         });

@@ -9,10 +9,11 @@ use crate::outbound::{Sent, TextRequest, queue_id};
 use crate::store::{OutboundRow, SendState};
 
 impl Sidecar {
-    /// Sends a text.
+    /// Sends a text. Texts to one person are accepted in the order of the calls.
     pub async fn send_text(&self, params: SendTextParams) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
         let key = params.idempotency_key.filter(|key| !key.is_empty());
+        let turn = self.turns.take(&to).await;
         // A finished send is answered without asking for an account: it may be gone since.
         if let Some(key) = &key
             && let Some(row) = self.store.send_by_key(key).await?
@@ -31,7 +32,13 @@ impl Sidecar {
             run_id: params.run_id.filter(|id| !id.is_empty()),
             idempotency_key: key,
         };
-        match self.outbox.send(request).await {
+        let accepted = self.outbox.accept(request).await;
+        drop(turn);
+        let settled = match accepted {
+            Ok(accepted) => self.outbox.settle(accepted).await,
+            Err(error) => Err(error),
+        };
+        match settled {
             Ok(Sent::Whole(row)) => Ok(result(row)),
             Ok(Sent::Held(row, reason)) => Ok(SendResult {
                 status: SendStatus::Held,

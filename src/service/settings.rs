@@ -15,6 +15,8 @@ pub struct Settings {
     base_url: Option<String>,
     /// `WEIXIN_CDN_BASE_URL`: over everything else.
     cdn_base_url: Option<String>,
+    /// `WEIXIN_OUTBOX_CLOSE_MS`: for how long a first refusal closes a conversation; tests cannot wait for a minute.
+    close_ms: i64,
 }
 
 impl Settings {
@@ -22,7 +24,8 @@ impl Settings {
     pub fn new(config: Config) -> Settings {
         let from_env = |name| std::env::var(name).ok().filter(|url| !url.trim().is_empty());
         let (base_url, cdn_base_url) = (from_env("WEIXIN_ILINK_BASE_URL"), from_env("WEIXIN_CDN_BASE_URL"));
-        Settings { config, base_url, cdn_base_url }
+        let close_ms = from_env("WEIXIN_OUTBOX_CLOSE_MS").and_then(|ms| ms.parse().ok()).unwrap_or(60_000);
+        Settings { config, base_url, cdn_base_url, close_ms }
     }
 
     /// The configuration itself.
@@ -80,6 +83,7 @@ impl Settings {
                 token_ttl_ms: hours(set.context_ttl_hours, 24.0),
                 per_minute: set.per_minute.unwrap_or(40).max(1),
                 burst: set.burst.unwrap_or(2).max(1),
+                close_ms: self.close_ms,
             },
             max_held: set.max_held_per_conversation.unwrap_or(100),
             hold_ttl_ms: hours(set.hold_ttl_hours, 72.0),

@@ -18,7 +18,7 @@ use crate::contract::{
 use crate::ilink::Ilink;
 use crate::inbound::Dispatcher;
 use crate::login::Sessions;
-use crate::outbound::{Outbox, Typing};
+use crate::outbound::{Outbox, Turns, Typing};
 use crate::store::Store;
 
 /// How long a stop may take before the process ends anyway.
@@ -70,6 +70,7 @@ pub struct Sidecar {
     pub(super) dispatcher: Dispatcher,
     pub(super) wire: Wire,
     pub(super) outbox: Outbox,
+    pub(super) turns: Turns,
     pub(super) typing: Typing,
     pub(super) logins: Sessions,
     pub(super) progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
@@ -112,6 +113,7 @@ impl Sidecar {
         let sidecar = Arc::new(Sidecar {
             files,
             wire,
+            turns: Turns::default(),
             outbox: Outbox::new(store.clone(), backend, stop.clone()),
             typing: Typing::new(store.clone()),
             store,

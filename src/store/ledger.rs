@@ -9,12 +9,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
 use crate::contract::HeldReason;
 
-/// For how long a first refusal closes a conversation, and the second in a row the bot. Each further one doubles it.
-const CLOSE_MS: i64 = 60_000;
-/// For how long a first refusal closes the bot.
-const CLOSE_BOT_MS: i64 = 15_000;
-/// The longest it gets.
-const CLOSE_AT_MOST_MS: i64 = 30 * 60_000;
+/// A refusal closes a conversation for [`Limits::close_ms`] and the bot for this part of it; each further one in a row
+/// doubles both.
+const BOTS_SHARE: i64 = 4;
+/// After so many doublings it grows no more.
+const DOUBLINGS: i64 = 5;
 
 /// The budgets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,6 +26,8 @@ pub struct Limits {
     pub per_minute: u32,
     /// Wire messages at once and bot.
     pub burst: u32,
+    /// For how long a first refusal closes a conversation, in milliseconds.
+    pub close_ms: i64,
 }
 
 /// Whether a wire message may be sent now.
@@ -66,9 +67,9 @@ impl Store {
     }
 
     /// Writes down that the server refused although the budgets allowed it. Returns until when the conversation is closed.
-    pub async fn refused(&self, account: AccountNo, peer: &str) -> Result<i64, StoreError> {
+    pub async fn refused(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<i64, StoreError> {
         let peer = peer.to_owned();
-        self.write(Durability::Disk, move |db| refused(db, account, &peer, now_ms())).await
+        self.write(Durability::Disk, move |db| refused(db, account, &peer, limits, now_ms())).await
     }
 }
 
@@ -112,7 +113,7 @@ fn take_turn(
         return Ok(Turn::Wait((((1.0 - filled) / rate).ceil() as i64).max(1)));
     }
     // While the bot was refused, this is the one try of its interval: nobody else gets another.
-    let next = if bot_step > 0 { now + closing(CLOSE_BOT_MS, bot_step) } else { 0 };
+    let next = if bot_step > 0 { now + closing(limits.close_ms / BOTS_SHARE, bot_step) } else { 0 };
     db.prepare_cached("UPDATE account SET bucket = ?2, bucket_at = ?3, closed_until = ?4 WHERE no = ?1")?
         .execute(params![account.0, filled - 1.0, now, next])?;
     if !retry {
@@ -125,20 +126,20 @@ fn take_turn(
     Ok(Turn::Go { token, last })
 }
 
-fn refused(db: &Connection, account: AccountNo, peer: &str, now: i64) -> rusqlite::Result<i64> {
+fn refused(db: &Connection, account: AccountNo, peer: &str, limits: Limits, now: i64) -> rusqlite::Result<i64> {
     let step: i64 = db
         .prepare_cached(
             "UPDATE peer SET closed_step = closed_step + 1 WHERE account = ?1 AND peer = ?2 RETURNING closed_step",
         )?
         .query_row(params![account.0, peer], |row| row.get(0))?;
-    let until = now + closing(CLOSE_MS, step);
+    let until = now + closing(limits.close_ms, step);
     db.prepare_cached("UPDATE peer SET closed_until = ?3 WHERE account = ?1 AND peer = ?2")?
         .execute(params![account.0, peer, until])?;
     let bot_step: i64 = db
         .prepare_cached("UPDATE account SET closed_step = closed_step + 1 WHERE no = ?1 RETURNING closed_step")?
         .query_row([account.0], |row| row.get(0))?;
     db.prepare_cached("UPDATE account SET closed_until = ?2 WHERE no = ?1")?
-        .execute(params![account.0, now + closing(CLOSE_BOT_MS, bot_step)])?;
+        .execute(params![account.0, now + closing(limits.close_ms / BOTS_SHARE, bot_step)])?;
     Ok(until)
 }
 
@@ -163,8 +164,7 @@ pub(super) fn heard_from(db: &Connection, account: AccountNo, peer: &str) -> rus
 }
 
 fn closing(first: i64, step: i64) -> i64 {
-    let doubled = first.saturating_mul(1 << (step - 1).clamp(0, 16));
-    doubled.min(CLOSE_AT_MOST_MS)
+    first.saturating_mul(1 << (step - 1).clamp(0, DOUBLINGS))
 }
 
 #[cfg(test)]
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::store::schema::MIGRATIONS;
 
-    const LIMITS: Limits = Limits { quota: 3, token_ttl_ms: 1_000_000, per_minute: 60, burst: 2 };
+    const LIMITS: Limits = Limits { quota: 3, token_ttl_ms: 1_000_000, per_minute: 60, burst: 2, close_ms: 60_000 };
     const A: AccountNo = AccountNo(1);
 
     /// A database with one account, one person (token at time 0) and one send of ten parts.
@@ -245,12 +245,12 @@ mod tests {
     fn refusals_close_for_growing_times_with_one_try_each_and_a_success_opens() {
         let db = database();
         turn(&db, 0, 0);
-        assert_eq!(refused(&db, A, "p", 0).unwrap(), 60_000);
+        assert_eq!(refused(&db, A, "p", LIMITS, 0).unwrap(), 60_000);
         assert_eq!(turn(&db, 0, 59_999), Turn::Hold { reason: HeldReason::Throttled, until_ms: Some(60_000) });
         assert_eq!(turn(&db, 0, 60_000), go(false));
         // The try is under way: nobody else gets one.
         assert!(matches!(turn(&db, 1, 60_001), Turn::Hold { reason: HeldReason::Throttled, .. }));
-        assert_eq!(refused(&db, A, "p", 60_100).unwrap(), 180_100);
+        assert_eq!(refused(&db, A, "p", LIMITS, 60_100).unwrap(), 180_100);
         assert_eq!(turn(&db, 0, 180_100), go(false));
         open(&db, A, "p").unwrap();
         assert_eq!(turn(&db, 1, 190_000), go(false));
@@ -260,7 +260,7 @@ mod tests {
     fn the_persons_next_message_opens_what_one_refusal_closed() {
         let db = database();
         turn(&db, 0, 0);
-        refused(&db, A, "p", 0).unwrap();
+        refused(&db, A, "p", LIMITS, 0).unwrap();
         heard_from(&db, A, "p").unwrap();
         assert_eq!(turn(&db, 0, 2_000), go(false));
     }

@@ -1,0 +1,360 @@
+//! What is sent arrives once, or is known not to have arrived: the sidecar stops before WeChat's limits, keeps what does
+//! not fit, and sends it by itself when it can.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bot, Sidecar, World, eventually, run, text, until};
+use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, LoginStep};
+use serde_json::{Value, json};
+
+const ALICE: &str = "alice@im.wechat";
+const BOB: &str = "bob@im.wechat";
+
+/// A pace that tests need not wait for.
+fn fast() -> Value {
+    json!({ "outbox": { "perMinute": 6000, "burst": 100, "notice": false } })
+}
+
+fn start(world: &World, bot: &Bot) -> Sidecar {
+    let sidecar = world.launch().with("config", fast()).env("WEIXIN_OUTBOX_CLOSE_MS", "400").start();
+    sidecar.start_account(bot);
+    sidecar
+}
+
+/// A person writes, and the sidecar has heard it.
+fn hears(world: &World, sidecar: &Sidecar, bot: &Bot, from: &str) {
+    let before = sidecar.seen().deliveries.len();
+    world.writes(bot, from, "hello");
+    let all = sidecar.deliveries(before + 1);
+    sidecar.ack(&all[before..]);
+}
+
+fn send_many(sidecar: &Sidecar, to: &str, count: usize) -> Vec<Value> {
+    (0..count).map(|n| sidecar.send(to, &format!("m{n}"))).collect()
+}
+
+/// What people read, in the order in which it reached them.
+fn texts(world: &World) -> Vec<String> {
+    world.sent().iter().map(|sent| sent.text.clone().unwrap_or_default()).collect()
+}
+
+fn numbered(from: usize, to: usize) -> Vec<String> {
+    (from..to).map(|n| format!("m{n}")).collect()
+}
+
+fn held(sidecar: &Sidecar) -> usize {
+    sidecar.call("outbound.queue", json!({}))["items"].as_array().unwrap().len()
+}
+
+#[test]
+fn the_quota_is_never_exceeded_and_the_rest_follows_in_order_over_restarts() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    let results = send_many(&sidecar, ALICE, 25);
+    let statuses: Vec<&str> = results.iter().map(|result| text(result, "status")).collect();
+    assert_eq!(statuses, [["sent"; 10].as_slice(), ["held"; 15].as_slice()].concat());
+    assert!(results[10..].iter().all(|result| result["heldReason"] == "quota" && result["queueId"].is_string()));
+    assert_eq!(texts(&world), numbered(0, 10));
+    assert_eq!(held(&sidecar), 15);
+    assert_eq!(sidecar.status(&bot)["outbox"]["held"], 15);
+    sidecar.kill();
+
+    let sidecar = start(&world, &bot);
+    assert_eq!(held(&sidecar), 15);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.wait_for_sent(20);
+    // A newer answer waits behind the older ones.
+    let newer = sidecar.send(ALICE, "m25");
+    assert_eq!(newer["heldReason"], "quota");
+    assert_eq!(texts(&world), numbered(0, 20));
+    sidecar.kill();
+
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.wait_for_sent(26);
+    assert_eq!(texts(&world), numbered(0, 26));
+    until("the outbox to be empty", || held(&sidecar) == 0);
+    let updates = sidecar.wait("six updates", |seen| (seen.updates.len() >= 6).then(|| seen.updates.clone()));
+    assert!(updates.iter().all(|update| update["status"] == "sent"), "{updates:?}");
+    assert!(world.control.rejected(&Default::default()).is_empty(), "no -2 was ever seen");
+}
+
+#[test]
+fn the_last_allowed_message_says_that_the_rest_follows() {
+    let world = World::new();
+    let bot = world.bot();
+    let config = json!({ "outbox": { "perMinute": 6000, "burst": 100, "quotaPerMessage": 2 } });
+    let sidecar = world.launch().with("config", config).start();
+    sidecar.start_account(&bot);
+    for n in 0..3 {
+        assert_eq!(sidecar.send(ALICE, &format!("m{n}"))["heldReason"], "no_context");
+    }
+    hears(&world, &sidecar, &bot, ALICE);
+    world.wait_for_sent(2);
+    let texts = texts(&world);
+    assert_eq!(texts[0], "m0");
+    assert!(texts[1].starts_with("m1\n\n") && texts[1].contains("Write anything"), "{texts:?}");
+}
+
+#[test]
+fn a_reply_of_many_parts_stays_together() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    send_many(&sidecar, ALICE, 9);
+    let long = vec!["x".repeat(3_900); 3].join("\n\n");
+    let result = sidecar.send(ALICE, &long);
+    assert_eq!((result["status"].as_str(), result["parts"].as_u64()), (Some("held"), Some(3)));
+    sidecar.send(ALICE, "behind it");
+    assert_eq!(world.sent().len(), 10, "the first part took the last free place");
+    hears(&world, &sidecar, &bot, ALICE);
+    let sent = world.wait_for_sent(13);
+    assert_eq!(texts(&world)[12], "behind it");
+    assert_eq!(result["clientIds"][2], sent[11].client_id.as_str());
+}
+
+#[test]
+fn nobody_waits_for_somebody_elses_held_messages() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    assert_eq!(sidecar.send(ALICE, "waits")["status"], "held");
+    hears(&world, &sidecar, &bot, BOB);
+    assert_eq!(sidecar.send(BOB, "goes")["status"], "sent");
+}
+
+#[test]
+fn an_old_context_is_held_until_the_person_writes() {
+    let world = World::new();
+    let bot = world.bot();
+    let config =
+        json!({ "outbox": { "perMinute": 6000, "burst": 100, "contextTtlHours": 0.0001, "quotaPerMessage": 1000 } });
+    let sidecar = world.launch().with("config", config).start();
+    sidecar.start_account(&bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    // 0.36 s later the context is too old.
+    let result =
+        eventually("an expired context", || Some(sidecar.send(ALICE, "x")).filter(|result| result["status"] == "held"));
+    assert_eq!(result["heldReason"], "context_expired");
+    let before = world.sent().len();
+    hears(&world, &sidecar, &bot, ALICE);
+    world.wait_for_sent(before + 1);
+}
+
+#[test]
+fn a_throttled_bot_is_asked_once_per_interval_and_recovers_by_itself() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -2, errmsg: Some("rate limited".into()) }, 3);
+    let result = sidecar.send(ALICE, "one");
+    assert_eq!((result["status"].as_str(), result["heldReason"].as_str()), (Some("held"), Some("throttled")));
+    for n in 0..5 {
+        assert_eq!(sidecar.send(ALICE, &format!("more {n}"))["heldReason"], "throttled");
+    }
+    world.wait_for_sent(6);
+    assert_eq!(texts(&world)[0], "one");
+    let report = world.report(&bot);
+    let tries: Vec<i64> = report
+        .requests
+        .iter()
+        .filter(|r| r.endpoint == Endpoint::SendMessage)
+        .map(|r| i64::try_from(r.at_ms).unwrap())
+        .collect();
+    assert_eq!(tries.len(), 3 + 6, "three refusals, and every message once");
+    // Closed for 400 ms, then twice as long each time; the clocks of two threads may differ by a little.
+    for (gap, at_least) in tries.windows(2).zip([390, 790, 1590]) {
+        assert!(gap[1] - gap[0] >= at_least, "{tries:?}");
+    }
+}
+
+#[test]
+fn the_persons_next_message_opens_a_throttled_conversation_at_once() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = world.launch().with("config", fast()).start();
+    sidecar.start_account(&bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -2, errmsg: None }, 1);
+    assert_eq!(sidecar.send(ALICE, "one")["heldReason"], "throttled");
+    hears(&world, &sidecar, &bot, ALICE);
+    // The interval is a minute: only the message can have opened it.
+    world.wait_for_sent(1);
+    assert_eq!(texts(&world), ["one"]);
+}
+
+#[test]
+fn the_servers_burst_limit_is_never_met_with_the_default_pace() {
+    let world = World::new();
+    let bot = world.bot();
+    let limits = LimitsPatch { burst: Some(Some(3)), burst_window_ms: Some(Some(1_000)), ..LimitsPatch::default() };
+    world.control.set_limits(limits);
+    let sidecar = world.sidecar();
+    sidecar.start_account(&bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    let asked: Vec<u64> =
+        (0..5).map(|n| sidecar.ask("outbound.sendText", json!({ "to": ALICE, "text": format!("m{n}") }))).collect();
+    for id in asked {
+        assert_eq!(sidecar.result(id)["status"], "sent");
+    }
+    assert_eq!(texts(&world), numbered(0, 5));
+    assert!(world.control.rejected(&Default::default()).is_empty());
+}
+
+#[test]
+fn a_stale_login_holds_everything_until_the_next_login() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.control.expire(&bot.id).unwrap();
+    assert_eq!(sidecar.send(ALICE, "one")["heldReason"], "session_expired");
+    assert_eq!(sidecar.send(ALICE, "two")["heldReason"], "session_expired");
+    assert!(world.requests(&bot, Endpoint::SendMessage) <= 1, "a stale token is not tried again");
+    sidecar.until_state(&bot, "paused");
+    // The person logs in again, in another process.
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| run(world.state.path(), world.url(), &["login"], "").exits(0));
+        let confirm = LoginStep::Confirm { user_id: Some(bot.user.clone()), bot_id: Some(bot.id.clone()) };
+        until("the login", || world.control.login("latest", LoginStep::Scan).is_ok());
+        world.control.login("latest", confirm).unwrap();
+        login.join().unwrap();
+    });
+    assert_eq!(world.wait_for_sent(2).len(), 2);
+    sidecar.until_state(&bot, "polling");
+}
+
+#[test]
+fn without_a_network_a_message_is_held_and_sent_when_it_is_back() {
+    let mut world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.end();
+    let result = sidecar.send(ALICE, "one");
+    assert_eq!((result["status"].as_str(), result["heldReason"].as_str()), (Some("held"), Some("offline")));
+    assert_eq!(held(&sidecar), 1);
+}
+
+#[test]
+fn an_answer_that_was_lost_does_not_double_the_message() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.fault(Endpoint::SendMessage, FaultKind::DropAnswer, 2);
+    assert_eq!(sidecar.send(ALICE, "one")["status"], "sent");
+    assert_eq!(texts(&world), ["one"]);
+}
+
+#[test]
+fn what_ilink_refuses_for_good_is_an_error() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -99, errmsg: Some("no".into()) }, 1);
+    let error = sidecar.refused("outbound.sendText", json!({ "to": ALICE, "text": "one", "idempotencyKey": "k" }));
+    assert_eq!(error["data"]["kind"], "ilink_rejected");
+    assert_eq!(error["data"]["ilink"]["ret"], -99);
+    // The same send is not tried again, and is no success either.
+    let error = sidecar.refused("outbound.sendText", json!({ "to": ALICE, "text": "one", "idempotencyKey": "k" }));
+    assert_eq!(error["data"]["kind"], "ilink_rejected");
+    assert_eq!(sidecar.send(ALICE, "two")["status"], "sent");
+}
+
+#[test]
+fn a_held_message_can_be_listed_and_cancelled() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    let result = sidecar.send(ALICE, "a text to be given up");
+    let queue_id = text(&result, "queueId").to_owned();
+    let items = sidecar.call("outbound.queue", json!({ "to": ALICE }))["items"].clone();
+    assert_eq!(items[0]["queueId"], queue_id.as_str());
+    assert_eq!(items[0]["reason"], "no_context");
+    assert_eq!(items[0]["preview"], "a text to be given up");
+    assert_eq!(sidecar.call("outbound.queue", json!({ "to": BOB }))["items"], json!([]));
+    assert_eq!(sidecar.call("outbound.cancel", json!({ "queueId": queue_id }))["cancelled"], true);
+    assert_eq!(sidecar.call("outbound.cancel", json!({ "queueId": queue_id }))["cancelled"], false);
+    let update = sidecar.wait("an update", |seen| seen.updates.first().cloned());
+    assert_eq!((text(&update, "queueId"), text(&update, "status")), (queue_id.as_str(), "cancelled"));
+    hears(&world, &sidecar, &bot, ALICE);
+    assert_eq!(sidecar.send(ALICE, "after")["status"], "sent");
+    assert_eq!(texts(&world), ["after"]);
+}
+
+#[test]
+fn the_same_key_is_the_same_message_also_while_it_is_held_and_from_another_process() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    let params = json!({ "to": ALICE, "text": "one", "idempotencyKey": "k" });
+    let first = sidecar.call("outbound.sendText", params.clone());
+    let again = sidecar.call("outbound.sendText", params.clone());
+    assert_eq!(first["clientIds"], again["clientIds"]);
+    assert_eq!(first["queueId"], again["queueId"]);
+    let args = ["send", "--to", ALICE, "--idempotency-key", "k", "--json", "one"];
+    let other = run(world.state.path(), world.url(), &args, "").exits(0).json();
+    assert_eq!(first["clientIds"], other["clientIds"]);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.wait_for_sent(1);
+    assert_eq!(sidecar.call("outbound.sendText", params)["status"], "sent");
+    assert_eq!(texts(&world), ["one"]);
+}
+
+#[test]
+fn two_processes_keep_the_quota_together() {
+    let world = World::new();
+    let bot = world.bot();
+    let one = start(&world, &bot);
+    hears(&world, &one, &bot, ALICE);
+    let two = world.launch().with("config", fast()).start();
+    let params = |n: usize| json!({ "to": ALICE, "text": format!("m{n}") });
+    let asked: Vec<(u64, u64)> = (0..10)
+        .map(|n| (one.ask("outbound.sendText", params(n)), two.ask("outbound.sendText", params(n + 100))))
+        .collect();
+    let results: Vec<Value> = asked.iter().flat_map(|(a, b)| [one.result(*a), two.result(*b)]).collect();
+    let sent = results.iter().filter(|result| result["status"] == "sent").count();
+    assert_eq!((sent, world.sent().len()), (10, 10));
+    assert!(world.control.rejected(&Default::default()).is_empty());
+}
+
+#[test]
+fn too_many_and_too_old_messages_are_given_up_and_said_to_be() {
+    let world = World::new();
+    let bot = world.bot();
+    let config = json!({ "outbox": { "maxHeldPerConversation": 2 } });
+    let sidecar = world.launch().with("config", config).start();
+    sidecar.start_account(&bot);
+    let first = sidecar.send(ALICE, "m0");
+    for n in 1..4 {
+        sidecar.send(ALICE, &format!("m{n}"));
+    }
+    let updates = sidecar.wait("two updates", |seen| (seen.updates.len() >= 2).then(|| seen.updates.clone()));
+    assert!(updates.iter().all(|update| update["status"] == "expired"), "{updates:?}");
+    assert_eq!(updates[0]["queueId"], first["queueId"]);
+    assert_eq!(held(&sidecar), 2);
+}
+
+#[test]
+fn a_shutdown_in_the_middle_of_a_wait_keeps_the_message() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    world.fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_secs(20)), 1);
+    sidecar.ask("outbound.sendText", json!({ "to": ALICE, "text": "one" }));
+    until("the request", || world.requests(&bot, Endpoint::SendMessage) > 0);
+    sidecar.call("shutdown", json!({}));
+    assert!(sidecar.exit(common::EXIT).success());
+    let sidecar = start(&world, &bot);
+    world.wait_for_sent(1);
+    until("the outbox to be empty", || held(&sidecar) == 0);
+}
