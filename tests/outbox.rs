@@ -132,6 +132,7 @@ fn nobody_waits_for_somebody_elses_held_messages() {
 fn an_old_context_is_held_until_the_person_writes() {
     let world = World::new();
     let bot = world.bot();
+    world.control.set_limits(LimitsPatch { quota_per_token: Some(None), ..LimitsPatch::default() });
     let config =
         json!({ "outbox": { "perMinute": 6000, "burst": 100, "contextTtlHours": 0.0001, "quotaPerMessage": 1000 } });
     let sidecar = world.launch().with("config", config).start();
@@ -140,7 +141,7 @@ fn an_old_context_is_held_until_the_person_writes() {
     // 0.36 s later the context is too old.
     let result =
         eventually("an expired context", || Some(sidecar.send(ALICE, "x")).filter(|result| result["status"] == "held"));
-    assert_eq!(result["heldReason"], "context_expired");
+    assert_eq!(result["heldReason"], "context_expired", "{:?}", world.control.rejected(&Default::default()));
     let before = world.sent().len();
     hears(&world, &sidecar, &bot, ALICE);
     world.wait_for_sent(before + 1);
@@ -306,6 +307,22 @@ fn the_same_key_is_the_same_message_also_while_it_is_held_and_from_another_proce
     hears(&world, &sidecar, &bot, ALICE);
     world.wait_for_sent(1);
     assert_eq!(sidecar.call("outbound.sendText", params)["status"], "sent");
+    assert_eq!(texts(&world), ["one"]);
+}
+
+#[test]
+fn what_a_short_lived_process_could_not_finish_the_one_that_polls_sends() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    let other = world.launch().with("config", fast()).start();
+    world.fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_secs(20)), 1);
+    other.ask("outbound.sendText", json!({ "to": ALICE, "text": "one" }));
+    until("the request", || world.requests(&bot, Endpoint::SendMessage) > 0);
+    other.kill();
+    world.wait_for_sent(1);
+    until("the outbox to be empty", || held(&sidecar) == 0);
     assert_eq!(texts(&world), ["one"]);
 }
 

@@ -19,6 +19,8 @@ use crate::store::{AccountNo, NewSend, OutboundRow, SendState, Store, StoreError
 pub(super) const WAIT: Duration = Duration::from_secs(15);
 /// How often old sends are looked for.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often sends that other processes left behind are looked for: one query for all accounts.
+const ADOPT: Duration = Duration::from_secs(5);
 
 /// Why a send failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -95,7 +97,10 @@ pub(super) struct Inner {
     pub me: String,
     /// Lanes with a task; setting off the notify makes the task look again.
     pub lanes: Mutex<HashMap<LaneKey, Arc<tokio::sync::Notify>>>,
-    waiting: Mutex<HashMap<i64, oneshot::Sender<Outcome>>>,
+    /// Callers that wait for a send; several may wait for the same.
+    waiting: Mutex<HashMap<i64, Vec<oneshot::Sender<Outcome>>>>,
+    /// Accounts that this process polls: what anybody leaves in their outbox is this process's to send.
+    kept: Mutex<HashMap<AccountId, AccountNo>>,
     /// Tokens that the server called stale: nothing is tried with them again.
     stale: Mutex<HashMap<AccountId, BotToken>>,
     pub stop: CancellationToken,
@@ -112,11 +117,13 @@ impl Outbox {
                 me: format!("{}:{}", me.pid, me.started),
                 lanes: Mutex::default(),
                 waiting: Mutex::default(),
+                kept: Mutex::default(),
                 stale: Mutex::default(),
                 stop,
             }),
         };
         tokio::spawn(sweep(Arc::downgrade(&outbox.inner)));
+        tokio::spawn(adopt(Arc::downgrade(&outbox.inner)));
         outbox
     }
 
@@ -144,18 +151,18 @@ impl Outbox {
             _ => return Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
         }
         let (outcome, waits) = oneshot::channel();
-        lock(&self.inner.waiting).insert(row.id, outcome);
+        lock(&self.inner.waiting).entry(row.id).or_default().push(outcome);
         self.nudge(&account, &row.peer);
         let outcome = tokio::select! {
             outcome = tokio::time::timeout(WAIT, waits) => outcome,
             () = self.inner.stop.cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
         };
-        lock(&self.inner.waiting).remove(&row.id);
+        self.inner.stop_waiting(row.id);
         let reason = match outcome {
             Ok(Ok(Outcome::Sent)) => None,
             Ok(Ok(Outcome::Held(reason))) => Some(reason),
             Ok(Ok(Outcome::Failed(error))) => return Err(error),
-            // Paced, retried, or another call waits for the same send: the row says how far it is.
+            // Paced or retried for too long: the row says how far it is.
             _ => Some(HeldReason::Throttled),
         };
         let row = self.inner.store.send(row.id).await?.unwrap_or(row);
@@ -189,8 +196,19 @@ impl Outbox {
         tokio::spawn(lane::run(self.clone(), key, notify));
     }
 
-    /// Looks at every conversation of an account in which something waits: it starts, or has a new login.
-    pub async fn flush(&self, account: &AccountId, number: AccountNo) {
+    /// From now on this process sends whatever waits for an account, whoever accepted it.
+    pub async fn keep(&self, account: &AccountId, number: AccountNo) {
+        lock(&self.inner.kept).insert(account.clone(), number);
+        self.flush(account, number).await;
+    }
+
+    /// No longer.
+    pub fn release(&self, account: &AccountId) {
+        lock(&self.inner.kept).remove(account);
+    }
+
+    /// Looks at every conversation of an account in which something waits.
+    async fn flush(&self, account: &AccountId, number: AccountNo) {
         match self.inner.store.waiting_lanes(number).await {
             Ok(peers) => peers.iter().for_each(|peer| self.nudge(account, peer)),
             Err(error) => tracing::error!(%account, %error, "the outbox could not be read"),
@@ -217,7 +235,21 @@ impl Outbox {
 impl Inner {
     /// Tells whoever waits for a send; nobody is a fine answer too.
     pub fn tell(&self, id: i64, outcome: Outcome) -> bool {
-        lock(&self.waiting).remove(&id).is_some_and(|caller| caller.send(outcome).is_ok())
+        let callers = lock(&self.waiting).remove(&id).unwrap_or_default();
+        let told = callers.into_iter().map(|caller| caller.send(outcome.clone()).is_ok());
+        // All of them are told, not only until one listens.
+        told.filter(|told| *told).count() > 0
+    }
+
+    /// Forgets callers that no longer wait.
+    fn stop_waiting(&self, id: i64) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(callers) = waiting.get_mut(&id) {
+            callers.retain(|caller| !caller.is_closed());
+            if callers.is_empty() {
+                waiting.remove(&id);
+            }
+        }
     }
 
     /// Ends a waiting send and tells who waits, or who was told that it is held. Returns whether it was waiting.
@@ -283,6 +315,32 @@ impl Inner {
 /// A send's name towards the gateway.
 pub fn queue_id(id: i64) -> String {
     format!("q{id}")
+}
+
+/// Finds what other processes left behind in the outbox of an account that this one polls.
+async fn adopt(inner: std::sync::Weak<Inner>) {
+    loop {
+        let Some(inner) = inner.upgrade() else { return };
+        if !lock(&inner.kept).is_empty() {
+            match inner.store.sendable_lanes().await {
+                Ok(lanes) => {
+                    let outbox = Outbox { inner: inner.clone() };
+                    for (account, peer) in lanes {
+                        let key = (AccountId::normalize(&account), peer);
+                        // A lane with a task looks after itself.
+                        if lock(&inner.kept).contains_key(&key.0) && !lock(&inner.lanes).contains_key(&key) {
+                            outbox.nudge(&key.0, &key.1);
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the outbox could not be read"),
+            }
+        }
+        tokio::select! {
+            () = inner.stop.cancelled() => return,
+            () = tokio::time::sleep(ADOPT) => {}
+        }
+    }
 }
 
 /// Gives up what waited too long, and forgets what ended long ago, again and again.

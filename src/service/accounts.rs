@@ -115,7 +115,7 @@ impl Sidecar {
         let task = tokio::spawn(monitor.run(cancel.clone()));
         *running = Some(Running { number: row.no, session: sender, cancel, task, lease });
         // What an earlier run, or another process, left behind.
-        self.outbox.flush(id, row.no).await;
+        self.outbox.keep(id, row.no).await;
         Ok(())
     }
 
@@ -153,6 +153,7 @@ impl Sidecar {
     async fn end(&self, id: &AccountId, monitor: Running) {
         let Running { number, session, cancel, task, lease } = monitor;
         cancel.cancel();
+        self.outbox.release(id);
         if let Err(error) = task.await {
             tracing::error!(account = %id, %error, "a monitor ended by a defect of the sidecar");
         }
@@ -173,6 +174,9 @@ impl Sidecar {
     /// Removes an account: its monitor, its credentials, its rows. Returns whether there was one.
     pub async fn remove_account(&self, id: &AccountId) -> Result<bool, ContractError> {
         self.stop_account(id).await;
+        for (_, row) in self.store.waiting_sends(Some(id), None).await? {
+            self.outbox.cancel(row.id).await?;
+        }
         let of_files = id.clone();
         let files = self.with_files(move |files| files.remove(&of_files)).await??;
         let rows = self.store.forget_account(id).await?;

@@ -63,13 +63,14 @@ impl Store {
         limits: Limits,
     ) -> Result<Turn, StoreError> {
         let peer = peer.to_owned();
-        self.write(Durability::Disk, move |db| take_turn(db, account, &peer, (send, part), limits, now_ms())).await
+        // A power cut may forget a turn or two: the quota of the reports is no exact number either.
+        self.write(Durability::Process, move |db| take_turn(db, account, &peer, (send, part), limits, now_ms())).await
     }
 
     /// Writes down that the server refused although the budgets allowed it. Returns until when the conversation is closed.
     pub async fn refused(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<i64, StoreError> {
         let peer = peer.to_owned();
-        self.write(Durability::Disk, move |db| refused(db, account, &peer, limits, now_ms())).await
+        self.write(Durability::Process, move |db| refused(db, account, &peer, limits, now_ms())).await
     }
 }
 

@@ -236,6 +236,19 @@ impl Store {
         .await
     }
 
+    /// Conversations, by account id and peer, in which something waits that nothing but time holds up.
+    pub async fn sendable_lanes(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT DISTINCT account_id, peer FROM outbound JOIN account ON account.no = outbound.account
+                 WHERE state = 'pending' AND (held IS NULL OR held IN ('throttled', 'offline'))",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect()
+        })
+        .await
+    }
+
     /// What waits, oldest first, with its account; only of `account` and to `peer`, where they are given.
     pub async fn waiting_sends(
         &self,
