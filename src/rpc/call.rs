@@ -41,6 +41,10 @@ impl Call {
             let message = format!("not a JSON-RPC 2.0 request: {what}");
             (id, ContractError::new(ErrorKind::InvalidRequest, message))
         };
+        if !text.trim_start().starts_with('{') {
+            // Serde would take an array for a struct whose fields are given in order.
+            return Err(invalid(Id::Null, "it must be an object"));
+        }
         let raw: Raw<'_> = serde_json::from_str(text).map_err(|error| invalid(Id::Null, &error.to_string()))?;
         let id = match raw.id.map(|id| serde_json::from_str::<Id<'_>>(id.get()).map(Id::into_owned)) {
             None => None,
@@ -81,6 +85,7 @@ mod tests {
         let cases = [
             (r#"1"#, "null"),
             (r#"{}"#, "null"),
+            (r#"["2.0",7,"x",{}]"#, "null"),
             (r#"{"jsonrpc":"2.0","id":7}"#, "7"),
             (r#"{"jsonrpc":"1.0","id":"a","method":"x"}"#, "\"a\""),
             (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, "null"),

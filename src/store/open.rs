@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::MIGRATIONS;
@@ -164,6 +165,7 @@ fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     let sort = |error: rusqlite::Error| StoreError::from_sqlite(path, &error);
     let size = fs::metadata(path).map(|m| m.len()).unwrap_or(0);
     let mut connection = connect(path).map_err(sort)?;
+    fold_back_on_close(&connection, false).map_err(sort)?;
     make_private_file(path).map_err(|e| StoreError::Directory { dir: path.to_owned(), cause: e.to_string() })?;
     if size > 0 && size <= QUICK_CHECK_UP_TO {
         quick_check(&connection, path)?;
@@ -181,7 +183,14 @@ fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
         tx.pragma_update(None, "user_version", known).map_err(sort)?;
         tx.commit().map_err(sort)?;
     }
+    fold_back_on_close(&connection, true).map_err(sort)?;
     Ok(connection)
+}
+
+/// Whether closing the last connection writes the log into the database. Off until the database is known to be sound: a
+/// damaged one is to be kept as it was found.
+fn fold_back_on_close(connection: &Connection, on: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on).map(|_| ())
 }
 
 /// A connection with the settings that every one of them has.
@@ -215,7 +224,9 @@ pub fn check(path: &Path) -> Result<(), StoreError> {
     if !path.exists() {
         return Ok(());
     }
-    let connection = connect(path).map_err(|error| StoreError::from_sqlite(path, &error))?;
+    let sort = |error: rusqlite::Error| StoreError::from_sqlite(path, &error);
+    let connection = connect(path).map_err(sort)?;
+    fold_back_on_close(&connection, false).map_err(sort)?;
     quick_check(&connection, path)
 }
 

@@ -1,0 +1,72 @@
+//! What the whole-binary tests share: a simulated WeChat, a state directory, and the real binary as a child process
+//! with the test as its gateway.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `world` | the simulator in this process, a state directory, both together |
+//! | `sidecar` | `serve` as a child: requests, what it says, how it ends |
+//! | `cli` | the other commands, run to their end |
+//! | `mounts` | read-only and full disks, in a mount namespace of the child's own |
+//! | `random` | choices that can be played again |
+//! | `tap` | a wire between sidecar and simulator that can be listened to |
+//!
+//! Nothing here waits for a time: every wait is for a condition, and [`DEADLINE`] only says when to give up.
+
+// Each test file is a program of its own and uses its own part of this.
+#![allow(dead_code, unused_imports)]
+
+mod cli;
+mod mounts;
+mod random;
+mod sidecar;
+mod tap;
+mod world;
+
+use std::time::{Duration, Instant};
+
+pub use cli::{Ran, run};
+pub use mounts::{OwnMounts, skip};
+pub use random::Random;
+pub use sidecar::{Launch, Seen, Sidecar, pid};
+pub use tap::Tap;
+pub use world::{Bot, State, World};
+
+/// When a test gives up on a condition.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+/// What the contract allows a sidecar to take for its end.
+pub const EXIT: Duration = Duration::from_secs(5);
+
+/// Waits until `look` finds something.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < DEADLINE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `check` holds.
+#[track_caller]
+pub fn until(what: &str, mut check: impl FnMut() -> bool) {
+    eventually(what, || check().then_some(()));
+}
+
+/// The text of a field that must be there.
+#[track_caller]
+pub fn text<'a>(value: &'a serde_json::Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no text {field:?} in {value}"))
+}
+
+/// A field of a process's `/proc/<pid>/status` in bytes, such as `VmRSS`.
+#[cfg(target_os = "linux")]
+#[track_caller]
+pub fn memory(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).expect("the field is there");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+    kib * 1024
+}
