@@ -148,6 +148,7 @@ fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     if cause.is::<rustls::Error>() {
         return true;
     }
-    let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+    let Some(error) = cause.downcast_ref::<io::Error>() else { return false };
+    // A server that hangs up on the handshake leaves no error of the TLS library, only these words.
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) || error.to_string().contains("tls handshake")
 }

@@ -1,0 +1,160 @@
+//! The poll loop: deadlines, back-off, stale tokens, one poller, prompt ends.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{World, eventually, text, until};
+use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, SimulatorConfig};
+use serde_json::json;
+
+const ANN: &str = "ann@im.wechat";
+
+#[test]
+fn failures_are_backed_off_from_shown_and_recovered_from() {
+    for kind in [FaultKind::Status(503), FaultKind::Reset, FaultKind::WrongJson, FaultKind::Truncate] {
+        let world = World::new();
+        let bot = world.bot();
+        let name = format!("{kind:?}");
+        world.fault(Endpoint::GetUpdates, kind, 1);
+        let sidecar = world.sidecar();
+        world.writes(&bot, ANN, "hello");
+        sidecar.start_account(&bot);
+        let status = sidecar.until_state(&bot, "backoff");
+        assert!(!text(&status, "lastError").is_empty(), "{name}: {status}");
+        assert!(status["pausedUntilMs"].is_i64(), "{name}: {status}");
+        assert_eq!(text(&sidecar.deliveries(1)[0], "text"), "hello");
+        let status = sidecar.until_state(&bot, "polling");
+        assert!(status.get("lastError").is_none(), "{name}: {status}");
+        let states: Vec<String> = sidecar.seen().statuses.iter().map(|s| text(s, "state").to_owned()).collect();
+        assert!(states.contains(&"backoff".to_owned()) && states.last().unwrap() == "polling", "{name}: {states:?}");
+    }
+}
+
+#[test]
+fn an_unreachable_server_is_named_and_waited_for() {
+    let mut world = World::new();
+    let bot = world.bot();
+    world.end();
+    let sidecar = world.sidecar();
+    sidecar.start_account(&bot);
+    let status = sidecar.until_state(&bot, "backoff");
+    assert!(text(&status, "lastError").contains("connection"), "{status}");
+    let probe = sidecar.call("status.get", json!({ "probe": true }))["accounts"][0]["probe"].clone();
+    assert_eq!(probe["ok"], false);
+    assert!(text(&probe, "error").contains("connection"), "{probe}");
+}
+
+#[test]
+fn the_server_sets_the_deadline_of_the_next_poll() {
+    let world = World::with(SimulatorConfig { long_poll: Duration::from_secs(1), ..SimulatorConfig::default() });
+    let (_sidecar, bot) = world.polling();
+    // With the 35 s of the beginning there would be one poll.
+    until("several polls", || world.report(&bot).polls >= 4);
+    assert_eq!(world.report(&bot).max_active_polls, 1);
+}
+
+#[test]
+fn a_stale_token_pauses_the_account_and_nothing_is_asked_any_more() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.control.expire(&bot.id).unwrap();
+    let status = sidecar.until_state(&bot, "paused");
+    assert!(text(&status, "lastError").contains("log in again"), "{status}");
+    let polls = world.report(&bot).polls;
+    let probe = sidecar.call("status.get", json!({ "probe": true }))["accounts"][0]["probe"].clone();
+    assert_eq!(probe["ok"], false);
+    assert_eq!(world.report(&bot).polls, polls);
+}
+
+#[test]
+fn a_stop_is_prompt_in_the_middle_of_a_poll_and_both_are_idempotent() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.wait_for_poll(&bot);
+    sidecar.start_account(&bot);
+    let began = Instant::now();
+    sidecar.stop_account(&bot);
+    assert!(began.elapsed() < Duration::from_secs(3), "the poll would last 35 s: {:?}", began.elapsed());
+    sidecar.stop_account(&bot);
+    assert_eq!(sidecar.status(&bot)["state"], "stopped");
+    let report = world.report(&bot);
+    assert_eq!((report.notify_start, report.notify_stop, report.max_active_polls), (1, 1, 1));
+    sidecar.start_account(&bot);
+    world.writes(&bot, ANN, "hello");
+    assert_eq!(sidecar.deliveries(1).len(), 1);
+}
+
+#[test]
+fn one_process_polls_an_account_and_the_next_one_is_told_who() {
+    let world = World::new();
+    let (one, bot) = world.polling();
+    let two = world.sidecar();
+    let error = two.refused("account.start", json!({ "accountId": bot.account }));
+    assert_eq!((error["code"].as_i64(), error["data"]["kind"].as_str()), (Some(-32014), Some("account_locked")));
+    assert!(text(&error, "message").contains(&one.pid().to_string()), "{error}");
+    assert_eq!(two.status(&bot)["state"], "superseded");
+    one.kill();
+    two.start_account(&bot);
+    world.writes(&bot, ANN, "hello");
+    assert_eq!(two.deliveries(1).len(), 1);
+    assert_eq!(world.report(&bot).max_active_polls, 1);
+}
+
+#[test]
+fn a_new_configuration_reaches_running_accounts_and_loses_no_message() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.wait_for_poll(&bot);
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        ids.push(world.writes(&bot, ANN, &format!("m{n}")).to_string());
+        let account = json!({ "routeTag": n, "name": "Ann's bot" });
+        let config = json!({ "botAgent": "MyBot/1.0 (test)", "accounts": { "bot1@im.bot": account } });
+        sidecar.call("config.set", json!({ "config": config }));
+    }
+    let mut came = Vec::new();
+    while came.len() < ids.len() {
+        let all = sidecar.deliveries(came.len() + 1);
+        sidecar.ack(&all[came.len()..]);
+        came = all;
+    }
+    let came: Vec<&str> = came.iter().map(|message| text(message, "messageId")).collect();
+    assert_eq!(came, ids);
+    eventually("the last route tag", || {
+        (world.report(&bot).headers_seen.route_tag.as_deref() == Some("19")).then_some(())
+    });
+    let error = sidecar.refused("config.set", json!({ "config": { "accounts": { "a": { "tokn": 1 } } } }));
+    assert!(text(&error, "message").contains("tokn"), "{error}");
+}
+
+#[test]
+fn a_removed_account_is_gone_with_everything_that_waited() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.writes(&bot, ANN, "hello");
+    sidecar.deliveries(1);
+    let held = sidecar.send("stranger@im.wechat", "never sent");
+    assert_eq!(sidecar.call("accounts.remove", json!({ "accountId": bot.account }))["removed"], true);
+    assert_eq!(sidecar.call("accounts.remove", json!({ "accountId": bot.account }))["removed"], false);
+    let update = sidecar.wait("an update", |seen| seen.updates.first().cloned());
+    assert_eq!((&update["queueId"], text(&update, "status")), (&held["queueId"], "cancelled"));
+    assert!(world.state.index().is_empty());
+    assert!(!world.state.account_file(&format!("{}.json", bot.account)).exists());
+    for table in ["inbox", "seen", "peer", "outbound", "account", "lease"] {
+        assert_eq!(world.state.count(&format!("SELECT COUNT(*) FROM {table}")), 0, "{table}");
+    }
+    let error = sidecar.refused("account.start", json!({ "accountId": bot.account }));
+    assert_eq!(error["data"]["kind"], "account_not_found");
+}
+
+#[test]
+fn a_probe_says_that_the_server_accepts_the_account() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    let status = sidecar.call("status.get", json!({ "accountId": bot.account, "probe": true }));
+    assert_eq!(status["accounts"][0]["probe"]["ok"], true);
+    assert!(status["process"]["rssBytes"].as_u64().unwrap() > 0);
+    let error = sidecar.refused("status.get", json!({ "accountId": "nobody" }));
+    assert_eq!(error["data"]["kind"], "account_not_found");
+}
