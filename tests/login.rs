@@ -262,7 +262,8 @@ fn without_a_network_the_error_says_how_far_it_got() {
     // A server that does not speak TLS.
     let tls = nowhere.url().replace("http://", "https://");
     let sidecar = nowhere.launch().env("WEIXIN_ILINK_BASE_URL", &tls).start();
-    assert_eq!(sidecar.refused("login.start", json!({}))["data"]["cause"], "tls");
+    let error = sidecar.refused("login.start", json!({}));
+    assert_eq!(error["data"]["cause"], "tls", "{error}");
 }
 
 #[test]

@@ -143,12 +143,12 @@ impl IlinkError {
     }
 }
 
-/// Whether a cause is a TLS error. It travels inside an `io::Error` between the two libraries.
+/// Whether a cause is a TLS error. It travels inside an `io::Error` between the libraries, or inside several.
 fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     if cause.is::<rustls::Error>() {
         return true;
     }
     let Some(error) = cause.downcast_ref::<io::Error>() else { return false };
     // A server that hangs up on the handshake leaves no error of the TLS library, only these words.
-    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) || error.to_string().contains("tls handshake")
+    error.get_ref().is_some_and(|inner| is_tls(inner)) || error.to_string().contains("tls handshake")
 }
