@@ -84,19 +84,19 @@ pub struct OutboxConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub context_ttl_hours: Option<f64>,
-    /// Sends per minute and bot.
+    /// Sends per minute and bot. Default: 40.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub per_minute: Option<u32>,
-    /// Sends at once and bot.
+    /// Sends within a second and bot. Default: 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub burst: Option<u32>,
-    /// Held messages per conversation.
+    /// Held messages per conversation. Default: 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_held_per_conversation: Option<u32>,
-    /// How long a message is held, in hours.
+    /// How long a message is held, in hours. Default: 72.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub hold_ttl_hours: Option<f64>,

@@ -1,6 +1,7 @@
 //! What WeChat allows a bot to send, counted on disk, so that all processes and restarts count together.
 //!
-//! Three budgets: wire messages for each context token, the age of that token, and the pace of the bot (a token bucket).
+//! The budgets: wire messages for each context token, the age of that token, and the pace of the bot: few in any second,
+//! and not too many in a minute.
 //! A refusal (`ret: -2`) in spite of them closes the conversation, and when it happens again the bot, for growing times;
 //! at the end of such a time one message is tried. A success opens both.
 
@@ -12,6 +13,8 @@ use crate::contract::HeldReason;
 /// A refusal closes a conversation for [`Limits::close_ms`] and the bot for this part of it; each further one in a row
 /// doubles both.
 const BOTS_SHARE: i64 = 4;
+/// "About a second", in which a burst is counted, and a little more.
+const BURST_WINDOW_MS: i64 = 1_100;
 /// After so many doublings it grows no more.
 const DOUBLINGS: i64 = 5;
 
@@ -24,7 +27,7 @@ pub struct Limits {
     pub token_ttl_ms: i64,
     /// Wire messages per minute and bot.
     pub per_minute: u32,
-    /// Wire messages at once and bot.
+    /// Wire messages within a second and bot.
     pub burst: u32,
     /// For how long a first refusal closes a conversation, in milliseconds.
     pub close_ms: i64,
@@ -100,23 +103,27 @@ fn take_turn(
     if !retry && sends >= limits.quota {
         return hold(HeldReason::Quota, None);
     }
-    let (bucket, bucket_at, bot_closed_until, bot_step): (Option<f64>, i64, i64, i64) = db
-        .prepare_cached("SELECT bucket, bucket_at, closed_until, closed_step FROM account WHERE no = ?1")?
-        .query_row([account.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    let (bot_closed_until, bot_step, pace) = db
+        .prepare_cached("SELECT closed_until, closed_step, bucket, bucket_at, last_sends FROM account WHERE no = ?1")?
+        .query_row([account.0], |row| {
+            let pace = Pace { bucket: row.get(2)?, at: row.get(3)?, last_sends: times(row.get_ref(4)?.as_str()?) };
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, pace))
+        })?;
     let closed = closed_until.max(bot_closed_until);
     if closed > now {
         return hold(HeldReason::Throttled, Some(closed));
     }
-    let (rate, burst) = (f64::from(limits.per_minute.max(1)) / 60_000.0, f64::from(limits.burst.max(1)));
-    // A clock that was set back must not stop the bot: time never runs backwards here.
-    let filled = bucket.map_or(burst, |bucket| (bucket + (now - bucket_at).max(0) as f64 * rate).min(burst));
-    if filled < 1.0 {
-        return Ok(Turn::Wait((((1.0 - filled) / rate).ceil() as i64).max(1)));
-    }
+    let pace = match pace.send(limits, now) {
+        Ok(pace) => pace,
+        Err(wait_ms) => return Ok(Turn::Wait(wait_ms)),
+    };
     // While the bot was refused, this is the one try of its interval: nobody else gets another.
     let next = if bot_step > 0 { now + closing(limits.close_ms / BOTS_SHARE, bot_step) } else { 0 };
-    db.prepare_cached("UPDATE account SET bucket = ?2, bucket_at = ?3, closed_until = ?4 WHERE no = ?1")?
-        .execute(params![account.0, filled - 1.0, now, next])?;
+    let last_sends = pace.last_sends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    db.prepare_cached(
+        "UPDATE account SET bucket = ?2, bucket_at = ?3, last_sends = ?4, closed_until = ?5 WHERE no = ?1",
+    )?
+    .execute(params![account.0, pace.bucket, pace.at, last_sends, next])?;
     if !retry {
         db.prepare_cached("UPDATE peer SET sends = sends + 1 WHERE account = ?1 AND peer = ?2")?
             .execute(params![account.0, peer])?;
@@ -125,6 +132,41 @@ fn take_turn(
     }
     let last = if retry { sends >= limits.quota } else { sends + 1 >= limits.quota };
     Ok(Turn::Go { token, last })
+}
+
+/// How fast a bot has been sending.
+struct Pace {
+    /// What is left of the minute's sends; `None` before the first.
+    bucket: Option<f64>,
+    /// When that was.
+    at: i64,
+    /// The times of the last sends, oldest first.
+    last_sends: Vec<i64>,
+}
+
+impl Pace {
+    /// The pace after a send now, or how many milliseconds it has to wait.
+    fn send(mut self, limits: Limits, now: i64) -> Result<Pace, i64> {
+        let (per_minute, burst) = (f64::from(limits.per_minute.max(1)), limits.burst.max(1) as usize);
+        // A clock that was set back must not stop the bot: what lies ahead does not count.
+        self.last_sends.retain(|at| *at <= now && now - at < BURST_WINDOW_MS);
+        if let Some(first) = self.last_sends.len().checked_sub(burst).and_then(|n| self.last_sends.get(n)) {
+            return Err(first + BURST_WINDOW_MS - now);
+        }
+        let rate = per_minute / 60_000.0;
+        let gained = (now - self.at).max(0) as f64 * rate;
+        let left = self.bucket.map_or(per_minute, |bucket| (bucket + gained).min(per_minute));
+        if left < 1.0 {
+            return Err((((1.0 - left) / rate).ceil() as i64).max(1));
+        }
+        self.last_sends.push(now);
+        Ok(Pace { bucket: Some(left - 1.0), at: now, last_sends: self.last_sends })
+    }
+}
+
+/// Times as they are stored: separated by spaces.
+fn times(text: &str) -> Vec<i64> {
+    text.split(' ').filter_map(|time| time.parse().ok()).collect()
 }
 
 fn refused(db: &Connection, account: AccountNo, peer: &str, limits: Limits, now: i64) -> rusqlite::Result<i64> {
@@ -224,14 +266,30 @@ mod tests {
         assert_eq!(unknown, Turn::Hold { reason: HeldReason::NoContext, until_ms: None });
     }
 
+    fn no_pace() -> Pace {
+        Pace { bucket: None, at: 0, last_sends: Vec::new() }
+    }
+
     #[test]
-    fn the_pace_is_a_bucket_of_the_whole_bot() {
-        let db = database();
-        assert_eq!(turn(&db, 0, 0), go(false));
-        assert_eq!(turn(&db, 1, 0), go(false));
-        assert_eq!(turn(&db, 2, 0), Turn::Wait(1_000));
-        assert_eq!(turn(&db, 2, 400), Turn::Wait(600));
-        assert_eq!(turn(&db, 2, 1_000), go(true));
+    fn no_second_sees_more_than_the_burst() {
+        let pace =
+            no_pace().send(LIMITS, 0).unwrap_or_else(|_| panic!()).send(LIMITS, 300).unwrap_or_else(|_| panic!());
+        assert_eq!(pace.send(LIMITS, 400).err(), Some(700));
+        let pace =
+            no_pace().send(LIMITS, 0).unwrap_or_else(|_| panic!()).send(LIMITS, 300).unwrap_or_else(|_| panic!());
+        let pace = pace.send(LIMITS, 1_100).unwrap_or_else(|_| panic!());
+        assert_eq!(pace.send(LIMITS, 1_200).err(), Some(200));
+    }
+
+    #[test]
+    fn no_minute_sees_much_more_than_its_share() {
+        let limits = Limits { per_minute: 6, burst: 100, ..LIMITS };
+        let mut pace = no_pace();
+        for n in 0..6 {
+            pace = pace.send(limits, n).unwrap_or_else(|_| panic!());
+        }
+        let wait = pace.send(limits, 6).err().unwrap();
+        assert!((9_990..=10_000).contains(&wait), "{wait}");
     }
 
     #[test]
@@ -239,7 +297,7 @@ mod tests {
         let db = database();
         turn(&db, 0, 900_000);
         turn(&db, 1, 900_000);
-        assert_eq!(turn(&db, 2, 100_000), Turn::Wait(1_000));
+        assert_eq!(turn(&db, 2, 100_000), go(true));
     }
 
     #[test]

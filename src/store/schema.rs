@@ -10,9 +10,11 @@ pub const MIGRATIONS: &[&str] = &[
         cursor      TEXT NOT NULL DEFAULT '',
         imported    INTEGER NOT NULL DEFAULT 0,   -- whether the official plugin's files were read
         label       TEXT,
-        -- How fast the bot may send: a token bucket, and the pause that the server forced.
+        -- How fast the bot may send: a token bucket for the minute, the times of its last sends for the second, and the
+        -- pause that the server forced.
         bucket      REAL,
         bucket_at   INTEGER NOT NULL DEFAULT 0,
+        last_sends  TEXT NOT NULL DEFAULT '',
         closed_until INTEGER NOT NULL DEFAULT 0,
         closed_step INTEGER NOT NULL DEFAULT 0
     );
