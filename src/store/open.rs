@@ -199,11 +199,17 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
+    if fs::metadata(path).map(|m| m.len()).unwrap_or(0) == 0 {
+        // A new database has nothing to lose: its first pages need not wait for the disk, which a start would feel.
+        connection.pragma_update(None, "synchronous", "OFF")?;
+    }
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     // 1 MiB of pages: the working set is small, and memory is to stay flat.
     connection.pragma_update(None, "cache_size", -1024)?;
+    // Savepoints of the jobs that share a commit would otherwise go through a temporary file.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is folded back by the reader thread, so that no commit has to wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(connection)

@@ -67,6 +67,7 @@ impl Store {
                     reader: w_reader,
                     checkpointing: w_flag,
                     log_pages: Arc::default(),
+                    asked_at: 0,
                 }
                 .run(writer_asks)
             })
@@ -170,6 +171,8 @@ struct Writer {
     checkpointing: Arc<AtomicBool>,
     /// Pages in the log after the last commit.
     log_pages: Arc<AtomicI32>,
+    /// Pages in the log when the reader was last asked.
+    asked_at: i32,
 }
 
 impl Writer {
@@ -240,16 +243,20 @@ impl Writer {
     }
 
     /// Asks the reader to fold the log back where it has grown; does it itself where the reader cannot keep up.
-    fn fold_back(&self) {
+    fn fold_back(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
+        // A log that is folded back begins anew, shorter than it was.
+        self.asked_at = self.asked_at.min(pages);
         if pages > CHECKPOINT_FORCED_PAGES {
             let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        } else if pages > CHECKPOINT_PAGES
+        } else if pages - self.asked_at > CHECKPOINT_PAGES
             && !self.checkpointing.swap(true, Ordering::AcqRel)
             && let Some(reader) = self.reader.upgrade()
-            && reader.try_send(Ask::Checkpoint).is_err()
         {
-            self.checkpointing.store(false, Ordering::Release);
+            match reader.try_send(Ask::Checkpoint) {
+                Ok(()) => self.asked_at = pages,
+                Err(_) => self.checkpointing.store(false, Ordering::Release),
+            }
         }
     }
 }
