@@ -1,0 +1,58 @@
+// Packs the plugin as npm would publish it, with this platform's sidecar inside.
+//
+//   node scripts/pack.mjs --out <dir> [--binary <file>]     prints the tarball's path
+//
+// Works in a folder of its own, so nothing is left in the source tree. With --binary the package needs no platform
+// package; releases leave it out.
+import { spawnSync } from "node:child_process";
+import { chmodSync, cpSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+
+const shim = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const repository = path.dirname(shim);
+
+/** Returns the path of the tarball. `dist/` must have been built. */
+export async function pack({ out, binary }) {
+  const dist = path.join(shim, "dist");
+  if (!existsSync(path.join(dist, "index.js"))) throw new Error("npm-shim/dist is not built. Run: npm run build");
+  const stage = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-pack-"));
+  try {
+    cpSync(dist, path.join(stage, "dist"), { recursive: true });
+    copyFileSync(path.join(shim, "package.json"), path.join(stage, "package.json"));
+    copyFileSync(path.join(repository, "plugin-manifest", "openclaw.plugin.json"), path.join(stage, "openclaw.plugin.json"));
+    for (const name of ["README.md", "LICENSE"]) {
+      const file = [path.join(shim, name), path.join(repository, name)].find((candidate) => existsSync(candidate));
+      if (file) copyFileSync(file, path.join(stage, name));
+    }
+    if (binary) {
+      // The plugin itself says where it looks.
+      const { platformKey } = await import(pathToFileURL(path.join(dist, "binary.js")).href);
+      const key = platformKey();
+      const name = key.startsWith("win32-") ? "openclaw-weixin-sidecar.exe" : "openclaw-weixin-sidecar";
+      const target = path.join(stage, "bin", key, name);
+      mkdirSync(path.dirname(target), { recursive: true });
+      copyFileSync(binary, target);
+      chmodSync(target, 0o755);
+    }
+    mkdirSync(out, { recursive: true });
+    const run = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", path.resolve(out)], {
+      cwd: stage,
+      encoding: "utf8",
+      shell: process.platform === "win32",
+    });
+    if (run.status !== 0) throw new Error(`npm pack failed: ${run.stderr || run.error?.message}`);
+    const report = JSON.parse(run.stdout);
+    const { filename } = Array.isArray(report) ? report[0] : Object.values(report)[0];
+    return path.join(path.resolve(out), filename);
+  } finally {
+    rmSync(stage, { recursive: true, force: true });
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = parseArgs({ options: { out: { type: "string", default: "." }, binary: { type: "string" } } });
+  console.log(await pack(values));
+}

@@ -1,0 +1,114 @@
+/**
+ * The host's synchronous questions about accounts, answered from the account files.
+ *
+ * OpenClaw asks which accounts there are in code that cannot wait (`config.listAccountIds` is not async), and in
+ * commands that must not start a process (`channels list`). The files are the sidecar's, this only reads: the index
+ * `accounts.json`, and of an account's file whether it has credentials and whose they are. The token itself is
+ * never kept or passed on.
+ */
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
+import type { AccountConfig, Config, DmPolicy } from "./contract.js";
+import { CHANNEL_ID } from "./ids.js";
+
+/** The one shape of the host's configuration that this plugin reads. */
+export type HostConfig = { channels?: Record<string, unknown> };
+
+export type ResolvedAccount = {
+  accountId: string;
+  name: string | undefined;
+  enabled: boolean;
+  /** Has credentials, so it can run. */
+  configured: boolean;
+  /** The WeChat user who scanned the QR code; may always write to this account. */
+  userId: string | undefined;
+  dmPolicy: DmPolicy;
+  /** As configured; the owner and approved people come on top. */
+  allowFrom: string[];
+};
+
+/** Used where a caller names no account and none exists. */
+export const DEFAULT_ACCOUNT_ID = "default";
+
+export function channelConfig(cfg: HostConfig): Config {
+  const section = cfg.channels?.[CHANNEL_ID];
+  return typeof section === "object" && section !== null ? (section as Config) : {};
+}
+
+/** Account ids, oldest login first. Accounts without a login do not exist, even where the configuration names them. */
+export function listAccountIds(stateDir: string): string[] {
+  const index = readJson(path.join(stateDir, CHANNEL_ID, "accounts.json"));
+  if (!Array.isArray(index)) return [];
+  return [...new Set(index.filter((id): id is string => typeof id === "string" && id.trim() !== "").map((id) => normalizeAccountId(id)))];
+}
+
+/** The newest login: what a person means who just logged in and names no account. */
+export function defaultAccountId(stateDir: string): string {
+  return listAccountIds(stateDir).at(-1) ?? DEFAULT_ACCOUNT_ID;
+}
+
+export function resolveAccount(cfg: HostConfig, stateDir: string, accountId?: string | null): ResolvedAccount {
+  const id = accountId?.trim() ? normalizeAccountId(accountId) : defaultAccountId(stateDir);
+  const channel = channelConfig(cfg);
+  const own = accountConfig(channel, id);
+  const saved = readAccountFile(stateDir, id);
+  return {
+    accountId: id,
+    name: own.name ?? undefined,
+    enabled: (channel.enabled ?? true) && (own.enabled ?? true),
+    configured: saved.configured,
+    userId: saved.userId,
+    dmPolicy: own.dmPolicy ?? channel.dmPolicy ?? "pairing",
+    allowFrom: [...(own.allowFrom ?? channel.allowFrom ?? [])].map(String),
+  };
+}
+
+/** Settings under `accounts`, whatever spelling of the id was used as their key. */
+export function accountConfig(channel: Config, accountId: string): AccountConfig {
+  const accounts = channel.accounts ?? {};
+  const key = Object.hasOwn(accounts, accountId) ? accountId : Object.keys(accounts).find((name) => normalizeAccountId(name) === accountId);
+  return (key === undefined ? undefined : accounts[key]) ?? {};
+}
+
+/** OpenClaw's rule: lower case, runs of other characters become `-`, 64 characters at most. */
+export function normalizeAccountId(raw: string): string {
+  const trimmed = raw.trim();
+  const lower = trimmed.toLowerCase();
+  const id = /^[a-z0-9][a-z0-9_-]{0,63}$/.test(lower)
+    ? lower
+    : lower
+        .replace(/[^a-z0-9_-]+/g, "-")
+        .replace(/^-+/, "")
+        .replace(/-+$/, "")
+        .slice(0, 64);
+  return id === "" || id === "__proto__" || id === "prototype" || id === "constructor" ? DEFAULT_ACCOUNT_ID : id;
+}
+
+/** Older official plugins named an account's file after the raw bot id. */
+function fileNames(accountId: string): string[] {
+  const raw = accountId.replace(/-im-(bot|wechat)$/, "@im.$1");
+  return raw === accountId ? [accountId] : [accountId, raw];
+}
+
+function readAccountFile(stateDir: string, accountId: string): { configured: boolean; userId: string | undefined } {
+  for (const name of fileNames(accountId)) {
+    const saved = readJson(path.join(stateDir, CHANNEL_ID, "accounts", `${name}.json`));
+    if (typeof saved !== "object" || saved === null) continue;
+    const { token, userId } = saved as { token?: unknown; userId?: unknown };
+    return {
+      configured: typeof token === "string" && token.trim() !== "",
+      userId: typeof userId === "string" && userId.trim() !== "" ? userId.trim() : undefined,
+    };
+  }
+  return { configured: false, userId: undefined };
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    // Missing or damaged: the sidecar says what is wrong with it, here it is an account that is not there.
+    return undefined;
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * Finds the sidecar's executable, and says what to do where there is none.
+ *
+ * Three places, in this order: `OPENCLAW_WEIXIN_SIDECAR_BIN`, the platform package that npm installed beside this
+ * one, and a binary carried in this package under `bin/<platform>/`. OpenClaw installs plugins with
+ * `--ignore-scripts`, so nothing was downloaded or prepared at install time: what is here now is all there is.
+ */
+import { accessSync, chmodSync, closeSync, constants, existsSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { messageOf, SidecarError } from "./errors.js";
+
+/** Overrides every other place; for development and for packagers. */
+export const BINARY_ENV = "OPENCLAW_WEIXIN_SIDECAR_BIN";
+/** Platforms that releases are built for. */
+export const SUPPORTED_PLATFORMS = [
+  "linux-x64",
+  "linux-arm64",
+  "linux-x64-musl",
+  "linux-arm64-musl",
+  "darwin-x64",
+  "darwin-arm64",
+  "win32-x64",
+  "win32-arm64",
+] as const;
+
+const NAME = "openclaw-weixin-sidecar";
+
+export type ResolvedBinary = {
+  path: string;
+  /** Where it was found, for logs and diagnostics. */
+  source: "environment" | "platform package" | "plugin package";
+};
+
+export type BinaryLookup = {
+  env?: NodeJS.ProcessEnv;
+  platform?: string;
+  arch?: string;
+  /** Whether the C library is musl; asked only on Linux. */
+  isMusl?: () => boolean;
+  /**
+   * Folders with this package's `package.json`, best first. OpenClaw runs plugins from a private copy per process;
+   * the installed folder comes before it, so that all processes run the same file.
+   */
+  packageRoots?: readonly (string | undefined)[];
+};
+
+/** `linux-x64`, `linux-arm64-musl`, `win32-x64`, … */
+export function platformKey(lookup: BinaryLookup = {}): string {
+  const platform = lookup.platform ?? process.platform;
+  const arch = lookup.arch ?? process.arch;
+  const musl = platform === "linux" && (lookup.isMusl ?? isMusl)();
+  return `${platform}-${arch}${musl ? "-musl" : ""}`;
+}
+
+/** The package that carries the binary of `key`. */
+export function platformPackage(key: string): string {
+  return `${NAME}-${key}`;
+}
+
+/** Finds the executable. Throws a {@link SidecarError} whose text says what to do. */
+export function resolveBinary(lookup: BinaryLookup = {}): ResolvedBinary {
+  const env = lookup.env ?? process.env;
+  const override = env[BINARY_ENV]?.trim();
+  if (override) {
+    if (!existsSync(override)) {
+      throw new SidecarError(
+        "binary_missing",
+        `${BINARY_ENV} names ${override}, and there is no such file. Correct the variable, or unset it to use the ` +
+          `binary that came with the plugin.`,
+      );
+    }
+    return { path: runnable(override, "environment"), source: "environment" };
+  }
+
+  const key = platformKey(lookup);
+  const file = key.startsWith("win32-") ? `${NAME}.exe` : NAME;
+  const roots = [...(lookup.packageRoots ?? []), ownRoot()].filter((root): root is string => root !== undefined);
+  for (const root of roots) {
+    const found = findInPlatformPackage(key, file, root);
+    if (found) return { path: runnable(found, "platform package"), source: "platform package" };
+  }
+  for (const root of roots) {
+    const carried = path.join(root, "bin", key, file);
+    if (existsSync(carried)) return { path: runnable(carried, "plugin package"), source: "plugin package" };
+  }
+  throw missingBinary(key, roots);
+}
+
+function findInPlatformPackage(key: string, file: string, root: string): string | undefined {
+  try {
+    // package.json is always resolvable; the binary itself has no module extension.
+    const manifest = createRequire(path.join(root, "package.json")).resolve(`${platformPackage(key)}/package.json`);
+    const found = path.join(path.dirname(manifest), "bin", file);
+    return existsSync(found) ? found : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function missingBinary(key: string, roots: readonly string[]): SidecarError {
+  if (!(SUPPORTED_PLATFORMS as readonly string[]).includes(key)) {
+    return new SidecarError(
+      "platform_unsupported",
+      `There is no ${NAME} for ${key}. Supported: ${SUPPORTED_PLATFORMS.join(", ")}. Build it from source with ` +
+        `cargo and set ${BINARY_ENV} to the result.`,
+    );
+  }
+  const others = [...new Set(roots.flatMap(carriedPlatforms))].filter((other) => other !== key);
+  if (others.length > 0) {
+    return new SidecarError(
+      "binary_wrong_platform",
+      `This plugin package carries the sidecar for ${others.join(", ")}, and this machine is ${key}. It was packed ` +
+        `or copied from another machine: install the plugin on this one ` +
+        `(openclaw plugins install ${NAME} --force).`,
+    );
+  }
+  return new SidecarError(
+    "binary_missing",
+    `The sidecar for ${key} is not installed: the optional package ${platformPackage(key)} is missing. This happens ` +
+      `when npm ran with --omit=optional or --no-optional. Install the plugin again without it ` +
+      `(openclaw plugins install ${NAME} --force), or set ${BINARY_ENV} to a ${NAME} executable.`,
+  );
+}
+
+function carriedPlatforms(root: string): string[] {
+  try {
+    return readdirSync(path.join(root, "bin"));
+  } catch {
+    return [];
+  }
+}
+
+/** Some ways of copying a package lose the executable bit; put it back where we may. */
+function runnable(file: string, source: ResolvedBinary["source"]): string {
+  if (!statSync(file).isFile()) {
+    throw new SidecarError("binary_not_executable", `${file} is not a file. ${adviceFor(source)}`);
+  }
+  if (process.platform === "win32") return file;
+  try {
+    accessSync(file, constants.X_OK);
+    return file;
+  } catch {
+    // Not executable: try to make it so.
+  }
+  try {
+    chmodSync(file, statSync(file).mode | 0o755);
+    accessSync(file, constants.X_OK);
+    return file;
+  } catch (cause) {
+    throw new SidecarError(
+      "binary_not_executable",
+      `${file} is not executable, and it could not be made so (${messageOf(cause)}). Run: chmod +x ${quote(file)} ` +
+        `as the file's owner. ${adviceFor(source)}`,
+      { cause },
+    );
+  }
+}
+
+function adviceFor(source: ResolvedBinary["source"]): string {
+  return source === "environment"
+    ? `${BINARY_ENV} names it.`
+    : `If its file system is mounted noexec, copy the file elsewhere and set ${BINARY_ENV}.`;
+}
+
+/** Turns the error of a failed `spawn` into one that says what to do. */
+export function explainSpawnError(error: NodeJS.ErrnoException, binary: ResolvedBinary, lookup: BinaryLookup = {}): SidecarError {
+  const file = binary.path;
+  switch (error.code) {
+    case "ENOENT":
+      // The file was there a moment ago: what is missing is the loader that it names.
+      return new SidecarError(
+        existsSync(file) ? "binary_wrong_platform" : "binary_missing",
+        existsSync(file)
+          ? `${file} cannot be started: the program loader that it needs is not on this machine (${platformKey(lookup)}). ` +
+            `A glibc build on a musl system looks like this, and the other way round. Install the plugin again on this machine.`
+          : `${file} is gone. Install the plugin again (openclaw plugins install ${NAME} --force).`,
+        { cause: error },
+      );
+    case "EACCES":
+    case "EPERM":
+      return new SidecarError(
+        "binary_not_executable",
+        `${file} may not be executed (${error.code}). Check its permissions (chmod +x ${quote(file)}), that its file ` +
+          `system is not mounted noexec, and that no security policy forbids it.`,
+        { cause: error },
+      );
+    case "ENOEXEC":
+    case "EBADARCH":
+    case "UNKNOWN":
+      return foreignProgram(binary, lookup, error);
+    default:
+      return new SidecarError(
+        "spawn_failed",
+        `${file} could not be started: ${error.message}. Run it by hand with --version to see more.`,
+        { cause: error, retryable: true },
+      );
+  }
+}
+
+function foreignProgram(binary: ResolvedBinary, lookup: BinaryLookup = {}, cause?: unknown): SidecarError {
+  return new SidecarError(
+    "binary_wrong_platform",
+    `${binary.path} is not a program for this machine (${platformKey(lookup)}), or it is damaged. Install the plugin ` +
+      `again on this machine, or set ${BINARY_ENV}.`,
+    { cause },
+  );
+}
+
+/**
+ * Why a program that ended at once may never have been one. Linux hands a file that it cannot execute to the shell,
+ * which then complains about its content; only a look at the file tells.
+ */
+export function explainEarlyExit(binary: ResolvedBinary): SidecarError | undefined {
+  if (process.platform !== "linux") return undefined;
+  const machines: Record<string, number> = { x64: 0x3e, arm64: 0xb7, arm: 0x28, riscv64: 0xf3, ia32: 0x03 };
+  const expected = machines[process.arch];
+  let head: Buffer;
+  try {
+    head = Buffer.alloc(20);
+    const file = openSync(binary.path, "r");
+    try {
+      readSync(file, head, 0, head.length, 0);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    return undefined;
+  }
+  if (head.toString("latin1", 0, 2) === "#!") return undefined;
+  const elf = head.toString("latin1", 0, 4) === "\x7fELF";
+  return elf && (expected === undefined || head.readUInt16LE(18) === expected) ? undefined : foreignProgram(binary);
+}
+
+function isMusl(): boolean {
+  try {
+    const report = process.report as (typeof process.report & { excludeNetwork?: boolean }) | undefined;
+    if (!report) return false;
+    // Without this the report resolves every interface's address, which can take seconds.
+    report.excludeNetwork = true;
+    const header = (report.getReport() as { header?: { glibcVersionRuntime?: string } }).header;
+    return !header?.glibcVersionRuntime;
+  } catch {
+    return false;
+  }
+}
+
+/** This package, as it runs. */
+function ownRoot(): string {
+  return path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+}
+
+function quote(file: string): string {
+  return /^[\w@%+=:,./-]+$/.test(file) ? file : `'${file.replaceAll("'", `'\\''`)}'`;
+}
+

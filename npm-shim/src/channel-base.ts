@@ -1,0 +1,197 @@
+/**
+ * What the channel is, without what it does: names, accounts, configuration, who may write.
+ *
+ * Both entries are made from this. The setup entry is nothing more, so that `channels list`, onboarding and doctor
+ * can look at the channel without loading the code that runs it.
+ */
+import { readFileSync } from "node:fs";
+
+import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+
+import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type ResolvedAccount } from "./accounts.js";
+import { CHANNEL_ALIASES, CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeAllowEntry, normalizeTarget } from "./ids.js";
+import { stateDir } from "./state-dir.js";
+import { statusAdapter, type Probe } from "./status.js";
+
+type Plugin = ChannelPlugin<ResolvedAccount, Probe>;
+type Config = Plugin["config"];
+type Security = NonNullable<Plugin["security"]>;
+type Finding = Awaited<ReturnType<NonNullable<Security["collectAuditFindings"]>>>[number];
+
+const NOT_LOGGED_IN = `Not logged in. Run: openclaw channels login --channel ${CHANNEL_ID}`;
+
+/** The manifest beside `dist/` is the one source of the configuration's schema. */
+function manifestConfig(): NonNullable<Plugin["configSchema"]> {
+  const manifest = JSON.parse(readFileSync(new URL("../openclaw.plugin.json", import.meta.url), "utf8")) as {
+    channelConfigs: Record<string, NonNullable<Plugin["configSchema"]>>;
+  };
+  return manifest.channelConfigs[CHANNEL_ID]!;
+}
+
+const config: Config = {
+  listAccountIds: () => listAccountIds(stateDir()),
+  resolveAccount: (cfg, accountId) => resolveAccount(cfg, stateDir(), accountId),
+  inspectAccount: (cfg, accountId) => {
+    const account = resolveAccount(cfg, stateDir(), accountId);
+    // Nothing in it is secret, so diagnostics get all of it.
+    return { ...account, tokenStatus: account.configured ? "available" : "missing" };
+  },
+  defaultAccountId: () => defaultAccountId(stateDir()),
+  isEnabled: (account) => account.enabled,
+  disabledReason: () => `disabled by channels.${CHANNEL_ID}.enabled, or by the account's own setting`,
+  isConfigured: (account) => account.configured,
+  unconfiguredReason: () => NOT_LOGGED_IN,
+  hasConfiguredState: () => listAccountIds(stateDir()).length > 0,
+  hasPersistedAuthState: () => listAccountIds(stateDir()).length > 0,
+  describeAccount: (account) => ({
+    accountId: account.accountId,
+    ...(account.name ? { name: account.name } : {}),
+    enabled: account.enabled,
+    configured: account.configured,
+    linked: account.configured,
+    ...(account.userId ? { identity: account.userId } : {}),
+    dmPolicy: account.dmPolicy,
+    allowFrom: account.allowFrom,
+  }),
+  setAccountEnabled: ({ cfg, accountId, enabled }) => withAccount(cfg, accountId, (account) => ({ ...account, enabled })),
+  deleteAccount: ({ cfg, accountId }) => withAccount(cfg, accountId, () => undefined),
+  resolveAllowFrom: ({ cfg, accountId }) => resolveAccount(cfg, stateDir(), accountId).allowFrom,
+  formatAllowFrom: ({ allowFrom }) => allowFrom.map((entry) => normalizeAllowEntry(String(entry))).filter(Boolean),
+};
+
+type HostConfig = Parameters<Config["resolveAccount"]>[0];
+
+/** A copy of `cfg` with one account's section changed, or taken out. */
+function withAccount(
+  cfg: HostConfig,
+  accountId: string,
+  change: (account: Record<string, unknown>) => Record<string, unknown> | undefined,
+): HostConfig {
+  const channel = channelConfig(cfg);
+  const own = accountConfig(channel, accountId);
+  const key = Object.entries(channel.accounts ?? {}).find(([, value]) => value === own)?.[0] ?? accountId;
+  const { [key]: _before, ...others } = channel.accounts ?? {};
+  const changed = change({ ...own });
+  return {
+    ...cfg,
+    channels: { ...cfg.channels, [CHANNEL_ID]: { ...channel, accounts: changed ? { ...others, [key]: changed } : others } },
+  } as HostConfig;
+}
+
+const security: Security = {
+  resolveDmPolicy: ({ cfg, account }) => {
+    const channel = channelConfig(cfg);
+    const own = accountConfig(channel, account.accountId);
+    const at = (key: "dmPolicy" | "allowFrom") =>
+      own[key] === undefined || own[key] === null ? `channels.${CHANNEL_ID}.${key}` : `channels.${CHANNEL_ID}.accounts.${account.accountId}.${key}`;
+    return {
+      policy: account.dmPolicy,
+      // The owner is always let in; without them a policy of allowlist would look as if nobody were.
+      allowFrom: account.userId ? [...account.allowFrom, account.userId] : account.allowFrom,
+      policyPath: at("dmPolicy"),
+      allowFromPath: at("allowFrom"),
+      approveHint: `openclaw pairing approve ${CHANNEL_ID} <code>`,
+      normalizeEntry: normalizeAllowEntry,
+      // iLink names the sender itself; a person cannot choose or change that id.
+      classifyEntryAuthentication: (raw) => (looksLikeUserId(raw) ? "verified" : undefined),
+    };
+  },
+  collectAuditFindings: ({ cfg, account }) => auditAccount(cfg, account),
+};
+
+function auditAccount(cfg: HostConfig, account: ResolvedAccount): Finding[] {
+  const findings: Finding[] = [];
+  if (account.dmPolicy === "open") {
+    findings.push({
+      checkId: "channels.openclaw-weixin.dm_open",
+      severity: "critical",
+      title: "Anybody on WeChat can talk to the agent",
+      detail: `Account ${account.accountId} has dmPolicy "open": whoever gets the bot's contact can use the agent and its tools.`,
+      remediation: `Set channels.${CHANNEL_ID}.dmPolicy to "pairing", and approve people with: openclaw pairing approve ${CHANNEL_ID} <code>`,
+    });
+  }
+  const strange = account.allowFrom.filter((entry) => entry.trim() !== "*" && !looksLikeUserId(entry));
+  if (strange.length > 0) {
+    findings.push({
+      checkId: "channels.openclaw-weixin.allow_from_format",
+      severity: "warn",
+      title: "Entries of allowFrom that match nobody",
+      detail: `${strange.length} entries for account ${account.accountId} are no WeChat user ids (<id>@im.wechat), so they admit nobody.`,
+      remediation: `Correct channels.${CHANNEL_ID}.allowFrom; a person's id is in the pairing request: openclaw pairing list ${CHANNEL_ID}`,
+    });
+  }
+  const scope = (cfg as { session?: { dmScope?: string } }).session?.dmScope;
+  if ((scope === undefined || scope === "main") && (account.dmPolicy === "open" || account.allowFrom.length > 0)) {
+    findings.push({
+      checkId: "channels.openclaw-weixin.shared_session",
+      severity: "info",
+      title: "Several people may share one conversation with the agent",
+      detail: `session.dmScope is ${scope ?? "not set"}, so everybody who may write to account ${account.accountId} writes into the agent's main session.`,
+      remediation: 'Set session.dmScope to "per-account-channel-peer" where more than one person writes to the bot.',
+    });
+  }
+  return findings;
+}
+
+export const channelBase = {
+  id: CHANNEL_ID,
+  meta: {
+    id: CHANNEL_ID,
+    label: CHANNEL_LABEL,
+    selectionLabel: "WeChat (personal, QR code)",
+    detailLabel: CHANNEL_LABEL,
+    docsPath: "/channels/wechat",
+    docsLabel: "wechat",
+    blurb: "Personal WeChat through Tencent's iLink bots; log in with a QR code.",
+    aliases: CHANNEL_ALIASES,
+    order: 74,
+    markdownCapable: true,
+  },
+  capabilities: { chatTypes: ["direct"] },
+  configSchema: manifestConfig(),
+  reload: {
+    configPrefixes: [`channels.${CHANNEL_ID}`],
+    // Read for every message, so a change needs no restart of the channel.
+    noopPrefixes: [
+      `channels.${CHANNEL_ID}.dmPolicy`,
+      `channels.${CHANNEL_ID}.allowFrom`,
+      `channels.${CHANNEL_ID}.accounts.*.dmPolicy`,
+      `channels.${CHANNEL_ID}.accounts.*.allowFrom`,
+    ],
+  },
+  config,
+  security,
+  status: statusAdapter,
+  pairing: {
+    idLabel: "WeChat user id",
+    normalizeAllowEntry,
+  },
+  messaging: {
+    targetPrefixes: [CHANNEL_ID, ...CHANNEL_ALIASES],
+    targetIdComparison: "case-sensitive",
+    normalizeTarget,
+    inferTargetChatType: ({ to }) => (looksLikeUserId(to) ? "direct" : undefined),
+    targetResolver: {
+      looksLikeId: (raw) => looksLikeUserId(raw),
+      hint: "<id>@im.wechat",
+    },
+  },
+  // A bot cannot quote on WeChat. Without this the host asks for native replies, which keeps answers off its queue.
+  threading: { resolveReplyToMode: () => "off" },
+  auth: {
+    // Here and not only in the full entry: the host asks the setup entry as long as nobody is logged in.
+    login: async (params) => {
+      const { login } = await import("./login.js");
+      await login(params);
+    },
+  },
+  setup: {
+    configPromotion: "preserve-root",
+    // There is nothing to fill in: an account comes from a QR login. Adding the channel turns it on.
+    applyAccountConfig: ({ cfg }) =>
+      ({
+        ...cfg,
+        channels: { ...cfg.channels, [CHANNEL_ID]: { ...channelConfig(cfg), enabled: true } },
+      }) as typeof cfg,
+  },
+} satisfies Plugin;

@@ -1,0 +1,83 @@
+/** The channel as the gateway runs it. */
+import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+
+import type { ResolvedAccount } from "./accounts.js";
+import { channelBase } from "./channel-base.js";
+import { messageOf } from "./errors.js";
+import { hostLog } from "./host.js";
+import { CHANNEL_ID, normalizeTarget } from "./ids.js";
+import { loginWithQrStart, loginWithQrWait, logoutAccount } from "./login.js";
+import { messageAdapter, outboundAdapter, sendText, sendTyping } from "./outbound.js";
+import type { Probe } from "./status.js";
+
+export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
+  ...channelBase,
+  // The Control UI asks these of one channel: the one whose QR code it shows.
+  gatewayMethods: ["web.login.start", "web.login.wait"],
+  gateway: {
+    startAccount: async (ctx) => {
+      // The inbound path pulls in much of the host's interface; commands that only send or log in never need it.
+      const { runAccount } = await import("./monitor.js");
+      await runAccount(ctx);
+    },
+    loginWithQrStart,
+    loginWithQrWait,
+    logoutAccount,
+  },
+  outbound: outboundAdapter,
+  message: messageAdapter,
+  pairing: {
+    ...channelBase.pairing,
+    notifyApproval: async ({ id, accountId }) => {
+      try {
+        await sendText({ to: id, text: "✅ You may now talk to this bot. Send a message to begin.", accountId });
+      } catch (error) {
+        // The approval stands; the person finds out with their next message.
+        hostLog("warn", `${id} was approved but could not be told: ${messageOf(error)}`);
+      }
+    },
+  },
+  messaging: {
+    ...channelBase.messaging,
+    resolveOutboundSessionRoute: async ({ cfg, agentId, accountId, target }) => {
+      const to = normalizeTarget(target);
+      if (!to) return null;
+      const { buildChannelOutboundSessionRoute } = await import("openclaw/plugin-sdk/channel-core");
+      return buildChannelOutboundSessionRoute({
+        cfg,
+        agentId,
+        channel: CHANNEL_ID,
+        ...(accountId ? { accountId } : {}),
+        recipientSessionExact: true,
+        peer: { kind: "direct", id: to },
+        chatType: "direct",
+        from: `${CHANNEL_ID}:${to}`,
+        to,
+      });
+    },
+  },
+  heartbeat: {
+    sendTyping: ({ to, accountId }) => sendTyping(to, true, accountId),
+    clearTyping: ({ to, accountId }) => sendTyping(to, false, accountId),
+    sendTypingGuarded: async ({ to, accountId, signal, assertPlatformSendAuthorized }) => {
+      if (signal.aborted) return;
+      assertPlatformSendAuthorized();
+      await sendTyping(to, true, accountId);
+    },
+  },
+  agentPrompt: {
+    messageToolHints: () => [
+      "WeChat conversations are one-to-one. To answer the person you are talking with, just reply; `to` is not needed.",
+      "To write to somebody else on WeChat, `to` is their id, which ends in @im.wechat. They must have written to the bot before, and recently: WeChat drops messages to people who have been silent for a day.",
+      "A scheduled task that should report on WeChat needs both delivery.to (the person's id ending in @im.wechat) and delivery.accountId (the current account id), because nobody is talking when it runs.",
+      "WeChat lets a bot send only about ten messages for each message it gets. Prefer one complete answer to several short ones.",
+    ],
+    inboundFormattingHints: () => ({
+      text_markup: "markdown",
+      rules: [
+        "Bold, strikethrough, inline code, code blocks, quotes, lists, tables and headings up to level 4 are shown.",
+        "Images in Markdown are not shown, and neither is italic around Chinese text.",
+      ],
+    }),
+  },
+};

@@ -1,0 +1,52 @@
+/** Errors of the sidecar and of its process, in one shape. */
+import type { ErrorData, ErrorKind } from "./contract.gen.js";
+
+/** Why there is no working sidecar. Kinds of the contract come from the sidecar itself; these come before it. */
+export type ProcessErrorKind =
+  | "binary_missing"
+  | "binary_wrong_platform"
+  | "binary_not_executable"
+  | "platform_unsupported"
+  | "spawn_failed"
+  | "handshake_timeout"
+  | "protocol_mismatch"
+  | "sidecar_too_old"
+  | "not_protocol"
+  | "sidecar_exited"
+  | "crash_loop"
+  | "request_timeout"
+  | "stopped";
+
+export type SidecarErrorKind = ErrorKind | ProcessErrorKind;
+
+/** A request that the sidecar refused, or a sidecar that is not there. Its message is meant for a person. */
+export class SidecarError extends Error {
+  readonly kind: SidecarErrorKind;
+  /** Whether the same request may succeed later without anybody doing anything. */
+  readonly retryable: boolean;
+  readonly retryAfterMs: number | undefined;
+  /** The contract's `error.data`, where the sidecar answered. */
+  readonly data: ErrorData | undefined;
+
+  constructor(
+    kind: SidecarErrorKind,
+    message: string,
+    options: { cause?: unknown; retryable?: boolean; data?: ErrorData } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "SidecarError";
+    this.kind = kind;
+    this.data = options.data;
+    this.retryable = options.data?.retryable ?? options.retryable ?? false;
+    this.retryAfterMs = options.data?.retryAfterMs ?? undefined;
+  }
+}
+
+/** Whether `error` is a {@link SidecarError}, also one from another copy of this module. */
+export function isSidecarError(error: unknown): error is SidecarError {
+  return error instanceof Error && error.name === "SidecarError" && "kind" in error;
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,52 @@
+/** What the host gave at registration, for the modules that run later. */
+import type { OpenClawPluginApi, PluginRuntime } from "openclaw/plugin-sdk/channel-core";
+
+import type { Log } from "./sidecar-process.js";
+
+export type HostLogger = OpenClawPluginApi["logger"];
+
+type Host = {
+  runtime: PluginRuntime;
+  logger: HostLogger;
+  /** Where the plugin is installed; its modules may run from a copy that the host made. */
+  rootDir: string | undefined;
+};
+
+let current: Host | undefined;
+
+export function setHost(next: Host): void {
+  current = next;
+}
+
+export function hostRuntime(): PluginRuntime {
+  if (!current) throw new Error("The WeChat plugin was used before OpenClaw registered it. This is a defect of the plugin.");
+  return current.runtime;
+}
+
+/** The plugin's installed folder, where the host told it. */
+export function installedRoot(): string | undefined {
+  return current?.rootDir;
+}
+
+/** The host's version, or what stands for it where it is unknown. */
+export function hostVersion(): string {
+  return current?.runtime.version ?? "unknown";
+}
+
+let quiet = true;
+
+/** From now on this process runs accounts: its log is a gateway's log, not a person's terminal. */
+export function speakAsGateway(): void {
+  quiet = false;
+}
+
+/** Passes a line on to the host's log, with the level it came with; a command line shows only what went wrong. */
+export const hostLog: Log = (level, message) => {
+  const logger = current?.logger;
+  const line = `[weixin] ${message}`;
+  if (!logger) return;
+  if (level === "error") logger.error(line);
+  else if (level === "warn") logger.warn(line);
+  else if (level === "info" && !quiet) logger.info(line);
+  else logger.debug?.(line);
+};

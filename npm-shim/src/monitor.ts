@@ -1,0 +1,96 @@
+/** One running account: its deliveries go to the host, its state goes to the host's status. */
+import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+
+import { channelConfig, type ResolvedAccount } from "./accounts.js";
+import type { AccountStatus } from "./contract.js";
+import { Deliveries } from "./deliveries.js";
+import { messageOf } from "./errors.js";
+import { hostLog, hostRuntime, speakAsGateway } from "./host.js";
+import { dispatchInbound } from "./inbound.js";
+import { sidecar } from "./sidecar.js";
+
+type StartAccount = NonNullable<NonNullable<ChannelPlugin<ResolvedAccount>["gateway"]>["startAccount"]>;
+export type GatewayContext = Parameters<StartAccount>[0];
+type Snapshot = ReturnType<GatewayContext["getStatus"]>;
+
+/**
+ * An account's deliveries outlive its runs: when the host restarts the account (a configuration change does), turns
+ * of the run before go on, and the sidecar delivers again what they have not acked yet.
+ */
+const deliveriesByAccount = new Map<string, Deliveries>();
+
+function deliveriesOf(accountId: string): Deliveries {
+  let found = deliveriesByAccount.get(accountId);
+  if (!found) {
+    const { process } = sidecar();
+    found = new Deliveries({
+      ack: (deliveryId) => process.request("inbound.ack", { deliveryIds: [deliveryId] }),
+      nack: (deliveryId, retryAfterMs, reason) => process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
+      log: (level, message) => hostLog(level, `[${accountId}] ${message}`),
+    });
+    deliveriesByAccount.set(accountId, found);
+  }
+  return found;
+}
+
+/** Runs the account until the host stops it. Rejects when it cannot run; the host then tries again. */
+export async function runAccount(ctx: GatewayContext): Promise<void> {
+  const { accountId, account } = ctx;
+  speakAsGateway();
+  if (!account.configured) {
+    throw new Error(
+      `The WeChat account ${accountId} is not logged in. Run: openclaw channels login --channel openclaw-weixin`,
+    );
+  }
+  const runtime = hostRuntime();
+  const side = sidecar();
+  const report = (patch: Partial<Snapshot>) => ctx.setStatus({ ...ctx.getStatus(), ...patch, accountId });
+  const deliveries = deliveriesOf(accountId);
+  const deps = { runtime, accountId, onOutbound: () => report({ lastOutboundAt: Date.now() }) };
+
+  report({ running: true, lastStartAt: Date.now(), lastError: null, lifecycle: "starting" });
+  try {
+    await side.configure(channelConfig(ctx.cfg));
+    await side.runAccount(
+      accountId,
+      {
+        onMessage: (message) => {
+          report({ lastInboundAt: Date.now(), lastMessageAt: message.timestampMs, lastEventAt: Date.now() });
+          void deliveries.handle(message, (next, adoption) => dispatchInbound(deps, next, adoption));
+        },
+        onStatus: (status) => report(toSnapshot(status)),
+      },
+      ctx.abortSignal,
+    );
+    report({ running: false, connected: false, lifecycle: "stopped", lastStopAt: Date.now() });
+  } catch (error) {
+    report({ running: false, connected: false, lifecycle: "blocked", lastStopAt: Date.now(), lastError: messageOf(error) });
+    throw error;
+  }
+}
+
+/** The sidecar's account state in the host's words. */
+function toSnapshot(status: AccountStatus): Partial<Snapshot> {
+  const times: Partial<Snapshot> = {
+    lastError: status.lastError ?? null,
+    ...(status.lastPollAtMs ? { lastTransportActivityAt: status.lastPollAtMs } : {}),
+  };
+  switch (status.state) {
+    case "starting":
+      return { ...times, connected: false, lifecycle: "starting" };
+    case "polling":
+      return { ...times, connected: true, lifecycle: "ready", lastConnectedAt: Date.now() };
+    case "backoff":
+      return { ...times, connected: false, lifecycle: "recovering" };
+    case "paused":
+      return {
+        ...times,
+        connected: false,
+        lifecycle: "blocked",
+        lastError: status.lastError ?? "WeChat no longer accepts the login. Run: openclaw channels login --channel openclaw-weixin",
+      };
+    case "superseded":
+    case "stopped":
+      return { ...times, connected: false, lifecycle: "stopped" };
+  }
+}

@@ -1,0 +1,174 @@
+/** Sends: the host's outbound and message adapters over `outbound.sendText`. */
+import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+
+import type { SendResult } from "./contract.js";
+import { isSidecarError, messageOf } from "./errors.js";
+import { hostLog } from "./host.js";
+import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
+import { sidecar } from "./sidecar.js";
+
+type OutboundAdapter = NonNullable<ChannelPlugin["outbound"]>;
+type MessageAdapter = NonNullable<ChannelPlugin["message"]>;
+type SendTextContext = Parameters<NonNullable<NonNullable<MessageAdapter["send"]>["text"]>>[0];
+type MessageSendResult = Awaited<ReturnType<NonNullable<NonNullable<MessageAdapter["send"]>["text"]>>>;
+export type Receipt = MessageSendResult["receipt"];
+
+/** Longer than a wire message: the sidecar cuts texts itself, at the places where WeChat readers would. */
+const HOST_CHUNK_LIMIT = 1_000_000;
+/** A send may wait for pacing (15 s by contract) and for the network. */
+const SEND_TIMEOUT_MS = 120_000;
+
+export type TextSend = {
+  to: string;
+  text: string;
+  accountId?: string | null | undefined;
+  runId?: string | undefined;
+  /** The same key never sends twice, also after a restart of both sides. */
+  idempotencyKey?: string | undefined;
+};
+
+export async function sendText(send: TextSend): Promise<SendResult> {
+  const to = normalizeTarget(send.to);
+  if (!to) throw new Error('No recipient. Name one as "<id>@im.wechat".');
+  return await sidecar().process.request(
+    "outbound.sendText",
+    {
+      to,
+      text: send.text,
+      ...(send.accountId ? { accountId: send.accountId } : {}),
+      ...(send.runId ? { runId: send.runId } : {}),
+      ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
+    },
+    { timeoutMs: SEND_TIMEOUT_MS },
+  );
+}
+
+/**
+ * What the host records of a send. A held message is not a delivered one: the host hears `not_sent`, so it neither
+ * counts it as sent nor sends it again; the sidecar sends it by itself when it can.
+ */
+export function toMessageResult(result: SendResult): MessageSendResult {
+  if (result.status === "held") {
+    return { outcome: "not_sent", receipt: receiptOf([]) };
+  }
+  // Older servers name no message id; the client id identifies the message just as well.
+  const ids = result.messageIds.length > 0 ? result.messageIds : result.clientIds;
+  return { messageId: ids[0] ?? "", receipt: receiptOf(ids) };
+}
+
+export function receiptOf(ids: readonly string[]): Receipt {
+  return {
+    ...(ids[0] === undefined ? {} : { primaryPlatformMessageId: ids[0] }),
+    platformMessageIds: [...ids],
+    parts: ids.map((platformMessageId, index) => ({ platformMessageId, kind: "text" as const, index })),
+    sentAt: Date.now(),
+  };
+}
+
+/** Names one platform send of one durable intent of the host's queue; stable over restarts of the gateway. */
+function keyOf(ctx: { deliveryQueueId?: string; deliveryPartIndex?: number }): string | undefined {
+  return ctx.deliveryQueueId ? `openclaw:${ctx.deliveryQueueId}:${ctx.deliveryPartIndex ?? 0}` : undefined;
+}
+
+async function sendFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
+  ctx.signal?.throwIfAborted();
+  await ctx.onPlatformSendDispatch?.();
+  ctx.assertDirectAdapterHandoff?.();
+  const idempotencyKey = keyOf(ctx);
+  let result: SendResult;
+  try {
+    result = await sendText({ to: ctx.to, text: ctx.text, accountId: ctx.accountId, idempotencyKey });
+  } catch (error) {
+    throw await asHostError(error, idempotencyKey !== undefined);
+  }
+  if (result.status === "held") {
+    hostLog("info", `a message to ${ctx.to} is held (${result.heldReason ?? "unknown reason"}) and sent when WeChat allows it`);
+  }
+  const sent = toMessageResult(result);
+  if (sent.outcome !== "not_sent") await ctx.onDeliveryResult?.(sent);
+  return sent;
+}
+
+/** Errors that come before anything was sent. */
+const BEFORE_SENDING = new Set<string>([
+  "binary_missing",
+  "binary_wrong_platform",
+  "binary_not_executable",
+  "platform_unsupported",
+  "spawn_failed",
+  "handshake_timeout",
+  "protocol_mismatch",
+  "sidecar_too_old",
+  "crash_loop",
+  "stopped",
+  "invalid_params",
+  "not_initialized",
+  "account_not_found",
+  "account_not_configured",
+  "account_ambiguous",
+  "session_expired",
+]);
+
+/**
+ * The host gives up a queued message whose outcome it does not know, so as not to send it twice. A send with a key
+ * cannot be seen twice whatever happened to it, so the host may try it again; whether that has any point, the sidecar
+ * says.
+ */
+async function asHostError(error: unknown, keyed: boolean): Promise<unknown> {
+  if (!isSidecarError(error)) return error;
+  if (!keyed && !BEFORE_SENDING.has(error.kind)) return error;
+  const { PlatformMessageNotDispatchedError } = await import("openclaw/plugin-sdk/error-runtime");
+  return new PlatformMessageNotDispatchedError(error.message, { cause: error, retryable: error.retryable });
+}
+
+export const messageAdapter: MessageAdapter = {
+  id: CHANNEL_ID,
+  durableFinal: {
+    capabilities: { text: true, messageSendingHooks: true, reconcileUnknownSend: true },
+    // With this the host gives every single-payload send the id of its queue row, which makes it idempotent.
+    automaticUnknownSendReconciliation: true,
+    reconcileUnknownSendKinds: { text: true },
+    /**
+     * After a crash the host does not know whether a queued send went out. Sending again under the same key is
+     * always safe here: the sidecar returns the first result where there was one.
+     */
+    reconcileUnknownSend: () => ({ status: "not_sent" }),
+  },
+  send: { text: sendFromHost },
+  receive: { defaultAckPolicy: "manual", supportedAckPolicies: ["manual"] },
+};
+
+export const outboundAdapter: OutboundAdapter = {
+  deliveryMode: "direct",
+  chunker: null,
+  textChunkLimit: HOST_CHUNK_LIMIT,
+  resolveTarget: ({ to }) => {
+    const target = normalizeTarget(to ?? "");
+    return target && looksLikeUserId(target)
+      ? { ok: true, to: target }
+      : { ok: false, error: new Error(`"${to ?? ""}" is not a WeChat user id. It looks like <id>@im.wechat; the person must have written to the bot before.`) };
+  },
+  sendText: async (ctx) => {
+    const sent = await sendFromHost({
+      ...ctx,
+      onDeliveryResult: undefined,
+    } as SendTextContext);
+    return {
+      channel: CHANNEL_ID,
+      messageId: sent.messageId ?? "",
+      receipt: sent.receipt,
+      ...(sent.outcome ? { outcome: sent.outcome } : {}),
+    };
+  },
+};
+
+/** Typing is decoration: it never fails anything. */
+export async function sendTyping(to: string, active: boolean, accountId?: string | null): Promise<void> {
+  const target = normalizeTarget(to);
+  if (!target) return;
+  try {
+    await sidecar().process.requestIfRunning("outbound.sendTyping", { to: target, active, ...(accountId ? { accountId } : {}) });
+  } catch (error) {
+    if (!isSidecarError(error) || !error.retryable) hostLog("debug", `typing: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,82 @@
+/** What `openclaw channels status`, `openclaw doctor` and the Control UI show. */
+import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+
+import type { ResolvedAccount } from "./accounts.js";
+import type { ProbeResult } from "./contract.js";
+import { messageOf } from "./errors.js";
+import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
+
+export type Probe = { ok: boolean; latencyMs?: number; error?: string; sidecar?: { version: string; pid: number } };
+
+type StatusAdapter = NonNullable<ChannelPlugin<ResolvedAccount, Probe>["status"]>;
+type Issue = ReturnType<NonNullable<StatusAdapter["collectStatusIssues"]>>[number];
+
+export const statusAdapter: StatusAdapter = {
+  defaultRuntime: {
+    accountId: "default",
+    running: false,
+    connected: false,
+    lastStartAt: null,
+    lastStopAt: null,
+    lastInboundAt: null,
+    lastOutboundAt: null,
+    lastError: null,
+  },
+  buildChannelSummary: ({ snapshot }) => ({
+    configured: snapshot.configured ?? false,
+    running: snapshot.running ?? false,
+    connected: snapshot.connected ?? false,
+    lastError: snapshot.lastError ?? null,
+    lastInboundAt: snapshot.lastInboundAt ?? null,
+    lastOutboundAt: snapshot.lastOutboundAt ?? null,
+    probe: snapshot.probe,
+    lastProbeAt: snapshot.lastProbeAt ?? null,
+  }),
+  probeAccount: async ({ account, timeoutMs }) => {
+    if (!account.configured) return { ok: false, error: "not logged in" };
+    const { sidecar } = await import("./sidecar.js");
+    try {
+      const status = await sidecar().process.request("status.get", { accountId: account.accountId, probe: true }, { timeoutMs });
+      const probe: ProbeResult | null | undefined = status.accounts[0]?.probe;
+      return {
+        ok: probe?.ok ?? false,
+        ...(probe ? { latencyMs: probe.latencyMs } : {}),
+        ...(probe?.error ? { error: probe.error } : {}),
+        sidecar: { version: status.process.version, pid: status.process.pid },
+      };
+    } catch (error) {
+      return { ok: false, error: messageOf(error) };
+    }
+  },
+  buildAccountSnapshot: ({ account, runtime, probe }) => ({
+    ...runtime,
+    accountId: account.accountId,
+    ...(account.name ? { name: account.name } : {}),
+    enabled: account.enabled,
+    configured: account.configured,
+    linked: account.configured,
+    ...(account.userId ? { identity: account.userId } : {}),
+    dmPolicy: account.dmPolicy,
+    allowFrom: account.allowFrom,
+    ...(probe === undefined ? {} : { probe }),
+  }),
+  collectStatusIssues: (accounts) => {
+    const issues: Issue[] = [];
+    for (const account of accounts) {
+      if (account.enabled === false) continue;
+      const add = (kind: Issue["kind"], message: string, fix: string) =>
+        issues.push({ channel: CHANNEL_ID, accountId: account.accountId, kind, message, fix });
+      if (account.configured === false) {
+        add("auth", "Not logged in.", `Run: openclaw channels login --channel ${CHANNEL_ID}`);
+        continue;
+      }
+      if (account.lifecycle === "blocked" && account.lastError) {
+        add("runtime", account.lastError, `Run: openclaw channels status --channel ${CHANNEL_ID} --probe`);
+      }
+      if (account.dmPolicy === "open") {
+        add("config", `Anybody who finds this ${CHANNEL_LABEL} bot can talk to the agent.`, `Set channels.${CHANNEL_ID}.dmPolicy to "pairing".`);
+      }
+    }
+    return issues;
+  },
+};

@@ -1,0 +1,125 @@
+// One laboratory per run: OpenClaw, a model, a simulator, and profiles with the packed plugin installed.
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+
+import { Model } from "./model.mjs";
+import { copyTree, ensureOpenClaw } from "./openclaw.mjs";
+import { CHANNEL, Profile } from "./profile.mjs";
+import { processesWithEnvironment, run, until } from "./processes.mjs";
+import { Simulator } from "./simulator.mjs";
+
+const repository = path.dirname(path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))));
+
+/** The sidecar under test. */
+export function sidecarBinary() {
+  const name = process.platform === "win32" ? "openclaw-weixin-sidecar.exe" : "openclaw-weixin-sidecar";
+  return process.env.OPENCLAW_WEIXIN_SIDECAR_BIN || path.join(repository, "target", "release", name);
+}
+
+export class Lab {
+  #running = [];
+
+  /** Everything that takes long is done here, once. */
+  static async open({ cache, log = () => {} } = {}) {
+    const lab = new Lab();
+    lab.log = log;
+    lab.folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-lab-"));
+    // Every process of this run carries this, so that those left over can be found.
+    lab.mark = ["OPENCLAW_WEIXIN_LAB", path.basename(lab.folder)];
+    try {
+      lab.host = await ensureOpenClaw(cache, log);
+      lab.binary = sidecarBinary();
+      if (!existsSync(lab.binary)) throw new Error(`there is no ${lab.binary}. Build it: cargo build --release`);
+      lab.model = await Model.start();
+      await buildShim(lab.host, log);
+      lab.tarball = await packShim(path.join(lab.folder, "pack"), lab.binary);
+      return lab;
+    } catch (error) {
+      await lab.close();
+      throw error;
+    }
+  }
+
+  /** Ends what still runs and removes the folder. Returns what was left running although it should not. */
+  async close() {
+    for (const thing of this.#running.splice(0).reverse()) await thing.stop().catch(() => {});
+    await this.model?.stop();
+    const left = await this.leftovers();
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    return left;
+  }
+
+  /** Processes of this run that are still there after a moment of grace. */
+  async leftovers() {
+    const look = () => processesWithEnvironment(this.mark.join("=")) ?? [];
+    await until("everything to end", () => look().length === 0, { timeoutMs: 7_000 }).catch(() => {});
+    return look();
+  }
+
+  async simulator(options) {
+    const simulator = await Simulator.start(this.binary, { env: { ...process.env, ...Object.fromEntries([this.mark]) }, ...options });
+    this.#running.push(simulator);
+    return simulator;
+  }
+
+  /**
+   * A fresh profile with the plugin installed by OpenClaw's own installer. OpenClaw notes absolute paths, so every
+   * profile lives at the same place, one after the other, and is a copy of the first.
+   */
+  async profile(simulator, { env = {} } = {}) {
+    const folder = path.join(this.folder, "profile");
+    const template = path.join(this.folder, "template");
+    if (!this.installed) {
+      const first = await Profile.create(this.host, folder, { modelUrl: this.model.url });
+      first.extraEnv = Object.fromEntries([this.mark]);
+      this.installed = await first.installPlugin(this.tarball);
+      copyTree(folder, template);
+    } else {
+      copyTree(template, folder);
+    }
+    const profile = new Profile(this.host, folder);
+    profile.extraEnv = { ...Object.fromEntries([this.mark]), ...simulator?.env, ...env };
+    await profile.adopt({ modelUrl: this.model.url });
+    this.model.requests.length = 0;
+    return profile;
+  }
+
+  async gateway(profile) {
+    const gateway = await profile.startGateway();
+    this.#running.push(gateway);
+    return gateway;
+  }
+}
+
+/** Account files as the official plugin leaves them, for bots that the simulator knows. */
+export function seedAccounts(profile, simulator, bots) {
+  const dir = path.join(profile.stateDir, CHANNEL);
+  mkdirSync(path.join(dir, "accounts"), { recursive: true });
+  writeFileSync(path.join(dir, "accounts.json"), JSON.stringify(bots.map((bot) => bot.accountId)));
+  for (const bot of bots) {
+    const saved = { token: bot.token, savedAt: new Date().toISOString(), baseUrl: simulator.url, userId: bot.userId };
+    writeFileSync(path.join(dir, "accounts", `${bot.accountId}.json`), JSON.stringify(saved), { mode: 0o600 });
+  }
+  profile.configure((config) => {
+    config.channels = { [CHANNEL]: { enabled: true, ...config.channels?.[CHANNEL] } };
+  });
+}
+
+async function buildShim(host, log) {
+  const shim = path.join(repository, "npm-shim");
+  const env = { ...process.env, OPENCLAW_HOST_DIR: host.folder };
+  if (!existsSync(path.join(shim, "node_modules", "typescript"))) {
+    log("installing the shim's build tools");
+    const done = await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: shim, env: process.env });
+    if (done.code !== 0) throw new Error(`npm ci in npm-shim failed:\n${done.output.slice(-2000)}`);
+  }
+  const built = await run(process.execPath, [path.join(shim, "scripts", "build.mjs")], { env });
+  if (built.code !== 0) throw new Error(`the shim does not build:\n${built.output.slice(-4000)}`);
+}
+
+async function packShim(out, binary) {
+  const { pack } = await import(pathToFileURL(path.join(repository, "npm-shim", "scripts", "pack.mjs")).href);
+  return await pack({ out, binary });
+}

@@ -1,0 +1,83 @@
+// A stand-in model: an OpenAI-compatible server that answers with what it was asked.
+//
+// It echoes every message of the person since its last answer, so a reply shows which messages it answers. A text
+// with `slow8` is answered after 8 seconds. Everything it was asked is recorded.
+import { createServer } from "node:http";
+
+export class Model {
+  requests = [];
+  #server;
+  #sockets = new Set();
+
+  static async start() {
+    const model = new Model();
+    model.#server = createServer((request, response) => void model.#handle(request, response));
+    model.#server.on("connection", (socket) => {
+      model.#sockets.add(socket);
+      socket.once("close", () => model.#sockets.delete(socket));
+    });
+    await new Promise((resolve) => model.#server.listen(0, "127.0.0.1", resolve));
+    model.url = `http://127.0.0.1:${model.#server.address().port}/v1`;
+    return model;
+  }
+
+  async stop() {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** Requests whose person said something with `text`, not answered by the model before. */
+  askedAbout(text) {
+    return this.requests.filter((request) => request.asked.some((asked) => asked.includes(text)));
+  }
+
+  async #handle(request, response) {
+    let body = "";
+    for await (const chunk of request) body += chunk;
+    if (request.method !== "POST") {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify({ object: "list", data: [{ id: "echo", object: "model" }] }));
+      return;
+    }
+    const { messages = [], stream } = JSON.parse(body);
+    const asked = unanswered(messages);
+    const record = { atMs: Date.now(), asked, messages, answeredMs: undefined };
+    this.requests.push(record);
+    const seconds = Math.max(0, ...asked.map((text) => Number(/slow(\d+)/.exec(text)?.[1] ?? 0)));
+    if (seconds > 0) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    if (response.destroyed) return;
+    const content = `echo: ${asked.join(" / ") || "(nothing)"}`;
+    record.answeredMs = Date.now();
+    const base = { id: `chatcmpl-${this.requests.length}`, created: Math.floor(Date.now() / 1000), model: "echo" };
+    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+    if (!stream) {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(
+        JSON.stringify({ ...base, object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }], usage }),
+      );
+      return;
+    }
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    const send = (choice, more = {}) => response.write(`data: ${JSON.stringify({ ...base, object: "chat.completion.chunk", choices: choice ? [choice] : [], ...more })}\n\n`);
+    send({ index: 0, delta: { role: "assistant", content }, finish_reason: null });
+    send({ index: 0, delta: {}, finish_reason: "stop" });
+    send(undefined, { usage });
+    response.end("data: [DONE]\n\n");
+  }
+}
+
+/** What the person said since the model last answered. The host's own words are left out: tests mark theirs with #. */
+function unanswered(messages) {
+  const last = messages.findLastIndex((message) => message.role === "assistant");
+  return messages
+    .slice(last + 1)
+    .filter((message) => message.role === "user")
+    .flatMap((message) => textOf(message.content).split("\n"))
+    .map((line) => /#[\w-]+.*/.exec(line)?.[0])
+    .filter(Boolean);
+}
+
+function textOf(content) {
+  if (typeof content === "string") return content;
+  return (content ?? []).map((part) => part.text ?? "").join("\n");
+}

@@ -1,0 +1,94 @@
+// The sidecar's own iLink simulator, and its control interface.
+import { Service, until } from "./processes.mjs";
+
+export class Simulator {
+  static async start(binary, { autoLogin = false, env = process.env } = {}) {
+    const simulator = new Simulator();
+    simulator.service = new Service(binary, ["simulate", "--port", "0", ...(autoLogin ? ["--auto-login"] : [])], { env });
+    const line = await until("the simulator's address", () => {
+      if (!simulator.service.running) throw new Error(`the simulator ended: ${simulator.service.output}`);
+      return simulator.service.output.split("\n").find((candidate) => candidate.includes('"url"'));
+    });
+    simulator.url = JSON.parse(line).url;
+    /** Point a sidecar here with these. */
+    simulator.env = { WEIXIN_ILINK_BASE_URL: simulator.url, WEIXIN_CDN_BASE_URL: `${simulator.url}/c2c` };
+    return simulator;
+  }
+
+  stop() {
+    return this.service.stop(5_000);
+  }
+
+  state() {
+    return this.#call("GET", "/_sim/state");
+  }
+
+  /** A bot that somebody logged in before. */
+  addBot(bot = {}) {
+    return this.#call("POST", "/_sim/bots", bot);
+  }
+
+  /** A person writes to a bot. */
+  async write(botId, from, text, more = {}) {
+    const { messageIds } = await this.#call("POST", "/_sim/messages", { botId, from, text, ...more });
+    return messageIds;
+  }
+
+  login(which, step, body = {}) {
+    return this.#call("POST", `/_sim/logins/${which}/${step}`, body);
+  }
+
+  replay(botId) {
+    return this.#call("POST", "/_sim/replay", { botId });
+  }
+
+  /** WeChat's send limits; `null` switches one off. */
+  limit(limits) {
+    return this.#call("PUT", "/_sim/limits", limits);
+  }
+
+  /** Makes an endpoint misbehave. */
+  fault(fault) {
+    return this.#call("POST", "/_sim/faults", fault);
+  }
+
+  clearFaults() {
+    return this.#call("DELETE", "/_sim/faults");
+  }
+
+  /** Polls as a client of that bot would, and returns the cursor behind what it got. */
+  async poll(bot) {
+    const response = await fetch(`${this.url}/ilink/bot/getupdates`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        authorizationtype: "ilink_bot_token",
+        authorization: `Bearer ${bot.token}`,
+        "x-wechat-uin": Buffer.from(String(Math.floor(Math.random() * 2 ** 32))).toString("base64"),
+        "ilink-app-id": "bot",
+        "ilink-app-clientversion": "131081",
+      },
+      body: JSON.stringify({ get_updates_buf: "", base_info: { channel_version: "2.4.9", bot_agent: "OpenClaw" } }),
+    });
+    return (await response.json()).get_updates_buf;
+  }
+
+  /** What the bot sent; waits until there are `count`, or the time is over. */
+  async sent({ botId, to, after = 0, count = 0, waitMs = 0 } = {}) {
+    const query = new URLSearchParams({ after: String(after), count: String(count), waitMs: String(waitMs) });
+    if (botId) query.set("botId", botId);
+    if (to) query.set("to", to);
+    const { sent } = await this.#call("GET", `/_sim/sent?${query}`);
+    return sent;
+  }
+
+  async #call(method, path, body) {
+    const response = await fetch(`${this.url}${path}`, {
+      method,
+      ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`simulator: ${method} ${path} gave ${response.status}: ${text.slice(0, 300)}`);
+    return text ? JSON.parse(text) : undefined;
+  }
+}
