@@ -176,21 +176,27 @@ fn a_login_for_the_same_account_is_shared_unless_it_is_forced() {
 }
 
 #[test]
-fn fifty_logins_at_once_end_each_in_its_own_account() {
-    let world = World::with(SimulatorConfig { auto_login: true, ..SimulatorConfig::default() });
-    let sidecar = world.sidecar();
+fn fifty_logins_at_once_end_each_in_its_own_account_while_another_one_runs() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
     let asked: Vec<u64> = (0..50).map(|_| sidecar.ask("login.start", json!({}))).collect();
     let logins: Vec<Value> = asked.into_iter().map(|id| sidecar.result(id)).collect();
     let waits: Vec<u64> =
         logins.iter().map(|login| sidecar.ask("login.wait", json!({ "sessionKey": login["sessionKey"] }))).collect();
+    for login in world.control.state().logins {
+        world.control.login(&login.qrcode, confirm(None, None)).unwrap();
+    }
     let mut accounts: Vec<String> =
         waits.into_iter().map(|id| text(&sidecar.result(id), "accountId").to_owned()).collect();
+    accounts.push(bot.account.clone());
     accounts.sort();
     accounts.dedup();
-    assert_eq!(accounts.len(), 50);
+    assert_eq!(accounts.len(), 51);
     let mut index = world.state.index();
     index.sort();
     assert_eq!(index, accounts);
+    world.writes(&bot, "ann@im.wechat", "hello");
+    sidecar.deliveries(1);
 }
 
 #[test]
