@@ -47,7 +47,8 @@ pub fn run() -> ExitCode {
         }
     };
     let common = cli.common;
-    let code = runtime.block_on(async {
+    // A task like any other: on the thread that blocks, each line from stdin would wake one thread more.
+    let task = runtime.spawn(async move {
         match cli.command.unwrap_or(Command::Serve) {
             Command::Serve => serve::run(common).await,
             Command::Login(args) => output::finish(&common, login::run(&common, args).await),
@@ -59,6 +60,7 @@ pub fn run() -> ExitCode {
             Command::Simulate(args) => simulate::run(args).await,
         }
     });
+    let code = runtime.block_on(task).unwrap_or(ExitCode::FAILURE);
     // A blocked read of stdin must not keep the process.
     runtime.shutdown_background();
     code

@@ -15,12 +15,19 @@ pub enum Frame {
 pub struct Frames<R> {
     input: R,
     limit: usize,
+    /// Whether another line is in the input's buffer already.
+    more: bool,
 }
 
 impl<R: BufRead> Frames<R> {
     /// Lines of `input` of at most `limit` bytes.
     pub fn new(input: R, limit: usize) -> Frames<R> {
-        Frames { input, limit }
+        Frames { input, limit, more: false }
+    }
+
+    /// Whether the next frame is there already: reading it will not block.
+    pub fn has_next(&self) -> bool {
+        self.more
     }
 
     /// The next frame, or `None` at the end. Blank lines are passed over. A last line without a newline is a line.
@@ -46,6 +53,7 @@ impl<R: BufRead> Frames<R> {
                 } else {
                     line.extend_from_slice(&available[..taken]);
                 }
+                self.more = newline.is_some_and(|at| has_line(&available[at + 1..]));
                 self.input.consume(taken + usize::from(newline.is_some()));
                 if newline.is_some() {
                     break false;
@@ -65,6 +73,12 @@ impl<R: BufRead> Frames<R> {
             }
         }
     }
+}
+
+/// Whether a line that is not blank ends in `bytes`.
+fn has_line(bytes: &[u8]) -> bool {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    bytes[..end].iter().any(|byte| !byte.is_ascii_whitespace())
 }
 
 #[cfg(test)]

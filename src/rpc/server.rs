@@ -73,12 +73,21 @@ impl<C: Send + Sync + 'static> Server<C> {
             }
         };
         let asked = CancellationToken::new();
+        let mut together = Vec::new().into_iter();
         loop {
             let frame = tokio::select! {
                 biased;
                 () = asked.cancelled() => return End::Shutdown,
                 () = stop.cancelled() => return End::Stopped,
-                frame = frames.recv() => match frame {
+                frame = async {
+                    match together.next() {
+                        Some(frame) => Some(frame),
+                        None => {
+                            together = frames.recv().await?.into_iter();
+                            together.next()
+                        }
+                    }
+                } => match frame {
                     Some(frame) => frame,
                     None => return End::Closed,
                 },
@@ -202,14 +211,17 @@ fn response(answer: MethodResponse) -> String {
 }
 
 /// Reads frames on a thread of its own: a blocked read of stdin cannot be cancelled, and must not keep the process.
-fn read_thread(input: impl BufRead + Send + 'static) -> std::io::Result<mpsc::Receiver<Frame>> {
+fn read_thread(input: impl BufRead + Send + 'static) -> std::io::Result<mpsc::Receiver<Vec<Frame>>> {
     let (frames, received) = mpsc::channel(1);
     std::thread::Builder::new().name("stdin".into()).spawn(move || {
         let mut input = Frames::new(input, MAX_LINE_BYTES);
+        // Lines that came together wake the other side once.
+        let mut together = Vec::new();
         loop {
             match input.read() {
                 Ok(Some(frame)) => {
-                    if frames.blocking_send(frame).is_err() {
+                    together.push(frame);
+                    if !input.has_next() && frames.blocking_send(std::mem::take(&mut together)).is_err() {
                         return;
                     }
                 }
