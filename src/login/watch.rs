@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ const CODES: u32 = 3;
 
 type Progress = dyn Fn(LoginProgress) + Send + Sync;
 type Tokens = dyn Fn() -> Vec<BotToken> + Send + Sync;
-type Save = dyn Fn(Login) -> Result<(), String> + Send + Sync;
+type Save = dyn Fn(Login) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 /// What a login needs of the rest of the program.
 #[derive(Clone)]
@@ -33,7 +34,7 @@ pub struct Hooks {
     pub progress: Arc<Progress>,
     /// Tokens of local bots, newest first; called on a blocking thread.
     pub known_tokens: Arc<Tokens>,
-    /// Saves what the login brought; called on a blocking thread.
+    /// Saves what the login brought; the error is for a person.
     pub save: Arc<Save>,
 }
 
@@ -59,15 +60,20 @@ pub struct Snapshot {
 impl Snapshot {
     /// Whether the login has ended.
     pub fn is_over(&self) -> bool {
-        matches!(
-            self.state,
-            LoginState::Confirmed
-                | LoginState::AlreadyConnected
-                | LoginState::Expired
-                | LoginState::Failed
-                | LoginState::Cancelled
-        )
+        is_end(self.state)
     }
+}
+
+/// Whether a login in this state has ended.
+fn is_end(state: LoginState) -> bool {
+    matches!(
+        state,
+        LoginState::Confirmed
+            | LoginState::AlreadyConnected
+            | LoginState::Expired
+            | LoginState::Failed
+            | LoginState::Cancelled
+    )
 }
 
 /// A fetched code.
@@ -212,17 +218,15 @@ impl Watch {
             user_id: confirmed.user_id.clone(),
         };
         let account = login.id.clone();
-        let save = self.hooks.save.clone();
-        match tokio::task::spawn_blocking(move || save(login)).await {
-            Ok(Ok(())) => {
+        match (self.hooks.save)(login).await {
+            Ok(()) => {
                 self.shown.send_modify(|shown| {
                     shown.account = Some(account);
                     shown.user_id = confirmed.user_id;
                 });
                 self.show(LoginState::Confirmed, Text::Connected);
             }
-            Ok(Err(error)) => self.fail(&error),
-            Err(error) => self.fail(&error.to_string()),
+            Err(error) => self.fail(&error),
         }
     }
 
@@ -269,12 +273,21 @@ impl Watch {
             progress.qr_png_data_url = Some(self.code.qr.png_data_url());
             progress.qr_text = Some(self.code.qr.terminal_text());
         }
-        // Progress first: who waits for the end then has heard all of it.
-        (self.hooks.progress)(progress);
-        self.shown.send_modify(|shown| {
-            shown.state = state;
-            shown.message = message;
-        });
+        let show = || {
+            self.shown.send_modify(|shown| {
+                shown.state = state;
+                shown.message = message;
+            });
+        };
+        if is_end(state) {
+            // Progress first: who waits for the end then has heard all of it.
+            (self.hooks.progress)(progress);
+            show();
+        } else {
+            // State first: who hears of it and acts on it at once finds it so.
+            show();
+            (self.hooks.progress)(progress);
+        }
     }
 }
 

@@ -17,12 +17,11 @@ impl Sidecar {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let label = filled(params.label);
         let weak = Arc::downgrade(self);
-        let runtime = tokio::runtime::Handle::current();
         let files = self.files.clone();
         let hooks = Hooks {
             progress: self.progress.clone(),
             known_tokens: Arc::new(move || files.known_tokens()),
-            save: Arc::new(move |login| save(&weak, &runtime, login, label.clone())),
+            save: Arc::new(move |login| Box::pin(save(weak.clone(), login, label.clone()))),
         };
         let start = Start {
             hint: filled(params.account_id).map(|id| AccountId::normalize(&id)),
@@ -68,34 +67,28 @@ impl Sidecar {
     }
 }
 
-/// Saves a login; running accounts take it over. Called on a blocking thread.
-fn save(
-    sidecar: &Weak<Sidecar>,
-    runtime: &tokio::runtime::Handle,
-    login: Login,
-    label: Option<String>,
-) -> Result<(), String> {
+/// Saves a login; running accounts take it over.
+async fn save(sidecar: Weak<Sidecar>, login: Login, label: Option<String>) -> Result<(), String> {
     let sidecar = sidecar.upgrade().ok_or("the sidecar is shutting down")?;
-    let removed = sidecar.files.save_login(&login).map_err(|error| error.to_string())?;
-    tracing::info!(account = %login.id, replaced = ?removed, "logged in");
-    runtime.block_on(async {
-        for id in &removed {
-            // The files are gone already; its monitor and its rows follow.
-            if let Err(error) = sidecar.remove_account(id).await {
-                tracing::warn!(account = %id, %error, "an account that was replaced left something behind");
-            }
+    let id = login.id.clone();
+    let saved = sidecar.with_files(move |files| files.save_login(&login)).await.map_err(|error| error.message)?;
+    let removed = saved.map_err(|error| error.to_string())?;
+    tracing::info!(account = %id, replaced = ?removed, "logged in");
+    for old in &removed {
+        // The files are gone already; its monitor and its rows follow.
+        if let Err(error) = sidecar.remove_account(old).await {
+            tracing::warn!(account = %old, %error, "an account that was replaced left something behind");
         }
-        if let Some(label) = label {
-            let row = sidecar.store.account(&login.id).await;
-            let kept = match row {
-                Ok(row) => sidecar.store.set_label(row.no, label).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = kept {
-                tracing::warn!(account = %login.id, %error, "the label was not kept");
-            }
+    }
+    if let Some(label) = label {
+        let kept = match sidecar.store.account(&id).await {
+            Ok(row) => sidecar.store.set_label(row.no, label).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(account = %id, %error, "the label was not kept");
         }
-        sidecar.renew().await;
-    });
+    }
+    sidecar.renew().await;
     Ok(())
 }
