@@ -1,10 +1,15 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all build demo test test-rust test-shim test-host contract bench clean
+.PHONY: all build pack demo test test-rust test-shim test-host contract bench clean
 
 all: build
 
 build:
 	cargo build --release --locked
+
+# The plugin as a package for `openclaw plugins install npm-pack:…`, with this machine's binary inside; prints its path.
+pack: build npm-shim/node_modules
+	cd npm-shim && npm run --silent build
+	node npm-shim/scripts/pack.mjs --out target/package --binary target/release/openclaw-weixin-sidecar
 
 # The main job, on the real OpenClaw gateway: login by QR code, messages answered, everything stopped again.
 demo: build
