@@ -5,14 +5,14 @@
 //! wherever the window lies. The floor is this program started again as a bare client: the same HTTP client with the
 //! same number of long polls and nothing else, against a server of its own, in the same window.
 //!
-//! Options: `--seconds N` (at least so long, in whole cycles; default one), `--large` (10,000 accounts as well),
-//! `--binary PATH`, `--json`. Linux only: it reads `/proc`.
+//! Options: `--seconds N` (at least so long, in whole cycles; default one), `--large` (10,000 accounts as well, or
+//! as many as the limit of open files allows), `--accounts N` (another number than that), `--binary PATH`, `--json`. Linux only: it reads `/proc`.
 
 mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Aim, Gateway, Memory, Report};
@@ -33,13 +33,12 @@ fn main() {
         println!("accounts: this benchmark reads /proc");
         return;
     }
-    raise_open_files();
     let seconds: u64 = common::value("--seconds", CYCLE.as_secs());
     let cycles = seconds.div_ceil(CYCLE.as_secs()).max(1);
     // Together, in one window: all of them do almost nothing.
     let mut setups = vec![Setup::start(1), Setup::start(1_000)];
     if common::flag("--large") {
-        setups.push(Setup::start(10_000));
+        setups.push(Setup::start(common::value("--accounts", large())));
     }
     std::thread::sleep(SETTLE);
     let before: Vec<[f64; 2]> = setups.iter().map(Setup::cpu_seconds).collect();
@@ -76,37 +75,42 @@ fn main() {
     setups.into_iter().for_each(Setup::stop);
 }
 
-/// Ten thousand accounts need more than twenty thousand open files: a connection and a lock each. The children inherit
-/// the limit; where it may not be raised beyond the hard one, that has to do.
+/// How many accounts `--large` means: ten thousand, or as many as this user may have open files for. An account takes a
+/// connection and a lock, and a second connection for the greeting at its start.
 #[cfg(unix)]
-fn raise_open_files() {
+fn large() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let enough = Some(100_000);
+    let wanted = Some(40_000);
     let hard = getrlimit(Resource::Nofile).maximum;
-    if hard.is_some_and(|hard| hard < 100_000)
-        && setrlimit(Resource::Nofile, Rlimit { current: enough, maximum: enough }).is_ok()
-    {
-        return;
-    }
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard });
+    let most = match hard {
+        // Root may have more; the children inherit it.
+        Some(hard) if hard < 40_000 => match setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum: wanted }) {
+            Ok(()) => wanted,
+            Err(_) => Some(hard),
+        },
+        other => other,
+    };
+    most.map_or(10_000, |most| (most.saturating_sub(500) / 3).min(10_000) as usize)
 }
 
 #[cfg(not(unix))]
-fn raise_open_files() {}
+fn large() -> usize {
+    10_000
+}
 
 /// A sidecar and a bare client with the same number of accounts, and the servers of both.
 struct Setup {
     count: usize,
     sidecar: Gateway,
     bare: Piped,
-    servers: [Simulate; 2],
+    _servers: [Simulate; 2],
     started_in: Duration,
     _state: tempfile::TempDir,
 }
 
 impl Setup {
     fn start(count: usize) -> Setup {
-        let servers = [(); 2].map(|()| Simulate::start(count));
+        let mut servers = [(); 2].map(|()| Simulate::start(count));
         let state = tempfile::tempdir().unwrap();
         common::write_accounts(state.path(), count);
         let mut sidecar = Gateway::start(&servers[0].url, state.path());
@@ -120,7 +124,7 @@ impl Setup {
         command.args([BARE, &servers[1].url, "--count", &count.to_string()]);
         let bare = Piped::start(command);
         servers[1].wait_for_polls(count);
-        Setup { count, sidecar, bare, servers, started_in, _state: state }
+        Setup { count, sidecar, bare, _servers: servers, started_in, _state: state }
     }
 
     fn pids(&self) -> [u32; 2] {
@@ -131,18 +135,17 @@ impl Setup {
         self.pids().map(|pid| common::cpu_seconds(pid).expect("the process runs"))
     }
 
+    /// The servers last: the sidecar takes its leave of them.
     fn stop(self) {
-        let Setup { sidecar, bare, servers, .. } = self;
-        sidecar.stop();
-        bare.stop();
-        servers.into_iter().for_each(|server| server.process.stop());
+        self.sidecar.stop();
     }
 }
 
 /// The simulator in a process of its own, with its bots.
 struct Simulate {
-    process: Piped,
+    _process: Piped,
     url: String,
+    control: BufReader<TcpStream>,
 }
 
 impl Simulate {
@@ -154,7 +157,9 @@ impl Simulate {
         process.stdout.read_line(&mut line).unwrap();
         let told: Value = serde_json::from_str(&line).expect("the simulator tells its address");
         let url = told["url"].as_str().unwrap().to_owned();
-        let simulate = Simulate { process, url };
+        let control = TcpStream::connect(url.strip_prefix("http://").unwrap()).expect("the simulator listens");
+        control.set_nodelay(true).unwrap();
+        let mut simulate = Simulate { _process: process, url, control: BufReader::new(control) };
         for n in 1..=bots {
             let bot = json!({ "botId": common::bot_id(n), "token": common::token(n) });
             simulate.ask("POST", "/_sim/bots", &bot.to_string());
@@ -163,7 +168,7 @@ impl Simulate {
     }
 
     /// Returns when `count` polls are held.
-    fn wait_for_polls(&self, count: usize) {
+    fn wait_for_polls(&mut self, count: usize) {
         let patience = Instant::now() + Duration::from_secs(120);
         loop {
             let state = self.ask("GET", "/_sim/state", "");
@@ -176,42 +181,43 @@ impl Simulate {
         }
     }
 
-    /// One request of the control API on a connection of its own.
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let host = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(host).expect("the simulator listens");
+    /// One request of the control API. All of them on one connection: a connection each would use up the ports that the
+    /// polls need.
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> String {
         let length = body.len();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: simulator\r\ncontent-length: {length}\r\n\r\n{body}");
+        self.control.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(self.control.read_line(&mut head).unwrap() > 0, "the simulator has ended");
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        let mut answer = vec![0; length.parse().unwrap()];
+        self.control.read_exact(&mut answer).unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
         answer
     }
 }
 
-/// A child process that ends when its stdin does, or by SIGTERM.
+/// A child process with a pipe from its stdout. It is killed when it is dropped, after a failure too.
 struct Piped {
     child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<std::process::ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Piped {
     fn start(mut command: Command) -> Piped {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the child starts");
-        let stdin = child.stdin.take().unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the child starts");
         let stdout = BufReader::new(child.stdout.take().unwrap());
-        Piped { child, stdin, stdout }
+        Piped { child, stdout }
     }
+}
 
-    fn stop(self) {
-        let Piped { mut child, stdin, .. } = self;
-        drop(stdin);
-        let _ = child.kill();
-        let _ = child.wait();
+impl Drop for Piped {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -225,11 +231,16 @@ mod bare {
 
     /// Holds `count` long polls at `url`, until it is killed.
     pub fn run(url: &str, count: usize) {
+        raise_open_files();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let client = client();
             for n in 1..=count {
                 tokio::spawn(poll(client.clone(), format!("{url}/ilink/bot/getupdates"), common::token(n)));
+                // The system lets so many connections wait to be accepted, and drops what comes on top.
+                if n % 256 == 0 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
             std::future::pending::<()>().await;
         });
@@ -266,4 +277,14 @@ mod bare {
             .with_no_client_auth();
         reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
     }
+
+    #[cfg(unix)]
+    fn raise_open_files() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
+
+    #[cfg(not(unix))]
+    fn raise_open_files() {}
 }

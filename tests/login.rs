@@ -2,6 +2,7 @@
 
 mod common;
 
+use base64::Engine as _;
 use common::{Sidecar, World, eventually, run, text, until};
 use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LoginStep, SimulatorConfig};
 use serde_json::{Value, json};
@@ -36,7 +37,10 @@ fn a_scan_and_a_confirmation_connect_an_account() {
     let sidecar = world.sidecar();
     let login = begin(&sidecar);
     assert!(text(&login, "qrUrl").starts_with("http"));
-    assert!(text(&login, "qrPngDataUrl").starts_with("data:image/png;base64,"));
+    let picture = text(&login, "qrPngDataUrl").strip_prefix("data:image/png;base64,").expect("a PNG");
+    let picture = base64::engine::general_purpose::STANDARD.decode(picture).unwrap();
+    let picture = png::Decoder::new(std::io::Cursor::new(picture)).read_info().unwrap();
+    assert!(picture.info().width == picture.info().height && picture.info().width > 200, "{:?}", picture.info());
     assert!(text(&login, "qrText").contains('█'));
     assert!(login["expiresAtMs"].as_i64().unwrap() > 0);
     world.control.login("latest", LoginStep::Scan).unwrap();
@@ -97,13 +101,21 @@ fn too_many_wrong_numbers_bring_a_new_code() {
     let world = World::new();
     let sidecar = world.sidecar();
     let login = begin(&sidecar);
-    world.control.login("latest", LoginStep::Block).unwrap();
-    until_state(&sidecar, &login, "code_blocked");
+    world.control.login("latest", LoginStep::NeedCode { code: Some("42".into()) }).unwrap();
+    until_state(&sidecar, &login, "code_required");
+    for wrong in 1..=3 {
+        sidecar.call("login.submitCode", json!({ "sessionKey": login["sessionKey"], "code": "41" }));
+        let answered =
+            || states(&sidecar).iter().filter(|state| *state == "code_rejected" || *state == "code_blocked").count();
+        until("the verdict on the number", || answered() == wrong);
+    }
     let fresh = until_state(&sidecar, &login, "refreshed");
     assert_ne!(fresh["qrUrl"], login["qrUrl"]);
     assert!(text(&fresh, "qrPngDataUrl").starts_with("data:image/png") && text(&fresh, "qrText").contains('█'));
     world.control.login("latest", confirm(None, None)).unwrap();
     assert_eq!(end(&sidecar, &login)["connected"], true);
+    let expected = ["code_required", "code_rejected", "code_rejected", "code_blocked", "refreshed", "confirmed"];
+    assert_eq!(states(&sidecar), expected);
 }
 
 #[test]
@@ -143,7 +155,8 @@ fn a_bot_that_is_bound_here_is_recognised() {
     let sidecar = world.sidecar();
     let before = std::fs::read(world.state.account_file(&format!("{}.json", bot.account))).unwrap();
     let login = begin(&sidecar);
-    world.control.login("latest", LoginStep::AlreadyBound).unwrap();
+    // The server knows it by the tokens that the login brought along.
+    world.control.login("latest", confirm(Some(&bot.user), None)).unwrap();
     let result = end(&sidecar, &login);
     assert_eq!((result["connected"].as_bool(), result["alreadyConnected"].as_bool()), (Some(false), Some(true)));
     assert_eq!(result["state"], "already_connected");

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{World, eventually, text, until};
+use common::{Tap, World, eventually, run, text, until};
 use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, SimulatorConfig};
 use serde_json::json;
 
@@ -46,12 +46,17 @@ fn an_unreachable_server_is_named_and_waited_for() {
 }
 
 #[test]
-fn the_server_sets_the_deadline_of_the_next_poll() {
+fn a_poll_that_outlives_the_deadline_the_server_set_is_given_up_and_is_no_failure() {
     let world = World::with(SimulatorConfig { long_poll: Duration::from_secs(1), ..SimulatorConfig::default() });
-    let (_sidecar, bot) = world.polling();
-    // With the 35 s of the beginning there would be one poll.
-    until("several polls", || world.report(&bot).polls >= 4);
+    let (sidecar, bot) = world.polling();
+    until("an answer that says the deadline", || world.report(&bot).polls >= 2);
+    world.lasting_fault(Endpoint::GetUpdates, FaultKind::Delay(Duration::from_secs(300)));
+    let asked = world.requests(&bot, Endpoint::GetUpdates);
+    // With the 35 s of the beginning there would be no second one within this test's patience.
+    until("a poll behind one without an answer", || world.requests(&bot, Endpoint::GetUpdates) >= asked + 2);
     assert_eq!(world.report(&bot).max_active_polls, 1);
+    let states: Vec<String> = sidecar.seen().statuses.iter().map(|s| text(s, "state").to_owned()).collect();
+    assert!(!states.contains(&"backoff".to_owned()), "{states:?}");
 }
 
 #[test]
@@ -104,7 +109,10 @@ fn one_process_polls_an_account_and_the_next_one_is_told_who() {
 #[test]
 fn a_new_configuration_reaches_running_accounts_and_loses_no_message() {
     let world = World::new();
-    let (sidecar, bot) = world.polling();
+    let bot = world.bot();
+    let tap = Tap::on(world.host());
+    let sidecar = world.launch().env("WEIXIN_ILINK_BASE_URL", tap.url()).start();
+    sidecar.start_account(&bot);
     world.wait_for_poll(&bot);
     let mut ids = Vec::new();
     for n in 0..20 {
@@ -124,8 +132,8 @@ fn a_new_configuration_reaches_running_accounts_and_loses_no_message() {
     eventually("the last route tag", || {
         (world.report(&bot).headers_seen.route_tag.as_deref() == Some("19")).then_some(())
     });
-    let error = sidecar.refused("config.set", json!({ "config": { "accounts": { "a": { "tokn": 1 } } } }));
-    assert!(text(&error, "message").contains("tokn"), "{error}");
+    until("the bot's own name", || tap.heard().contains(r#""bot_agent":"MyBot/1.0 (test)""#));
+    assert!(tap.heard().contains(r#""bot_agent":"OpenClaw""#), "without a name it is the gateway's");
 }
 
 #[test]
@@ -146,6 +154,47 @@ fn a_removed_account_is_gone_with_everything_that_waited() {
     }
     let error = sidecar.refused("account.start", json!({ "accountId": bot.account }));
     assert_eq!(error["data"]["kind"], "account_not_found");
+}
+
+#[test]
+fn what_comes_for_an_account_that_another_process_removed_reaches_no_other_account() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.wait_for_poll(&bot);
+    run(world.state.path(), world.url(), &["accounts", "remove", &bot.account], "").exits(0);
+    // It has not noticed yet: it looks once a second.
+    world.writes(&bot, ANN, "for nobody");
+    let next = world.bot();
+    until("the end of the removed account", || {
+        sidecar.call("accounts.list", json!({}))["accounts"][0]["accountId"] == next.account.as_str()
+            && world.report(&bot).active_polls == 0
+    });
+    sidecar.start_account(&next);
+    world.writes(&next, ANN, "for the next one");
+    let came = sidecar.wait("the next one's message", |seen| {
+        let of_next = seen.deliveries.iter().find(|message| message["accountId"] == next.account.as_str());
+        of_next.cloned()
+    });
+    assert_eq!(text(&came, "text"), "for the next one");
+}
+
+#[test]
+fn an_account_that_another_process_removed_and_added_again_goes_on_as_a_new_one() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.wait_for_poll(&bot);
+    run(world.state.path(), world.url(), &["accounts", "remove", &bot.account], "").exits(0);
+    world.state.add_account(&bot, world.url());
+    world.writes(&bot, ANN, "hello");
+    // Whether it has noticed the removal before the return is left to chance.
+    eventually("a delivery", || {
+        sidecar.start_account(&bot);
+        (!sidecar.seen().deliveries.is_empty()).then_some(())
+    });
+    let kept = "SELECT COUNT(*) FROM inbox JOIN account ON account.no = inbox.account";
+    assert_eq!(world.state.count(kept), 1);
+    assert_eq!(sidecar.ack(&sidecar.deliveries(1)), 1);
+    assert_eq!(world.state.count("SELECT COUNT(*) FROM inbox"), 0);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Bot, Sidecar, World, eventually, run, text};
 use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind};
 use serde_json::json;
@@ -127,6 +129,31 @@ fn a_finished_send_is_remembered_by_its_key_over_a_restart() {
     let sidecar = world.sidecar();
     assert_eq!(sidecar.call("outbound.sendText", params), first);
     assert_eq!(world.sent().len(), 1);
+}
+
+#[test]
+fn a_send_killed_between_its_parts_is_finished_after_the_restart_and_no_part_comes_twice() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = heard_from_ann(&world, &[&bot]);
+    let texts: Vec<String> = (0..4).map(|n| format!("{n}{}", "字".repeat(3_990))).collect();
+    let params = json!({ "to": ANN, "text": texts.join("\n\n"), "idempotencyKey": "long" });
+    world.lasting_fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_millis(300)));
+    sidecar.ask("outbound.sendText", params.clone());
+    let before = world.wait_for_sent(2).len();
+    sidecar.kill();
+    assert!(before < texts.len(), "it was killed too late");
+    world.control.clear_faults();
+
+    let sidecar = world.sidecar();
+    sidecar.start_account(&bot);
+    world.wait_for_sent(texts.len());
+    // The same key is the same send: its answer names what arrived.
+    let result = sidecar.call("outbound.sendText", params);
+    let sent = world.sent();
+    assert_eq!(sent.iter().map(|sent| sent.text.clone().unwrap()).collect::<Vec<_>>(), texts);
+    let client_ids: Vec<&str> = sent.iter().map(|sent| sent.client_id.as_str()).collect();
+    assert_eq!(result["clientIds"], json!(client_ids));
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl Gateway {
             let (mut answers, mut polling) = (0, 0);
             while answers < ids.len() || polling < ids.len() {
                 let line = self.line();
-                assert!(!line.contains("\"error\":"), "{line}");
+                assert!(!line.contains("\"error\":") && !line.contains("\"backoff\""), "{line}");
                 answers += usize::from(line.contains("\"result\":"));
                 polling += usize::from(line.contains("\"polling\""));
             }

@@ -76,6 +76,11 @@ impl Sidecar {
         {
             return Ok(());
         }
+        self.start_anew(id, &mut running).await
+    }
+
+    /// Starts an account's monitor in its locked slot, after the end of one that is there.
+    async fn start_anew(&self, id: &AccountId, running: &mut Option<Running>) -> Result<(), ContractError> {
         if let Some(ended) = running.take() {
             self.end(id, ended).await;
         }
@@ -256,7 +261,14 @@ impl Sidecar {
         for (id, slot) in slots {
             let mut running = slot.running.lock().await;
             let Some(monitor) = &*running else { continue };
+            let number = monitor.number;
             match self.session(&id).await {
+                Ok(_) if self.store.account_no(&id).await.is_ok_and(|now| now != Some(number)) => {
+                    tracing::info!(account = %id, "an account was removed and added again; starting it anew");
+                    if let Err(error) = self.start_anew(&id, &mut running).await {
+                        tracing::warn!(account = %id, %error, "an account could not be started anew");
+                    }
+                }
                 Ok(session) => {
                     let renewed = monitor.session.send_if_modified(|current| {
                         let changed = *current != session;

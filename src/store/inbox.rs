@@ -199,6 +199,8 @@ fn take_in(
     messages: Vec<NewMessage>,
 ) -> rusqlite::Result<TakenIn> {
     let now = now_ms();
+    // An account that another process removed a moment ago takes in nothing more: no row, an error, and the cursor stays.
+    db.prepare_cached("SELECT 1 FROM account WHERE no = ?1")?.query_row([account.0], |_| Ok(()))?;
     let mut taken = TakenIn::default();
     let mut tokens: HashMap<String, String> = HashMap::new();
     {

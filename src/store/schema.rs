@@ -5,7 +5,7 @@ pub const MIGRATIONS: &[&str] = &[
     // 0 -> 1: the first release.
     "
     CREATE TABLE account (
-        no          INTEGER PRIMARY KEY,
+        no          INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given again: another process may still use it
         account_id  TEXT NOT NULL UNIQUE,
         cursor      TEXT NOT NULL DEFAULT '',
         imported    INTEGER NOT NULL DEFAULT 0,   -- whether the official plugin's files were read

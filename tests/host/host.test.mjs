@@ -258,7 +258,12 @@ describe("gateway and sidecar are killed", () => {
 
   // Not ten of one person: WeChat lets a bot send ten messages for each it gets, and the host adds a notice of its own.
   test("two people's ten messages are answered exactly once and in order, although turns were interrupted", async () => {
-    await crash({ from: people(2), text: "slow1", moment: () => pause(700) });
+    await crash({
+      from: people(2),
+      text: "slow2",
+      // Both first messages are with the model, which answers after two seconds: these turns are cut in the middle.
+      moment: () => until("both people's turns at the model", () => lab.model.requests.length >= 3),
+    });
   });
 
   test("answers that were on their way are not sent twice", async () => {
@@ -341,9 +346,16 @@ describe("an installation that is broken", () => {
     const gateway = await lab.gateway(profile);
     try {
       await gateway.says("disk on fire");
-      const { output } = await profile.must(["channels", "status"]);
-      assert.match(output, /WeChat/);
-      assert.match(output, /code 9|crash|not started again/);
+      // Between two tries it is running, for a moment, as far as the host knows.
+      await until(
+        "the status to say what is wrong",
+        async () => {
+          const { output } = await profile.must(["channels", "status"]);
+          assert.match(output, /WeChat/);
+          return /code 9|crash|not started again/.test(output);
+        },
+        { timeoutMs: 90_000, everyMs: 500 },
+      );
     } finally {
       await gateway.stop();
       await simulator.stop();
