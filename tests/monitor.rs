@@ -129,9 +129,7 @@ fn a_new_configuration_reaches_running_accounts_and_loses_no_message() {
     }
     let came: Vec<&str> = came.iter().map(|message| text(message, "messageId")).collect();
     assert_eq!(came, ids);
-    eventually("the last route tag", || {
-        (world.report(&bot).headers_seen.route_tag.as_deref() == Some("19")).then_some(())
-    });
+    until("the last route tag", || tap.heard().contains("skroutetag: 19\r\n"));
     until("the bot's own name", || tap.heard().contains(r#""bot_agent":"MyBot/1.0 (test)""#));
     assert!(tap.heard().contains(r#""bot_agent":"OpenClaw""#), "without a name it is the gateway's");
 }

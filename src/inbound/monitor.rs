@@ -57,8 +57,8 @@ pub struct Monitor {
 enum Polled {
     /// The server's answer, or `None` where it had nothing to say in time.
     Answer(Result<Option<Updates>, IlinkError>),
-    /// The authorisation changed: poll again with the new one.
-    Renewed,
+    /// The settings changed, or by a new `login` the token: poll again with the new ones.
+    Renewed { login: bool },
     /// The end.
     Cancelled,
 }
@@ -75,9 +75,11 @@ impl Monitor {
             let asked = Instant::now();
             let updates = match self.poll(hold, &cancel).await {
                 Polled::Cancelled => return,
-                Polled::Renewed => {
+                Polled::Renewed { login } => {
                     failures = 0;
-                    self.greet();
+                    if login {
+                        self.greet();
+                    }
                     continue;
                 }
                 Polled::Answer(Ok(updates)) => updates.unwrap_or_default(),
@@ -155,7 +157,7 @@ impl Monitor {
                 () = cancel.cancelled() => return Polled::Cancelled,
                 answer = &mut request => return Polled::Answer(answer),
                 changed = self.session.changed() => match changed {
-                    Ok(()) => return Polled::Renewed,
+                    Ok(()) => return Polled::Renewed { login: self.session.borrow().token != session.token },
                     // Nobody can renew it any more: the supervisor is gone.
                     Err(_) => return Polled::Cancelled,
                 },
