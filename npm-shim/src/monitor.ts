@@ -8,6 +8,7 @@ import { messageOf } from "./errors.js";
 import { hostLog, hostRuntime, speakAsGateway } from "./host.js";
 import { dispatchInbound } from "./inbound.js";
 import { sidecar } from "./sidecar.js";
+import { turns } from "./turns.js";
 
 type StartAccount = NonNullable<NonNullable<ChannelPlugin<ResolvedAccount>["gateway"]>["startAccount"]>;
 export type GatewayContext = Parameters<StartAccount>[0];
@@ -56,7 +57,15 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
       {
         onMessage: (message) => {
           report({ lastInboundAt: Date.now(), lastMessageAt: message.timestampMs, lastEventAt: Date.now() });
-          void deliveries.handle(message, (next, adoption) => dispatchInbound(deps, next, adoption));
+          void deliveries.handle(message, (next, adoption) =>
+            turns.run(accountId, next.from, (onQueued) => {
+              const onDeferred = () => {
+                onQueued();
+                adoption.onDeferred();
+              };
+              return dispatchInbound(deps, next, { ...adoption, onDeferred });
+            }),
+          );
         },
         onStatus: (status) => report(toSnapshot(status)),
       },

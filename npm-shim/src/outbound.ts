@@ -6,6 +6,7 @@ import { isSidecarError, messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
 import { sidecar } from "./sidecar.js";
+import { turns } from "./turns.js";
 
 type OutboundAdapter = NonNullable<ChannelPlugin["outbound"]>;
 type MessageAdapter = NonNullable<ChannelPlugin["message"]>;
@@ -30,17 +31,15 @@ export type TextSend = {
 export async function sendText(send: TextSend): Promise<SendResult> {
   const to = normalizeTarget(send.to);
   if (!to) throw new Error('No recipient. Name one as "<id>@im.wechat".');
-  return await sidecar().process.request(
-    "outbound.sendText",
-    {
-      to,
-      text: send.text,
-      ...(send.accountId ? { accountId: send.accountId } : {}),
-      ...(send.runId ? { runId: send.runId } : {}),
-      ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
-    },
-    { timeoutMs: SEND_TIMEOUT_MS },
-  );
+  const params = {
+    to,
+    text: send.text,
+    ...(send.accountId ? { accountId: send.accountId } : {}),
+    ...(send.runId ? { runId: send.runId } : {}),
+    ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
+  };
+  const request = () => sidecar().process.request("outbound.sendText", params, { timeoutMs: SEND_TIMEOUT_MS });
+  return await turns.sending(send.accountId, to, request);
 }
 
 /**

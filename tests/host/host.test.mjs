@@ -91,6 +91,15 @@ describe("from a QR scan to a reply", () => {
     assert.equal(lab.model.askedAbout("#question-2").length, 1);
   });
 
+  test("a person who writes back at once gets one answer to each message", async () => {
+    const [bot] = await bots();
+    const known = (await simulator.sent({ botId: bot.botId, to: bot.userId })).length;
+    const texts = Array.from({ length: 60 }, (_, n) => `#at-once-${n}.`);
+    for (const text of texts) await ask(simulator, bot, bot.userId, text);
+    const sent = await simulator.sent({ botId: bot.botId, to: bot.userId });
+    assert.deepEqual(sent.slice(known).map((message) => message.text), texts.map((text) => `echo: ${text}`));
+  });
+
   test("a stranger gets a pairing code, once, and is answered after the approval", async () => {
     const [bot] = await bots();
     const { answer } = await ask(simulator, bot, stranger, "#knock", { expected: "openclaw pairing approve" });
