@@ -223,10 +223,7 @@ fn what_was_accepted_before_the_disk_was_full_is_kept_and_the_rest_follows_when_
     let bot = world.control.create_bot(Default::default()).unwrap().into();
     let sidecar = world.launch().behind(mounts.small_disk(world.state.path(), 2048)).start();
     let inside = |file: &str| OwnMounts::inside(sidecar.pid(), &world.state.path().join(file));
-    let account = json!({ "token": bot_token(&bot), "baseUrl": world.url(), "userId": bot.user });
-    fs::create_dir_all(inside("openclaw-weixin/accounts")).unwrap();
-    fs::write(inside(&format!("openclaw-weixin/accounts/{}.json", bot.account)), account.to_string()).unwrap();
-    fs::write(inside("openclaw-weixin/accounts.json"), json!([bot.account]).to_string()).unwrap();
+    world.state.add_account_in(&inside("openclaw-weixin"), &bot, world.url());
     sidecar.start_account(&bot);
     world.writes(&bot, "ann@im.wechat", "before");
     let before = sidecar.deliveries(1);
@@ -257,8 +254,4 @@ fn what_was_accepted_before_the_disk_was_full_is_kept_and_the_rest_follows_when_
     });
     let keys: Vec<&str> = all[1..].iter().map(|message| text(message, "messageId")).collect();
     assert_eq!(keys, ids.iter().map(u64::to_string).collect::<Vec<_>>());
-}
-
-fn bot_token(bot: &common::Bot) -> &str {
-    &bot.token
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bot, Sidecar, World, eventually, run, text, until};
+use common::{Bot, OwnMounts, ReadOnlySwitch, Sidecar, World, eventually, run, skip, text, until};
 use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, LoginStep};
 use serde_json::{Value, json};
 
@@ -374,4 +374,82 @@ fn a_shutdown_in_the_middle_of_a_wait_keeps_the_message() {
     let sidecar = start(&world, &bot);
     world.wait_for_sent(1);
     until("the outbox to be empty", || held(&sidecar) == 0);
+}
+
+#[test]
+fn a_disk_that_fills_up_in_the_middle_keeps_what_was_accepted_and_refuses_the_rest_clearly() {
+    let mounts = match OwnMounts::allowed() {
+        Ok(mounts) => mounts,
+        Err(why) => return skip("sends on a disk that fills up", &why),
+    };
+    let world = World::new();
+    let bot: Bot = world.control.create_bot(Default::default()).unwrap().into();
+    let launch = world.launch().with("config", fast());
+    let sidecar = launch.behind(mounts.small_disk(world.state.path(), 4096)).start();
+    let inside = |file: &str| OwnMounts::inside(sidecar.pid(), &world.state.path().join(file));
+    world.state.add_account_in(&inside("openclaw-weixin"), &bot, world.url());
+    sidecar.start_account(&bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    send_many(&sidecar, ALICE, 12);
+
+    let filler = inside("filler");
+    std::fs::write(&filler, vec![0; 8 << 20]).unwrap_err();
+    // Small writes fit into pages that are there already; until one needs another page.
+    let mut accepted = 12;
+    let long = "x".repeat(3_900);
+    let error = eventually("a refusal", || {
+        let answer = sidecar
+            .answer(sidecar.ask("outbound.sendText", json!({ "to": ALICE, "text": format!("m{accepted}{long}") })));
+        accepted += usize::from(answer.get("error").is_none());
+        answer.get("error").cloned()
+    });
+    assert_eq!((&error["code"], &error["data"]["kind"]), (&json!(-32050), &json!("store_failed")), "{error}");
+    assert!(text(&error, "message").contains("free some space"), "{error}");
+    assert_eq!(error["data"]["retryable"], true, "{error}");
+    assert_eq!(texts(&world), numbered(0, 10), "nothing is sent that cannot be counted");
+
+    std::fs::remove_file(filler).unwrap();
+    hears(&world, &sidecar, &bot, ALICE);
+    let expected = accepted.min(20);
+    world.wait_for_sent(expected);
+    let starts: Vec<String> = texts(&world).iter().map(|text| text.trim_end_matches('x').to_owned()).collect();
+    assert_eq!(starts, numbered(0, expected));
+    until("the rest to be held", || held(&sidecar) == accepted - expected);
+}
+
+#[test]
+fn a_database_that_turns_read_only_in_the_middle_keeps_what_was_accepted_and_refuses_the_rest_clearly() {
+    let switch = match ReadOnlySwitch::new() {
+        Ok(switch) => switch,
+        Err(why) => return skip("a database that turns read-only", &why),
+    };
+    let world = World::new();
+    let bot = world.bot();
+    let mut launch = world.launch().with("config", fast());
+    for (name, value) in switch.environment() {
+        launch = launch.env(name, value.to_str().unwrap());
+    }
+    let sidecar = launch.start();
+    sidecar.start_account(&bot);
+    hears(&world, &sidecar, &bot, ALICE);
+    send_many(&sidecar, ALICE, 12);
+
+    switch.turn(true);
+    let error = sidecar.refused("outbound.sendText", json!({ "to": ALICE, "text": "never accepted" }));
+    assert_eq!((&error["code"], &error["data"]["kind"]), (&json!(-32050), &json!("store_failed")), "{error}");
+    let message = text(&error, "message");
+    assert!(message.contains(world.state.database().to_str().unwrap()) && message.contains("writable"), "{message}");
+    // What comes in is not acknowledged to the server either: it comes again.
+    world.writes(&bot, ALICE, "while it cannot be written");
+    let status = sidecar.until_state(&bot, "backoff");
+    assert!(text(&status, "lastError").contains("writable"), "{status}");
+    assert_eq!(texts(&world), numbered(0, 10));
+    assert_eq!(held(&sidecar), 2, "what was accepted can still be seen");
+
+    switch.turn(false);
+    world.wait_for_sent(12);
+    assert_eq!(texts(&world), numbered(0, 12));
+    assert_eq!(text(&sidecar.deliveries(2)[1], "text"), "while it cannot be written");
+    assert_eq!(text(&sidecar.send(ALICE, "m12"), "status"), "sent");
+    assert_eq!(texts(&world), numbered(0, 13));
 }

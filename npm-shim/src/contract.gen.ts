@@ -959,6 +959,14 @@ export interface OutboundUpdate {
    */
   queueId: string;
   /**
+   * From which account.
+   */
+  accountId?: string | null;
+  /**
+   * To whom.
+   */
+  to?: string | null;
+  /**
    * The client ids of its wire messages.
    */
   clientIds: string[];

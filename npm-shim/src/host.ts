@@ -28,6 +28,11 @@ export function installedRoot(): string | undefined {
   return current?.rootDir;
 }
 
+/** The host's configuration as it is now; empty before registration. */
+export function hostConfig(): { channels?: Record<string, unknown> } {
+  return (current?.runtime.config.current() ?? {}) as { channels?: Record<string, unknown> };
+}
+
 /** The host's version, or what stands for it where it is unknown. */
 export function hostVersion(): string {
   return current?.runtime.version ?? "unknown";

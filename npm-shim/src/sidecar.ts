@@ -5,11 +5,12 @@
  */
 import { readFileSync } from "node:fs";
 
+import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
 import type { AccountStatus, Config, InboundMessage, LoginProgress, Notifications, OutboundUpdate } from "./contract.js";
 import { PROTOCOL_VERSION } from "./contract.js";
 import { isSidecarError, messageOf, SidecarError } from "./errors.js";
-import { hostLog, hostVersion, installedRoot } from "./host.js";
+import { hostConfig, hostLog, hostVersion, installedRoot } from "./host.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
 import { stateDir } from "./state-dir.js";
 
@@ -28,7 +29,8 @@ export class Sidecar {
   readonly process: SidecarProcess;
   readonly #accounts = new Map<string, RunningAccount>();
   readonly #logins = new Map<string, Set<(progress: LoginProgress) => void>>();
-  #config: Config = {};
+  /** Until something configures it: what the host's configuration says. A command that only sends configures nothing. */
+  #config: Config | undefined;
 
   constructor(options: Partial<SidecarProcessOptions> = {}) {
     this.process = new SidecarProcess({
@@ -39,7 +41,7 @@ export class Sidecar {
         protocolVersion: PROTOCOL_VERSION,
         host: { name: "openclaw", version: hostVersion(), pid: process.pid },
         stateDir: stateDir(),
-        config: this.#config,
+        config: (this.#config ??= channelConfig(hostConfig())),
         locale: localeOf(process.env),
       }),
       ...options,

@@ -319,6 +319,12 @@ pub enum UpdateStatus {
 pub struct OutboundUpdate {
     /// Which message.
     pub queue_id: String,
+    /// From which account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// To whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
     /// The client ids of its wire messages.
     pub client_ids: Vec<String>,
     /// How it ended.

@@ -188,7 +188,7 @@ impl Lane<'_> {
             return Ok(true);
         }
         let waiting = self.outbox.inner.store.waiting_sends(Some(&self.key.0), Some(&self.key.1)).await?;
-        Ok(waiting.iter().any(|(_, other)| other.id != row.id))
+        Ok(waiting.iter().any(|other| other.id != row.id))
     }
 }
 

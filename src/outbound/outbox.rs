@@ -293,6 +293,8 @@ impl Inner {
             let ids: Vec<String> = row.parts.iter().filter_map(|part| part.message_id.clone()).collect();
             self.backend.ended(OutboundUpdate {
                 queue_id: queue_id(row.id),
+                account_id: Some(row.account_id.clone()).filter(|id| !id.is_empty()),
+                to: Some(row.peer.clone()),
                 client_ids: row.parts.iter().map(|part| part.client_id.clone()).collect(),
                 status,
                 message_ids: Some(ids).filter(|ids| !ids.is_empty()),

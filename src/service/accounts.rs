@@ -179,7 +179,7 @@ impl Sidecar {
     /// Removes an account: its monitor, its credentials, its rows. Returns whether there was one.
     pub async fn remove_account(&self, id: &AccountId) -> Result<bool, ContractError> {
         self.stop_account(id).await;
-        for (_, row) in self.store.waiting_sends(Some(id), None).await? {
+        for row in self.store.waiting_sends(Some(id), None).await? {
             self.outbox.cancel(row.id).await?;
         }
         let of_files = id.clone();

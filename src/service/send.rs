@@ -55,9 +55,9 @@ impl Sidecar {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let account = filled(params.account_id).map(|id| AccountId::normalize(&id));
         let waiting = self.store.waiting_sends(account.as_ref(), filled(params.to).as_deref()).await?;
-        let item = |(account_id, row): (String, OutboundRow)| QueueItem {
+        let item = |row: OutboundRow| QueueItem {
             queue_id: queue_id(row.id),
-            account_id,
+            account_id: row.account_id,
             to: row.peer,
             kind: "text".to_owned(),
             created_at_ms: row.created_at,
@@ -79,8 +79,8 @@ impl Sidecar {
 
     /// Looks at everything that waits again.
     pub async fn flush(&self, account: Option<&AccountId>) -> Result<(), ContractError> {
-        for (account_id, row) in self.store.waiting_sends(account, None).await? {
-            self.outbox.nudge(&AccountId::normalize(&account_id), &row.peer);
+        for row in self.store.waiting_sends(account, None).await? {
+            self.outbox.nudge(&AccountId::normalize(&row.account_id), &row.peer);
         }
         Ok(())
     }

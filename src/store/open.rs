@@ -39,6 +39,16 @@ pub enum StoreError {
         /// What SQLite said.
         cause: String,
     },
+    /// The disk refused to read or to write.
+    #[error(
+        "the disk refused to read or write the database {path} ({cause}); see that it is there, sound and writable; nothing that was accepted before is lost"
+    )]
+    Disk {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite said.
+        cause: String,
+    },
     /// The database went bad while it was open.
     #[error(
         "the database {path} is damaged ({cause}); restart: it will be put aside, not deleted, and a new one begun"
@@ -88,6 +98,7 @@ impl StoreError {
         let (path, cause) = (path.to_owned(), error.to_string());
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::DiskFull { path, cause },
+            Some(ErrorCode::SystemIoFailure) => StoreError::Disk { path, cause },
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged { path, cause },
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { path, cause },
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
@@ -99,7 +110,7 @@ impl StoreError {
 
     /// Whether the same call may succeed later by itself.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StoreError::Busy { .. } | StoreError::DiskFull { .. })
+        matches!(self, StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Disk { .. })
     }
 }
 

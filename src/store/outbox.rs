@@ -67,6 +67,8 @@ pub struct OutboundRow {
     pub id: i64,
     /// Its account.
     pub account: AccountNo,
+    /// The account's id; empty where the account is gone.
+    pub account_id: String,
     /// To whom.
     pub peer: String,
     /// The agent run it belongs to.
@@ -249,22 +251,22 @@ impl Store {
         .await
     }
 
-    /// What waits, oldest first, with its account; only of `account` and to `peer`, where they are given.
+    /// What waits, oldest first; only of `account` and to `peer`, where they are given.
     pub async fn waiting_sends(
         &self,
         account: Option<&AccountId>,
         peer: Option<&str>,
-    ) -> Result<Vec<(String, OutboundRow)>, StoreError> {
+    ) -> Result<Vec<OutboundRow>, StoreError> {
         let (account, peer) = (account.map(|id| id.to_string()), peer.map(str::to_owned));
         self.read(move |db| {
-            let ids: Vec<(String, i64)> = db
+            let ids: Vec<i64> = db
                 .prepare_cached(
-                    "SELECT account_id, id FROM outbound JOIN account ON account.no = outbound.account
+                    "SELECT id FROM outbound JOIN account ON account.no = outbound.account
                      WHERE state = 'pending' AND (?1 IS NULL OR account_id = ?1) AND (?2 IS NULL OR peer = ?2) ORDER BY id",
                 )?
-                .query_map(params![account, peer], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map(params![account, peer], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
-            ids.into_iter().map(|(account, id)| Ok((account, row(db, id)?))).collect()
+            ids.into_iter().map(|id| row(db, id)).collect()
         })
         .await
     }
@@ -336,20 +338,24 @@ fn row(db: &Connection, id: i64) -> rusqlite::Result<OutboundRow> {
         )?
         .query_map([id], part)?
         .collect::<rusqlite::Result<_>>()?;
-    db.prepare_cached("SELECT account, peer, run_id, state, held, error, created_at FROM outbound WHERE id = ?1")?
-        .query_row([id], |row| {
-            Ok(OutboundRow {
-                id,
-                account: AccountNo(row.get(0)?),
-                peer: row.get(1)?,
-                run_id: row.get(2)?,
-                state: SendState::from_text(row.get_ref(3)?.as_str()?),
-                held: row.get::<_, Option<String>>(4)?.as_deref().and_then(reason_from_text),
-                error: row.get(5)?,
-                created_at: row.get(6)?,
-                parts,
-            })
+    db.prepare_cached(
+        "SELECT account, COALESCE(account_id, ''), peer, run_id, state, held, error, created_at
+         FROM outbound LEFT JOIN account ON account.no = outbound.account WHERE id = ?1",
+    )?
+    .query_row([id], |row| {
+        Ok(OutboundRow {
+            id,
+            account: AccountNo(row.get(0)?),
+            account_id: row.get(1)?,
+            peer: row.get(2)?,
+            run_id: row.get(3)?,
+            state: SendState::from_text(row.get_ref(4)?.as_str()?),
+            held: row.get::<_, Option<String>>(5)?.as_deref().and_then(reason_from_text),
+            error: row.get(6)?,
+            created_at: row.get(7)?,
+            parts,
         })
+    })
 }
 
 fn part(row: &Row<'_>) -> rusqlite::Result<OutboundPart> {

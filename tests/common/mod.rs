@@ -6,6 +6,7 @@
 //! | `world` | the simulator in this process, a state directory, both together |
 //! | `sidecar` | `serve` as a child: requests, what it says, how it ends |
 //! | `cli` | the other commands, run to their end |
+//! | `writes` | a database that turns read-only in the middle |
 //! | `mounts` | read-only and full disks, in a mount namespace of the child's own |
 //! | `random` | choices that can be played again |
 //! | `tap` | a wire between sidecar and simulator that can be listened to |
@@ -21,6 +22,7 @@ mod random;
 mod sidecar;
 mod tap;
 mod world;
+mod writes;
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +32,7 @@ pub use random::Random;
 pub use sidecar::{Launch, Seen, Sidecar, pid};
 pub use tap::Tap;
 pub use world::{Bot, State, World};
+pub use writes::ReadOnlySwitch;
 
 /// When a test gives up on a condition.
 pub const DEADLINE: Duration = Duration::from_secs(30);

@@ -184,13 +184,19 @@ impl State {
 
     /// Writes an account as the official plugin does.
     pub fn add_account(&self, bot: &Bot, url: &str) {
+        self.add_account_in(&self.channel(), bot, url);
+    }
+
+    /// As [`State::add_account`], where the directory is another one for the sidecar than for the test.
+    pub fn add_account_in(&self, channel: &Path, bot: &Bot, url: &str) {
         let mut ids = self.index();
         ids.push(bot.account.clone());
         let file = json!({
             "token": bot.token, "savedAt": "2026-01-01T00:00:00.000Z", "baseUrl": url, "userId": bot.user,
         });
-        self.write(&format!("openclaw-weixin/accounts/{}.json", bot.account), file.to_string());
-        self.write("openclaw-weixin/accounts.json", json!(ids).to_string());
+        std::fs::create_dir_all(channel.join("accounts")).unwrap();
+        std::fs::write(channel.join(format!("accounts/{}.json", bot.account)), file.to_string()).unwrap();
+        std::fs::write(channel.join("accounts.json"), json!(ids).to_string()).unwrap();
     }
 
     /// The ids in `accounts.json`.
