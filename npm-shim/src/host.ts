@@ -40,6 +40,11 @@ export function hostVersion(): string {
 
 let quiet = true;
 
+/** Whether this process runs accounts, or only does what a command asks. */
+export function runsAccounts(): boolean {
+  return !quiet;
+}
+
 /** From now on this process runs accounts: its log is a gateway's log, not a person's terminal. */
 export function speakAsGateway(): void {
   quiet = false;

@@ -11,6 +11,7 @@ import { resolveAccount, type ResolvedAccount } from "./accounts.js";
 import type { InboundMessage, Part } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
 import { messageOf } from "./errors.js";
+import { reportHeld } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, CHANNEL_LABEL, normalizeAllowEntry } from "./ids.js";
 import { receiptOf, sendText, sendTyping } from "./outbound.js";
@@ -20,6 +21,13 @@ import { stateDir } from "./state-dir.js";
 const TYPING_KEEPALIVE_MS = 20_000;
 /** The longest a turn is shown as typing. */
 const TYPING_MAX_MS = 10 * 60_000;
+
+/**
+ * Why a held answer was not delivered, in the host's words: it is not missing, the channel has it. The adapter's own
+ * outcome for it, `not_sent`, reads as a turn without any answer, and the host then tells the person that it failed: a
+ * second message that would wait behind the first.
+ */
+const HELD = "channel_transform";
 
 /** The sender's WeChat id is what iLink's server says over the account's authenticated connection. */
 const IDENTITY = {
@@ -134,14 +142,20 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
           accountId,
           idempotencyKey: `openclaw:turn:${message.deliveryId}:${message.attempt}:${blocks}`,
         });
+        if (result.status === "held") {
+          reportHeld(accountId, sender, result.heldReason);
+          return { visibleReplySent: false, suppression: { reason: HELD } };
+        }
         const ids = result.messageIds.length > 0 ? result.messageIds : result.clientIds;
-        return result.status === "held"
-          ? { visibleReplySent: false }
-          : { visibleReplySent: true, messageIds: ids, receipt: receiptOf(ids), content: text };
+        return { visibleReplySent: true, messageIds: ids, receipt: receiptOf(ids), content: text };
       },
       observeMessageSent: true,
       onDelivered: (_payload, _info, result) => {
-        if (!result || result.visibleReplySent !== false) deps.onOutbound();
+        if (!result || result.visibleReplySent !== false) {
+          deps.onOutbound();
+          return;
+        }
+        if (result.suppression?.reason === "adapter_returned_no_send") result.suppression.reason = HELD;
       },
       onError: (error, info) => hostLog("error", `[${accountId}] ${info.kind} answer to ${sender} was not sent: ${messageOf(error)}`),
     },

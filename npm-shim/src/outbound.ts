@@ -3,6 +3,7 @@ import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import type { SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
+import { reportHeld } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
 import { sidecar } from "./sidecar.js";
@@ -80,9 +81,7 @@ async function sendFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
   } catch (error) {
     throw await asHostError(error, idempotencyKey !== undefined);
   }
-  if (result.status === "held") {
-    hostLog("info", `a message to ${ctx.to} is held (${result.heldReason ?? "unknown reason"}) and sent when WeChat allows it`);
-  }
+  if (result.status === "held") reportHeld(ctx.accountId, ctx.to, result.heldReason);
   const sent = toMessageResult(result);
   if (sent.outcome !== "not_sent") await ctx.onDeliveryResult?.(sent);
   return sent;

@@ -10,6 +10,7 @@ import { resolveBinary } from "./binary.js";
 import type { AccountStatus, Config, InboundMessage, LoginProgress, Notifications, OutboundUpdate } from "./contract.js";
 import { PROTOCOL_VERSION } from "./contract.js";
 import { isSidecarError, messageOf, SidecarError } from "./errors.js";
+import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot } from "./host.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
 import { stateDir } from "./state-dir.js";
@@ -157,13 +158,9 @@ export class Sidecar {
         for (const listener of this.#logins.get(progress.sessionKey) ?? []) listener(progress);
         return;
       }
-      case "outbound.update": {
-        // The end of a send that was reported as held; the host was told then that it was not sent.
-        const update = params as OutboundUpdate;
-        const lost = update.status === "failed" || update.status === "expired";
-        hostLog(lost ? "warn" : "info", `held message ${update.queueId}: ${update.status}${update.error ? ` (${update.error})` : ""}`);
+      case "outbound.update":
+        reportUpdate(params as OutboundUpdate);
         return;
-      }
     }
   }
 }

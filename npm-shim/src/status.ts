@@ -48,8 +48,9 @@ export const statusAdapter: StatusAdapter = {
       return { ok: false, error: messageOf(error) };
     }
   },
-  buildAccountSnapshot: ({ account, runtime, probe }) => ({
+  buildAccountSnapshot: async ({ account, runtime, probe }) => ({
     ...runtime,
+    ...(await heldBy(account.accountId)),
     accountId: account.accountId,
     ...(account.name ? { name: account.name } : {}),
     enabled: account.enabled,
@@ -73,6 +74,15 @@ export const statusAdapter: StatusAdapter = {
       if (account.lifecycle === "blocked" && account.lastError) {
         add("runtime", account.lastError, `Run: openclaw channels status --channel ${CHANNEL_ID} --probe`);
       }
+      const { heldMessages, heldSinceMs } = account as Held;
+      if (heldMessages) {
+        const since = heldSinceMs ? `, the oldest since ${new Date(heldSinceMs).toISOString()}` : "";
+        add(
+          "runtime",
+          `${heldMessages} ${heldMessages === 1 ? "message waits" : "messages wait"} to be sent${since}.`,
+          "They go out by themselves when the person writes, or after a new login. To see them: openclaw-weixin-sidecar outbox",
+        );
+      }
       if (account.dmPolicy === "open") {
         add("config", `Anybody who finds this ${CHANNEL_LABEL} bot can talk to the agent.`, `Set channels.${CHANNEL_ID}.dmPolicy to "pairing".`);
       }
@@ -80,3 +90,17 @@ export const statusAdapter: StatusAdapter = {
     return issues;
   },
 };
+
+/** What the account snapshot says of held messages; nothing where none are, or where this process runs no sidecar. */
+type Held = { heldMessages?: number; heldSinceMs?: number };
+
+async function heldBy(accountId: string): Promise<Held> {
+  const { sidecar } = await import("./sidecar.js");
+  try {
+    const status = await sidecar().process.requestIfRunning("status.get", { accountId });
+    const outbox = status?.accounts[0]?.outbox;
+    return outbox?.held ? { heldMessages: outbox.held, ...(outbox.oldestMs ? { heldSinceMs: outbox.oldestMs } : {}) } : {};
+  } catch {
+    return {};
+  }
+}

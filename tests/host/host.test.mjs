@@ -288,6 +288,76 @@ describe("gateway and sidecar are killed", () => {
   });
 });
 
+describe("what WeChat does not allow now is held", () => {
+  test("an answer that is held is not reported as delivered, and arrives after the person's next message", async () => {
+    const simulator = await lab.simulator();
+    const profile = await lab.profile(simulator);
+    const bot = await simulator.addBot({ botId: "held@im.bot", userId: "owner@im.wechat" });
+    seedAccounts(profile, simulator, [bot]);
+    profile.configure((config) => Object.assign(config.channels[CHANNEL], { outbox: { quotaPerMessage: 1, notice: false } }));
+    const gateway = await lab.gateway(profile);
+    const texts = async () => (await simulator.sent({ botId: bot.botId })).map((message) => message.text);
+    const send = (text, ...more) => profile.cli(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", text, ...more]);
+    try {
+      await ask(simulator, bot, bot.userId, "#one", { waitMs: 60_000 });
+
+      // Of a process of its own: the same quota, and no success for what was not sent.
+      const json = await send("from a script", "--json");
+      assert.notEqual(json.code, 0, json.output);
+      assert.equal(JSON.parse(json.stdout).deliveryStatus, "suppressed", json.output);
+      assert.match(json.stderr, /owner@im.wechat is not sent yet: WeChat allows no more messages until they write.*do not send it again/s);
+
+      // The next message lets it out, and has no room left for its own answer.
+      await simulator.write(bot.botId, bot.userId, "#two");
+      await gateway.says("The message to owner@im.wechat is not sent yet");
+      await until("the script's message", async () => (await texts()).length === 2);
+      assert.deepEqual(await texts(), ["echo: #one", "from a script"]);
+      const status = await profile.must(["channels", "status"]);
+      assert.match(status.output, /1 message waits to be sent/);
+
+      await simulator.write(bot.botId, bot.userId, "#three");
+      await until("the answer", async () => (await texts()).length === 3);
+      assert.equal((await texts())[2], "echo: #two");
+      await gateway.says("held message");
+      // The answer to #three is held now. Nothing else is: no notice of the host, no second answer.
+      await until("the model's third answer", () => lab.model.askedAbout("#three").some((request) => request.answeredMs));
+      await until("the third answer to be held", () => gateway.output.split("is not sent yet").length === 3);
+      await pause(2_000);
+      assert.match((await profile.must(["channels", "status"])).output, /1 message waits to be sent/);
+      // The agent knows what became of its second answer when it is asked for the third.
+      const said = JSON.stringify(lab.model.askedAbout("#three")[0].messages);
+      assert.match(said, /A message of yours is not sent yet: WeChat allows no more messages until they write/);
+    } finally {
+      await gateway.stop();
+      await simulator.stop();
+    }
+  });
+
+  test("a stale login is told where people look, holds what is sent, and ends with a new login without a restart", async () => {
+    const simulator = await lab.simulator();
+    const profile = await lab.profile(simulator);
+    const bot = await simulator.addBot({ botId: "stale@im.bot", userId: "owner@im.wechat" });
+    seedAccounts(profile, simulator, [bot]);
+    const gateway = await lab.gateway(profile);
+    try {
+      await ask(simulator, bot, bot.userId, "#before", { waitMs: 60_000 });
+      await simulator.expire(bot.botId);
+      await until("the status to say so", async () => /log in again/.test((await profile.must(["channels", "status"])).output));
+      const sent = await profile.cli(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", "kept for later"]);
+      assert.match(sent.output, /is not sent yet: WeChat no longer accepts the login/);
+      const login = profile.must(["channels", "login", "--channel", CHANNEL]);
+      await until("the login", async () => (await simulator.state()).logins.length === 1);
+      await simulator.login("latest", "confirm", { userId: bot.userId, botId: bot.botId });
+      await login;
+      await until("the held message", async () => (await simulator.sent()).some((message) => message.text === "kept for later"));
+      await ask(simulator, bot, bot.userId, "#after", { waitMs: 60_000 });
+    } finally {
+      await gateway.stop();
+      await simulator.stop();
+    }
+  });
+});
+
 describe("a state directory that the official plugin left", () => {
   test("works unchanged: same account, no new login, cursor and approvals taken over", async () => {
     const simulator = await lab.simulator();

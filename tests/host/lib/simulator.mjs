@@ -42,6 +42,11 @@ export class Simulator {
     return this.#call("POST", "/_sim/replay", { botId });
   }
 
+  /** The bot's login becomes stale. */
+  expire(botId) {
+    return this.#call("POST", `/_sim/bots/${encodeURIComponent(botId)}/expire`, {});
+  }
+
   /** WeChat's send limits; `null` switches one off. */
   limit(limits) {
     return this.#call("PUT", "/_sim/limits", limits);

@@ -1,0 +1,60 @@
+/**
+ * Held messages: what the host, the agent and a person at a terminal are told of them.
+ *
+ * A held message is in the sidecar's custody: kept on disk, sent by itself when it can be, its end told by
+ * `outbound.update`. The host hears `not_sent`, which is true and keeps it from sending again.
+ */
+import type { OpenClawConfig } from "openclaw/plugin-sdk/channel-core";
+
+import type { HeldReason, OutboundUpdate } from "./contract.js";
+import { messageOf } from "./errors.js";
+import { hostConfig, hostLog, hostRuntime, runsAccounts } from "./host.js";
+import { CHANNEL_ID } from "./ids.js";
+
+const REASONS: Record<HeldReason, { why: string; when: string }> = {
+  quota: { why: "WeChat allows no more messages until they write", when: "when they write" },
+  no_context: { why: "they have not written to this bot yet", when: "when they write" },
+  context_expired: { why: "they have not written for too long", when: "when they write" },
+  throttled: { why: "WeChat limits how often this bot may write", when: "when WeChat allows it again" },
+  session_expired: { why: "WeChat no longer accepts the login", when: "after the next login" },
+  offline: { why: "WeChat cannot be reached", when: "when the network is back" },
+};
+
+/**
+ * A send was held: said in the log, to a person who sends from a command line, and to the agent of the conversation,
+ * which finds it at the beginning of its next turn (most answers are held when their turn is over).
+ */
+export function reportHeld(accountId: string | null | undefined, to: string, reason: HeldReason | null | undefined): void {
+  const { why, when } = REASONS[reason ?? "throttled"];
+  const text = `is not sent yet: ${why}. It is kept, and sent by itself ${when}; do not send it again.`;
+  hostLog(runsAccounts() ? "info" : "warn", `The message to ${to} ${text}`);
+  if (accountId && runsAccounts()) tellAgent(accountId, to, `A message of yours ${text}`);
+}
+
+/** A held message came to its end. */
+export function reportUpdate(update: OutboundUpdate): void {
+  const { accountId, to, status } = update;
+  const lost = status === "failed" || status === "expired";
+  const why = update.error ? ` (${update.error})` : "";
+  hostLog(lost ? "warn" : "info", `held message ${update.queueId} to ${to ?? "somebody"}: ${status}${why}`);
+  if (!accountId || !to || !runsAccounts()) return;
+  if (status === "sent") tellAgent(accountId, to, "A message of yours that was held has now been sent.");
+  else tellAgent(accountId, to, `A message of yours that was held was never sent: ${status}${why}.`);
+}
+
+/** Puts a line before the agent's next turn with this person. */
+function tellAgent(accountId: string, to: string, text: string): void {
+  try {
+    const runtime = hostRuntime();
+    const cfg = hostConfig() as OpenClawConfig;
+    const { agentId, sessionKey } = runtime.channel.routing.resolveAgentRoute({
+      cfg,
+      channel: CHANNEL_ID,
+      accountId,
+      peer: { kind: "direct", id: to },
+    });
+    runtime.system.enqueueSystemEvent(`[WeChat] ${text}`, { agentId, sessionKey });
+  } catch (error) {
+    hostLog("warn", `the agent could not be told about a held message: ${messageOf(error)}`);
+  }
+}
