@@ -4,11 +4,13 @@
 //! users are the binary, the tests and the benchmarks.
 
 pub mod accounts;
+pub mod cdn;
 pub mod cli;
 pub mod contract;
 pub mod ilink;
 pub mod inbound;
 pub mod login;
+pub mod media;
 pub mod outbound;
 pub mod process;
 pub mod rpc;

@@ -120,7 +120,7 @@ impl IlinkError {
         })
     }
 
-    pub(super) fn from_reqwest(endpoint: &'static str, error: reqwest::Error) -> IlinkError {
+    pub(crate) fn from_reqwest(endpoint: &'static str, error: reqwest::Error) -> IlinkError {
         let error = error.without_url();
         if error.is_builder() {
             return IlinkError::BadAddress { endpoint, url: String::new(), detail: error.to_string() };

@@ -20,6 +20,7 @@ mod secret;
 mod types;
 
 pub use agent::sanitize_bot_agent;
+pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Reach};
 pub use secret::{BotToken, ContextToken};

@@ -75,6 +75,8 @@ pub mod item_type {
     pub const VOICE: i64 = 3;
     pub const FILE: i64 = 4;
     pub const VIDEO: i64 = 5;
+    pub const TOOL_CALL_START: i64 = 11;
+    pub const TOOL_CALL_RESULT: i64 = 12;
 }
 
 /// One item of a message.
@@ -85,11 +87,61 @@ pub struct WireItem {
     #[serde(default)]
     pub text_item: Option<TextItem>,
     #[serde(default)]
+    pub image_item: Option<ImageItem>,
+    #[serde(default)]
     pub voice_item: Option<VoiceItem>,
     #[serde(default)]
     pub file_item: Option<FileItem>,
     #[serde(default)]
+    pub video_item: Option<VideoItem>,
+    #[serde(default)]
     pub ref_msg: Option<RefMessage>,
+}
+
+/// Where a media file is, and its key.
+#[derive(Default, Deserialize)]
+pub struct CdnMedia {
+    /// What the media host is asked with.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub encrypt_query_param: Option<String>,
+    /// Base64 of the key, or of its hex digits.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub aes_key: Option<String>,
+    /// A whole address; comes before `encrypt_query_param`.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub full_url: Option<String>,
+}
+
+impl std::fmt::Debug for CdnMedia {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CdnMedia(…)")
+    }
+}
+
+/// A picture.
+#[derive(Default, Deserialize)]
+pub struct ImageItem {
+    #[serde(default)]
+    pub media: Option<CdnMedia>,
+    /// The key as hex digits; comes before the one in `media`.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub aeskey: Option<String>,
+}
+
+impl std::fmt::Debug for ImageItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ImageItem(…)")
+    }
+}
+
+/// A video.
+#[derive(Debug, Default, Deserialize)]
+pub struct VideoItem {
+    #[serde(default)]
+    pub media: Option<CdnMedia>,
+    /// Seconds.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub play_length: Option<u64>,
 }
 
 /// Text.
@@ -102,6 +154,8 @@ pub struct TextItem {
 /// A voice message.
 #[derive(Debug, Default, Deserialize)]
 pub struct VoiceItem {
+    #[serde(default)]
+    pub media: Option<CdnMedia>,
     /// Milliseconds.
     #[serde(default, deserialize_with = "lenient::u64_opt")]
     pub playtime: Option<u64>,
@@ -113,6 +167,8 @@ pub struct VoiceItem {
 /// A file.
 #[derive(Debug, Default, Deserialize)]
 pub struct FileItem {
+    #[serde(default)]
+    pub media: Option<CdnMedia>,
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub file_name: Option<String>,
     /// Bytes.
@@ -129,6 +185,26 @@ pub struct RefMessage {
     pub title: Option<String>,
     #[serde(default)]
     pub message_item: Option<Box<WireItem>>,
+    #[serde(default)]
+    pub partial_text: Option<PartialText>,
+}
+
+/// The part of a quoted text that the person selected: from an occurrence of `start` to one of `end`.
+#[derive(Debug, Default, Deserialize)]
+pub struct PartialText {
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub start: Option<String>,
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub end: Option<String>,
+    /// Which occurrence of `start`, from 0.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub startindex: Option<u64>,
+    /// Which occurrence of `end`, from 0: of the whole text, or of what follows `start`.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub endindex: Option<u64>,
+    /// MD5 of the selected text, in hex.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub quotemd5: Option<String>,
 }
 
 /// A text message to send.

@@ -1,0 +1,270 @@
+//! From the media host, or from a URL, into a file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use reqwest::header::LOCATION;
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::cipher::Decryptor;
+use super::client::{Cdn, REDIRECTS, accepted, again};
+use super::error::CdnError;
+use super::key::MediaKey;
+
+/// Pieces that wait between the network and the disk.
+const PIECES: usize = 8;
+/// How much of a file is kept to see what it is.
+const HEAD: usize = 8 * 1024;
+
+/// Where a message says that its media is.
+#[derive(Clone, Debug, Default)]
+pub struct MediaSource {
+    /// A whole address; comes first.
+    pub full_url: Option<String>,
+    /// What the media host is asked with.
+    pub query_param: Option<String>,
+    /// The key; an image without any is not encrypted.
+    pub key: Option<MediaKey>,
+}
+
+/// A file that was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downloaded {
+    /// In bytes, decrypted.
+    pub size: u64,
+    /// Its first bytes, 8 KiB at most.
+    pub head: Vec<u8>,
+    /// The file name that a URL's answer or its path gave.
+    pub file_name: Option<String>,
+    /// The MIME type that a URL's answer gave, without its parameters.
+    pub mime: Option<String>,
+}
+
+impl Cdn {
+    /// Fetches a message's media into `file`, decrypted, with at most `limit` bytes. Nothing is left where it fails.
+    pub async fn download(&self, source: &MediaSource, limit: u64, file: &Path) -> Result<Downloaded, CdnError> {
+        let url = match (&source.full_url, &source.query_param) {
+            (Some(url), _) => Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?,
+            (None, Some(param)) => self.url("download", &[("encrypted_query_param", param)])?,
+            (None, None) => return Err(CdnError::NoSource),
+        };
+        self.fetch(url, source.key.as_ref(), limit, file, 0).await
+    }
+
+    /// Fetches a URL that the gateway named into `file`.
+    pub async fn fetch_url(&self, url: &str, limit: u64, file: &Path) -> Result<Downloaded, CdnError> {
+        let url = Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?;
+        self.fetch(url, None, limit, file, REDIRECTS).await
+    }
+
+    async fn fetch(
+        &self,
+        url: Url,
+        key: Option<&MediaKey>,
+        limit: u64,
+        file: &Path,
+        redirects: u32,
+    ) -> Result<Downloaded, CdnError> {
+        let mut failures = 0;
+        loop {
+            match self.fetch_once(url.clone(), key, limit, file, redirects).await {
+                Err(error) if error.is_transient() => {
+                    failures += 1;
+                    tracing::debug!(%error, failures, "media was not fetched");
+                    if !again(failures).await {
+                        return Err(error);
+                    }
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        mut url: Url,
+        key: Option<&MediaKey>,
+        limit: u64,
+        file: &Path,
+        mut redirects: u32,
+    ) -> Result<Downloaded, CdnError> {
+        let response = loop {
+            // Every hop anew: a public host may point inside.
+            let response = self.client_for(&url)?.get(url.clone()).send().await.map_err(refused_or_network)?;
+            if !response.status().is_redirection() {
+                break accepted(response)?;
+            }
+            let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+            let to = to.and_then(|to| url.join(to).ok());
+            url = to.ok_or_else(|| CdnError::Answer("a redirect without an address".to_owned()))?;
+            if redirects == 0 {
+                return Err(CdnError::Denied("it redirects, or too often".to_owned()));
+            }
+            redirects -= 1;
+        };
+        let most = limit.saturating_add(if key.is_some() { 16 } else { 0 });
+        if response.content_length().is_some_and(|length| length > most) {
+            return Err(CdnError::TooLarge { limit });
+        }
+        let (file_name, mime) = (name_of(&response, &url), mime_of(&response));
+        let (size, head) = receive(response, key, limit, most, file).await?;
+        Ok(Downloaded { size, head, file_name, mime })
+    }
+}
+
+/// Streams a body into a file. The disk and the cipher work on a thread of their own.
+async fn receive(
+    mut response: reqwest::Response,
+    key: Option<&MediaKey>,
+    limit: u64,
+    most: u64,
+    file: &Path,
+) -> Result<(u64, Vec<u8>), CdnError> {
+    let expected = response.content_length();
+    let (pieces, from_network) = mpsc::channel(PIECES);
+    let sink =
+        Sink { file: Partial::create(file)?, decryptor: key.map(Decryptor::new), size: 0, head: Vec::new(), limit };
+    let writer = tokio::task::spawn_blocking(move || sink.run(from_network));
+    let mut received = 0;
+    let mut failed = None;
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => {
+                received += piece.len() as u64;
+                if received > most {
+                    failed = Some(CdnError::TooLarge { limit });
+                    break;
+                }
+                if pieces.send(piece).await.is_err() {
+                    // The writer has failed, and says why.
+                    break;
+                }
+            }
+            Ok(None) => break,
+            Err(error) => {
+                failed = Some(CdnError::from_reqwest(error));
+                break;
+            }
+        }
+    }
+    if failed.is_none() && expected.is_some_and(|expected| expected != received) {
+        failed = Some(CdnError::Answer("it ended early".to_owned()));
+    }
+    drop(pieces);
+    let written = writer.await.map_err(|error| CdnError::file(file, error))?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let sink = written?;
+    sink.file.keep()?;
+    Ok((sink.size, sink.head))
+}
+
+struct Sink {
+    file: Partial,
+    decryptor: Option<Decryptor>,
+    size: u64,
+    head: Vec<u8>,
+    limit: u64,
+}
+
+impl Sink {
+    fn run(mut self, mut pieces: mpsc::Receiver<impl AsRef<[u8]>>) -> Result<Sink, CdnError> {
+        let mut plain = Vec::new();
+        while let Some(piece) = pieces.blocking_recv() {
+            match &mut self.decryptor {
+                Some(decryptor) => {
+                    plain.clear();
+                    decryptor.update(piece.as_ref(), &mut plain);
+                    self.write(&plain)?;
+                }
+                None => self.write(piece.as_ref())?,
+            }
+        }
+        if let Some(decryptor) = self.decryptor.take() {
+            plain.clear();
+            decryptor.finish(&mut plain).map_err(|_| CdnError::Ciphertext)?;
+            self.write(&plain)?;
+        }
+        Ok(self)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CdnError> {
+        self.size += bytes.len() as u64;
+        if self.size > self.limit {
+            return Err(CdnError::TooLarge { limit: self.limit });
+        }
+        let room = HEAD - self.head.len();
+        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.file.write(bytes)
+    }
+}
+
+/// A file that has its name only when it is whole.
+struct Partial {
+    file: File,
+    path: PathBuf,
+    target: PathBuf,
+    kept: bool,
+}
+
+impl Partial {
+    fn create(target: &Path) -> Result<Partial, CdnError> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{:08x}.part", rand::random::<u32>()));
+        let path = target.with_file_name(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(|error| CdnError::file(&path, error))?;
+        Ok(Partial { file, path, target: target.to_owned(), kept: false })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), CdnError> {
+        self.file.write_all(bytes).map_err(|error| CdnError::file(&self.target, error))
+    }
+
+    fn keep(mut self) -> Result<(), CdnError> {
+        fs::rename(&self.path, &self.target).map_err(|error| CdnError::file(&self.target, error))?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// An address that the resolver refused is a refusal, not a failure of the network.
+fn refused_or_network(error: reqwest::Error) -> CdnError {
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        if let Some(inside) = cause.downcast_ref::<super::guard::NotPublic>() {
+            return CdnError::Denied(inside.to_string());
+        }
+        source = cause.source();
+    }
+    CdnError::from_reqwest(error)
+}
+
+fn name_of(response: &reqwest::Response, url: &Url) -> Option<String> {
+    let header = response.headers().get(reqwest::header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
+    let named = header.and_then(|value| {
+        let name = value.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
+        Some(name.trim_matches('"').to_owned())
+    });
+    let last = url.path_segments().and_then(|mut segments| segments.next_back()).filter(|name| !name.is_empty());
+    named.filter(|name| !name.is_empty()).or_else(|| last.map(str::to_owned))
+}
+
+fn mime_of(response: &reqwest::Response) -> Option<String> {
+    let value = response.headers().get(reqwest::header::CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').next().map(|mime| mime.trim().to_ascii_lowercase()).filter(|mime| !mime.is_empty())
+}

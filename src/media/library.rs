@@ -1,0 +1,257 @@
+//! Where media files are: a folder for each message with media, and a spool for what is to be sent.
+//!
+//! `<state dir>/openclaw-weixin/media/<account>/<message id>/<n>-<name>`; `…/media/spool/<random>`. Files are 0600, their
+//! folders 0700. A part's place does not depend on when it is fetched: what a message brought once is found again after
+//! a restart.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::mime::mime_of;
+use super::name::safe_name;
+
+const SPOOL: &str = "spool";
+/// Files younger than this are not removed to make room: somebody may be at them.
+const IN_USE: Duration = Duration::from_secs(3600);
+/// What is left of a transfer that was cut, or of a send that is over.
+const LEFTOVER: Duration = Duration::from_secs(24 * 3600);
+const HEAD: u64 = 8 * 1024;
+
+/// How long media are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// At most so long.
+    pub age: Duration,
+    /// At most so many bytes for an account.
+    pub bytes: u64,
+    /// Files larger than this are kept for a day only, in bytes.
+    pub single: u64,
+}
+
+/// A media file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it is.
+    pub path: PathBuf,
+    /// In bytes.
+    pub size: u64,
+    /// By its content.
+    pub mime: String,
+    /// Its name without the number before it.
+    pub name: String,
+}
+
+/// The media directory.
+#[derive(Clone, Debug)]
+pub struct Library {
+    root: PathBuf,
+}
+
+impl Library {
+    /// In this directory.
+    pub fn new(root: PathBuf) -> Library {
+        Library { root }
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The media part `n` of a message, if it is here.
+    pub fn find(&self, account: &str, key: u64, n: usize) -> Option<Stored> {
+        let prefix = format!("{n}-");
+        let entries = fs::read_dir(self.folder(account, key)).ok()?;
+        let found = entries.filter_map(Result::ok).find(|entry| {
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix) && !name.ends_with(".part"))
+        })?;
+        stored(&found.path(), n)
+    }
+
+    /// The first media file of a message, if one is here.
+    pub fn first(&self, account: &str, key: u64) -> Option<Stored> {
+        (0..32).find_map(|n| self.find(account, key, n))
+    }
+
+    /// Where part `n` of a message goes. Makes the folder.
+    pub fn place(&self, account: &str, key: u64, n: usize, name: &str) -> io::Result<PathBuf> {
+        let folder = self.folder(account, key);
+        make_private(&folder)?;
+        Ok(folder.join(format!("{n}-{}", safe_name(name))))
+    }
+
+    /// A new place in the spool.
+    pub fn spool(&self) -> io::Result<PathBuf> {
+        let folder = self.root.join(SPOOL);
+        make_private(&folder)?;
+        Ok(folder.join(format!("{:032x}", rand::random::<u128>())))
+    }
+
+    /// Removes an account's files.
+    pub fn forget(&self, account: &str) -> io::Result<()> {
+        match fs::remove_dir_all(self.root.join(safe_name(account))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Removes what is too old, and the oldest of what is too much. `spooled` are files of the spool that are still to
+    /// be sent. Returns how many files were removed.
+    pub fn clean(&self, keep: Keep, spooled: &dyn Fn(&Path) -> bool) -> io::Result<usize> {
+        let now = SystemTime::now();
+        let mut removed = 0;
+        for account in folders(&self.root)? {
+            if account.file_name().is_some_and(|name| name == SPOOL) {
+                for file in files(&account)? {
+                    if file.age(now) > LEFTOVER && !spooled(&file.path) {
+                        removed += usize::from(fs::remove_file(&file.path).is_ok());
+                    }
+                }
+                continue;
+            }
+            let mut all = Vec::new();
+            for folder in folders(&account)? {
+                let inside = files(&folder)?;
+                if inside.is_empty() {
+                    let _ = fs::remove_dir(&folder);
+                }
+                all.extend(inside);
+            }
+            all.sort_by_key(|file| std::cmp::Reverse(file.modified));
+            let mut total = 0u64;
+            for file in all {
+                let age = file.age(now);
+                total = total.saturating_add(file.size);
+                let partial = file.path.extension().is_some_and(|extension| extension == "part");
+                let day_only = partial || file.size > keep.single;
+                let old = age > keep.age || (day_only && age > LEFTOVER) || (total > keep.bytes && age > IN_USE);
+                if old && fs::remove_file(&file.path).is_ok() {
+                    removed += 1;
+                    total -= file.size;
+                    if let Some(folder) = file.path.parent() {
+                        // Only an empty folder goes.
+                        let _ = fs::remove_dir(folder);
+                    }
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    fn folder(&self, account: &str, key: u64) -> PathBuf {
+        self.root.join(safe_name(account)).join(key.to_string())
+    }
+}
+
+/// What a file of the library is.
+fn stored(path: &Path, n: usize) -> Option<Stored> {
+    let mut head = Vec::new();
+    let file = File::open(path).ok()?;
+    let size = file.metadata().ok()?.len();
+    file.take(HEAD).read_to_end(&mut head).ok()?;
+    let name = path.file_name()?.to_str()?.strip_prefix(&format!("{n}-"))?.to_owned();
+    Some(Stored { mime: mime_of(&head, Some(&name)).into_owned(), path: path.to_owned(), size, name })
+}
+
+struct Entry {
+    path: PathBuf,
+    size: u64,
+    modified: SystemTime,
+}
+
+impl Entry {
+    fn age(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.modified).unwrap_or_default()
+    }
+}
+
+fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    Ok(entries.filter_map(Result::ok).filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect())
+}
+
+fn files(dir: &Path) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)?.filter_map(Result::ok) {
+        let Ok(about) = entry.metadata() else { continue };
+        if about.is_file() {
+            let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            found.push(Entry { path: entry.path(), size: about.len(), modified });
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a directory and those above it, for this user only.
+fn make_private(dir: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Keep = Keep { age: Duration::from_secs(7 * 24 * 3600), bytes: 1000, single: 600 };
+
+    fn put(library: &Library, key: u64, size: usize, hours_ago: u64) -> PathBuf {
+        let path = library.place("a-im-bot", key, 0, "x.bin").unwrap();
+        fs::write(&path, vec![0; size]).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(hours_ago * 3600);
+        File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_part_is_found_again_and_named_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().join("media"));
+        assert_eq!(library.find("a@im.bot", 7, 1), None);
+        let path = library.place("a@im.bot", 7, 1, "../note.md").unwrap();
+        assert!(path.starts_with(dir.path()));
+        fs::write(&path, "hello").unwrap();
+        let found = library.find("a@im.bot", 7, 1).unwrap();
+        assert_eq!((found.size, found.mime.as_str(), found.name.as_str()), (5, "text/markdown", "note.md"));
+        assert_eq!(library.first("a@im.bot", 7), Some(found));
+        assert_eq!(library.find("a@im.bot", 7, 11), None);
+    }
+
+    #[test]
+    fn what_is_old_large_or_too_much_goes_and_what_is_new_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let old = put(&library, 1, 10, 8 * 24);
+        let large = put(&library, 2, 700, 25);
+        let first = put(&library, 3, 500, 3);
+        let second = put(&library, 4, 500, 2);
+        let fresh = put(&library, 5, 500, 0);
+        assert_eq!(library.clean(KEEP, &|_| false).unwrap(), 3);
+        let there: Vec<bool> = [&old, &large, &first, &second, &fresh].map(|path| path.exists()).into();
+        assert_eq!(there, [false, false, false, true, true]);
+        assert!(!old.parent().unwrap().exists());
+        library.forget("a-im-bot").unwrap();
+        assert!(!fresh.exists());
+    }
+
+    #[test]
+    fn the_spool_keeps_what_is_still_to_be_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let then = SystemTime::now() - 2 * LEFTOVER;
+        let files: Vec<PathBuf> = (0..2).map(|_| library.spool().unwrap()).collect();
+        for path in &files {
+            fs::write(path, "x").unwrap();
+            File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+        }
+        library.clean(KEEP, &|path| path == files[1]).unwrap();
+        assert_eq!((files[0].exists(), files[1].exists()), (false, true));
+    }
+}

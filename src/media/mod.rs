@@ -1,0 +1,15 @@
+//! Media files on this machine: where they are kept and for how long, what they are, what they may be called.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `library` | the directory: a folder a message, a spool for what is to be sent, cleaning |
+//! | `mime` | what a file is, by its content |
+//! | `name` | file names that people gave, made safe |
+
+mod library;
+mod mime;
+mod name;
+
+pub use library::{Keep, Library, Stored};
+pub use mime::{Kind, kind_of, mime_of};
+pub use name::safe_name;

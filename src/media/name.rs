@@ -1,0 +1,91 @@
+//! File names come from people: they may hold paths, control characters, or be longer than any file system takes.
+
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// The longest name, in bytes; file systems take 255, and numbers are put before it.
+const LONGEST: usize = 160;
+/// The longest extension that survives where a name is cut.
+const EXTENSION: usize = 16;
+
+/// What is no file on Windows, whatever its extension.
+const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+
+/// A name that is one file name on every system: no path, nothing hidden, nothing that a terminal would obey. Nothing is
+/// left of a name that was only that: then it is `file`.
+pub fn safe_name(given: &str) -> String {
+    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let visible = last.chars().filter(|c| !c.is_control() && !is_invisible(*c));
+    let clean: String = visible.map(|c| if r#"<>:"|?*"#.contains(c) { '_' } else { c }).collect();
+    let clean = clean.trim_matches(|c: char| c == '.' || c.is_whitespace());
+    if clean.is_empty() || clean.chars().all(|c| c == '_') {
+        return "file".to_owned();
+    }
+    let stem = clean.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
+    if DEVICES.contains(&stem.as_str()) || is_numbered_device(&stem) {
+        return format!("_{}", clean.chars().take(EXTENSION).collect::<String>());
+    }
+    if clean.len() <= LONGEST {
+        return clean.to_owned();
+    }
+    let extension =
+        clean.rsplit_once('.').map(|(_, extension)| extension).filter(|e| !e.is_empty() && e.len() <= EXTENSION);
+    let room = LONGEST - extension.map_or(0, |extension| extension.len() + 1);
+    let mut short = String::new();
+    for grapheme in clean.graphemes(true) {
+        if short.len() + grapheme.len() > room {
+            break;
+        }
+        short.push_str(grapheme);
+    }
+    match extension {
+        Some(extension) => format!("{short}.{extension}"),
+        None => short,
+    }
+}
+
+fn is_numbered_device(stem: &str) -> bool {
+    let number = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
+    number.is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
+}
+
+/// Characters that turn the direction of text, or take no place: they hide what a name is.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_controls_and_tricks_are_taken_out() {
+        for (given, safe) in [
+            ("报告 (终稿).pdf", "报告 (终稿).pdf"),
+            ("../../x", "x"),
+            ("..\\..\\windows\\system.ini", "system.ini"),
+            ("/etc/passwd", "passwd"),
+            ("a\0b\n\x1b[31mc.txt", "ab[31mc.txt"),
+            (".bashrc", "bashrc"),
+            ("photo\u{202e}gpj.exe", "photogpj.exe"),
+            ("a:b?.txt", "a_b_.txt"),
+            ("..", "file"),
+            ("", "file"),
+            ("///", "file"),
+            (" . ", "file"),
+        ] {
+            assert_eq!(safe_name(given), safe, "{given:?}");
+        }
+        for device in ["CON", "con.txt", "Lpt1", "com0.log"] {
+            assert!(safe_name(device).starts_with('_'), "{device}");
+        }
+        assert_eq!(safe_name("console.txt"), "console.txt");
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_extension_and_whole_characters() {
+        let name = safe_name(&format!("{}.jpeg", "图".repeat(2000)));
+        assert!(name.len() <= LONGEST && name.ends_with("图.jpeg"), "{name}");
+        assert!(safe_name(&"x".repeat(4096)).len() <= LONGEST);
+        assert!(safe_name(&format!("a.{}", "x".repeat(4096))).len() <= LONGEST);
+    }
+}
