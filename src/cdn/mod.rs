@@ -25,4 +25,5 @@ pub use download::{Downloaded, MediaSource};
 pub use error::CdnError;
 pub use guard::{is_public, public_only};
 pub use key::{KeyError, MediaKey};
+pub(crate) use upload::hex;
 pub use upload::{UploadTarget, Uploaded};

@@ -84,6 +84,9 @@ pub struct Quote {
     /// The part of it that the person selected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected_text: Option<String>,
+    /// Whether the bot wrote it; missing where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_bot: Option<bool>,
     /// The quoted media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Part>,

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery_id::DeliveryId;
 use super::lane::{FETCH, Lane};
-use super::normalize::normalize;
+use super::normalize::{Draft, normalize};
+use super::prepare::Preparer;
 use crate::accounts::Board;
 use crate::contract::{AccountId, InboundMessage};
 use crate::store::{AccountNo, Fetched, Store, StoreError, TakenIn};
@@ -40,6 +41,7 @@ enum Event {
     Acked { keys: Vec<(AccountNo, u64)> },
     Nacked { account: AccountNo, key: u64, after: Duration },
     Fetched { lane: LaneKey, epoch: u64, result: Option<Fetched> },
+    Prepared { lane: LaneKey, epoch: u64, key: u64, message: Box<InboundMessage> },
 }
 
 /// A handle on the dispatcher. Clones share it.
@@ -56,11 +58,18 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// Starts the dispatcher's task; it ends with `stop`.
-    pub fn start(store: Store, board: Board, deliver: Deliver, stop: CancellationToken) -> Dispatcher {
+    pub fn start(
+        store: Store,
+        board: Board,
+        preparer: Preparer,
+        deliver: Deliver,
+        stop: CancellationToken,
+    ) -> Dispatcher {
         let (events, inbox) = mpsc::unbounded_channel();
         let task = Task {
             store: store.clone(),
             board,
+            preparer,
             deliver,
             events: events.downgrade(),
             accounts: HashMap::new(),
@@ -130,6 +139,7 @@ impl Dispatcher {
 struct Task {
     store: Store,
     board: Board,
+    preparer: Preparer,
     deliver: Deliver,
     /// For fetches to report back; weak, so that the task ends when every handle is gone.
     events: mpsc::WeakUnboundedSender<Event>,
@@ -197,6 +207,7 @@ impl Task {
             Event::Acked { keys } => keys.into_iter().for_each(|(account, key)| self.acked(account, key)),
             Event::Nacked { account, key, after } => self.nacked(account, key, after),
             Event::Fetched { lane, epoch, result } => self.fetched(lane, epoch, result),
+            Event::Prepared { lane, epoch, key, message } => self.prepared(lane, epoch, key, message),
         }
     }
 
@@ -277,6 +288,18 @@ impl Task {
         }
     }
 
+    fn prepared(&mut self, key: LaneKey, epoch: u64, message_key: u64, message: Box<InboundMessage>) {
+        if self.accounts.get(&key.0).is_none_or(|(_, current)| *current != epoch) {
+            return;
+        }
+        // Acked meanwhile, it is not wanted any more.
+        if let Some(lane) = self.lanes.get_mut(&key)
+            && lane.prepared(message_key, message)
+        {
+            self.enqueue(&key);
+        }
+    }
+
     fn on_time(&mut self) {
         let now = Instant::now();
         while let Some(entry) = self.timers.first_entry() {
@@ -334,15 +357,24 @@ impl Task {
                 continue;
             }
             let Some((id, epoch)) = self.accounts.get(&key.0) else { continue };
-            let Some(next) = lane.take_next() else {
+            let (id, epoch) = (id.clone(), *epoch);
+            let (message, message_key, row) = if let Some((message, next)) = lane.take_prepared() {
+                (message, next.key, next.id)
+            } else if let Some(next) = lane.take_next() {
+                self.in_memory -= 1;
+                let delivery = DeliveryId { account: id.clone(), key: next.key };
+                let draft = normalize(&delivery, &key.1, next.attempt + 1, &next.wire);
+                let (message_key, row) = (next.key, next.id);
+                if !draft.is_whole() {
+                    prepare(&self.preparer, &self.events, key, epoch, message_key, draft);
+                    continue;
+                }
+                (Box::new(draft.message), message_key, row)
+            } else {
                 let after = lane.begin_fetch();
-                fetch(&self.store, &self.events, key, *epoch, after);
+                fetch(&self.store, &self.events, key, epoch, after);
                 continue;
             };
-            self.in_memory -= 1;
-            let delivery = DeliveryId { account: id.clone(), key: next.key };
-            let message = normalize(&delivery, &key.1, next.attempt + 1, &next.wire);
-            let (id, row, message_key) = (id.clone(), next.id, next.key);
             if !(self.deliver)(&message) {
                 lane.give_back(false);
                 self.in_memory += 1;
@@ -364,6 +396,24 @@ impl Task {
             self.board.update(id, |entry| entry.in_flight = entry.in_flight.saturating_sub(1));
         }
     }
+}
+
+/// Makes a message whole, and reports back.
+fn prepare(
+    preparer: &Preparer,
+    events: &mpsc::WeakUnboundedSender<Event>,
+    lane: LaneKey,
+    epoch: u64,
+    key: u64,
+    draft: Draft,
+) {
+    let (preparer, events) = (preparer.clone(), events.clone());
+    tokio::spawn(async move {
+        let message = Box::new(preparer.prepare(lane.0, key, draft).await);
+        if let Some(events) = events.upgrade() {
+            let _ = events.send(Event::Prepared { lane, epoch, key, message });
+        }
+    });
 }
 
 fn fetch(store: &Store, events: &mpsc::WeakUnboundedSender<Event>, lane: LaneKey, epoch: u64, after: i64) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::contract::InboundMessage;
 use crate::store::{Fetched, Pending};
 
 /// Messages that are fetched at once.
@@ -22,8 +23,10 @@ pub struct Lane {
     late: bool,
     /// Keys acked while fetching: what is fetched may hold them still.
     acked_meanwhile: Vec<u64>,
-    /// What the gateway has and has not acked.
+    /// What the gateway has and has not acked, or what is being prepared for it.
     in_flight: Option<Pending>,
+    /// The message in flight, made whole and not delivered yet.
+    prepared: Option<Box<InboundMessage>>,
     /// Whether a delay must pass first.
     waiting: bool,
     /// Whether the dispatcher has it in its queue.
@@ -38,7 +41,8 @@ impl Lane {
 
     /// Whether something can be done for it now: deliver, or fetch.
     pub fn is_ready(&self) -> bool {
-        self.in_flight.is_none() && !self.waiting && !self.fetching && (self.spilled || !self.queue.is_empty())
+        let idle = self.in_flight.is_none() && !self.fetching && (self.spilled || !self.queue.is_empty());
+        !self.waiting && (idle || self.prepared.is_some())
     }
 
     /// Whether it can be forgotten.
@@ -68,6 +72,21 @@ impl Lane {
     pub fn take_next(&mut self) -> Option<&Pending> {
         let next = self.queue.pop_front()?;
         Some(&*self.in_flight.insert(next))
+    }
+
+    /// The message in flight has been made whole. Returns whether it is still wanted.
+    pub fn prepared(&mut self, key: u64, message: Box<InboundMessage>) -> bool {
+        let wanted = self.in_flight.as_ref().is_some_and(|pending| pending.key == key);
+        if wanted {
+            self.prepared = Some(message);
+        }
+        wanted
+    }
+
+    /// The message in flight, if it waits to be delivered.
+    pub fn take_prepared(&mut self) -> Option<(Box<InboundMessage>, &Pending)> {
+        let pending = self.in_flight.as_ref()?;
+        Some((self.prepared.take()?, pending))
     }
 
     /// Begins a fetch: returns the row behind which to read.
@@ -106,6 +125,7 @@ impl Lane {
     pub fn acked(&mut self, key: u64) -> usize {
         if self.in_flight.as_ref().is_some_and(|message| message.key == key) {
             self.in_flight = None;
+            self.prepared = None;
             return 0;
         }
         if self.fetching {

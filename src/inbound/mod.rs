@@ -9,7 +9,9 @@
 //! | `intake` | a polled message, ready for the inbox |
 //! | `dispatcher` | who is delivered what, and when: the window and the lanes |
 //! | `lane` | one conversation's backlog in memory |
-//! | `normalize` | a wire message as the contract says it |
+//! | `normalize` | a wire message as the contract says it, and what is missing |
+//! | `prepare` | what is missing: media, quotes |
+//! | `quote` | the selected part of a quoted text |
 //! | `delivery_id` | the name of a delivery |
 
 mod delivery_id;
@@ -18,9 +20,12 @@ mod intake;
 mod lane;
 mod monitor;
 mod normalize;
+mod prepare;
+mod quote;
 
 pub use delivery_id::DeliveryId;
 pub use dispatcher::{Deliver, Dispatcher, WINDOW};
 pub use intake::read_message;
 pub use monitor::Monitor;
-pub use normalize::normalize;
+pub use normalize::{Draft, normalize};
+pub use prepare::{MediaAccess, Preparer};

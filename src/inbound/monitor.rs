@@ -50,6 +50,8 @@ pub struct Monitor {
     pub dispatcher: Dispatcher,
     /// Where its state is shown.
     pub board: Board,
+    /// Whether to keep what people write, for quotes.
+    pub keep_texts: Box<dyn Fn() -> bool + Send>,
     /// Told who wrote, after their messages are on disk. Must not block.
     pub heard: Box<dyn Fn(Vec<String>) + Send>,
 }
@@ -180,7 +182,8 @@ impl Monitor {
     async fn take_in(&mut self, updates: Updates) -> Result<u64, StoreError> {
         let raw = updates.msgs.unwrap_or_default();
         let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
-        let messages: Vec<_> = raw.iter().filter_map(|raw| read_message(raw.get())).collect();
+        let keep_texts = (self.keep_texts)();
+        let messages: Vec<_> = raw.iter().filter_map(|raw| read_message(raw.get(), keep_texts)).collect();
         let count = messages.len() as u64;
         let mut peers: Vec<String> = messages.iter().map(|message| message.peer.clone()).collect();
         peers.dedup();

@@ -1,25 +1,74 @@
-//! A wire message as the contract says it.
+//! A wire message as the contract says it, and what must be fetched before it is whole.
 
 use super::delivery_id::DeliveryId;
 use super::intake::rescue;
+use crate::cdn::{MediaKey, MediaSource};
 use crate::contract::{Conversation, ConversationKind, InboundMessage, Part, PartType, Quote};
-use crate::ilink::{RefMessage, WireItem, WireMessage, item_type};
+use crate::ilink::{CdnMedia, PartialText, RefMessage, WireItem, WireMessage, item_type};
 use crate::store::now_ms;
 
-/// What a media part says until media are fetched.
-const NOT_FETCHED: &str = "this version of the sidecar does not download media";
+/// A message as far as the wire alone tells it.
+#[derive(Debug)]
+pub struct Draft {
+    /// The message; its media parts have no file yet.
+    pub message: InboundMessage,
+    /// The media to fetch.
+    pub media: Vec<MediaItem>,
+    /// The quote to look up.
+    pub quote: Option<QuoteItem>,
+}
 
-/// Makes the notification of a message. `wire` is what the server sent, `peer` who sent it, `attempt` counts from 1.
-pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> InboundMessage {
+impl Draft {
+    /// Whether nothing is missing.
+    pub fn is_whole(&self) -> bool {
+        self.media.is_empty() && self.quote.is_none()
+    }
+}
+
+/// A media item of a message.
+#[derive(Debug)]
+pub struct MediaItem {
+    /// Which part; `None`: the quote's.
+    pub part: Option<usize>,
+    /// Where it is. An error says that the wire does not tell.
+    pub source: Result<MediaSource, String>,
+    /// The sender's name for it, or one that says what it is.
+    pub name: String,
+}
+
+/// A quote whose content the wire does not bring, or not the selected part of it.
+#[derive(Debug)]
+pub struct QuoteItem {
+    /// The quoted message's server id, where its content has to be looked up.
+    pub id: Option<u64>,
+    /// Which part of its text was selected.
+    pub partial: Option<PartialText>,
+}
+
+/// Reads a message. `wire` is what the server sent, `peer` who sent it, `attempt` counts from 1.
+pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft {
     let message: WireMessage = serde_json::from_str(wire).unwrap_or_else(|_| rescue(wire));
-    let mut parts: Vec<Part> = message.item_list.iter().map(part).collect();
+    let mut media = Vec::new();
+    let mut parts = Vec::with_capacity(message.item_list.len());
+    for (n, item) in message.item_list.iter().enumerate() {
+        let (part, file) = part(item);
+        media.extend(file.map(|(source, name)| MediaItem { part: Some(n), source, name }));
+        parts.push(part);
+    }
     if parts.is_empty() {
         let error = Some("the message has no content that this version can read".to_owned());
         parts.push(Part { error, ..Part::of(PartType::Unknown) });
     }
-    let spoken = parts.iter().filter_map(|part| part.text.as_deref().or(part.transcript.as_deref()));
-    let text = spoken.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n");
-    InboundMessage {
+    let reference = message.item_list.into_iter().find_map(|item| item.ref_msg);
+    let (quote, lookup) = match reference {
+        Some(reference) => {
+            let (quote, lookup, file) = quote(reference);
+            media.extend(file.map(|(source, name)| MediaItem { part: None, source, name }));
+            (Some(quote), lookup)
+        }
+        None => (None, None),
+    };
+    let message = InboundMessage {
         delivery_id: id.to_string(),
         attempt,
         account_id: id.account.to_string(),
@@ -30,54 +79,104 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Inbou
         conversation: Conversation { kind: ConversationKind::Direct, id: peer.to_owned() },
         session_id: message.session_id.filter(|s| !s.is_empty()),
         timestamp_ms: message.create_time_ms.unwrap_or_else(now_ms),
-        text,
-        quote: message.item_list.iter().find_map(|item| item.ref_msg.as_ref()).map(quote),
+        text: readable(&parts),
         parts,
-    }
+        quote,
+    };
+    Draft { message, media, quote: lookup }
 }
 
-fn part(item: &WireItem) -> Part {
-    let media = |part_type| Part { error: Some(NOT_FETCHED.to_owned()), ..Part::of(part_type) };
+/// What a person would read of a message: texts and transcripts, each on its own line.
+pub fn readable(parts: &[Part]) -> String {
+    let spoken = parts.iter().filter_map(|part| part.text.as_deref().or(part.transcript.as_deref()));
+    spoken.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+type Missing = Option<(Result<MediaSource, String>, String)>;
+
+/// An item as a part, and the file that belongs to it.
+fn part(item: &WireItem) -> (Part, Missing) {
     match item.item_type {
         Some(item_type::TEXT) => {
             let text = item.text_item.as_ref().and_then(|text| text.text.clone()).unwrap_or_default();
-            Part { text: Some(text), ..Part::of(PartType::Text) }
+            (Part { text: Some(text), ..Part::of(PartType::Text) }, None)
         }
-        Some(item_type::IMAGE) => media(PartType::Image),
-        Some(item_type::VIDEO) => media(PartType::Video),
+        Some(item_type::IMAGE) => {
+            let image = item.image_item.as_ref();
+            let hex = image.and_then(|image| image.aeskey.as_deref()).filter(|key| !key.is_empty());
+            let source = source(image.and_then(|image| image.media.as_ref()), hex, true);
+            (Part::of(PartType::Image), Some((source, "image".to_owned())))
+        }
+        Some(item_type::VIDEO) => {
+            let video = item.video_item.as_ref();
+            let source = source(video.and_then(|video| video.media.as_ref()), None, false);
+            let duration_ms = video.and_then(|video| video.play_length).map(|seconds| seconds.saturating_mul(1000));
+            (Part { duration_ms, ..Part::of(PartType::Video) }, Some((source, "video".to_owned())))
+        }
         Some(item_type::VOICE) => {
             let voice = item.voice_item.as_ref();
-            Part {
+            let part = Part {
                 duration_ms: voice.and_then(|voice| voice.playtime),
                 transcript: voice.and_then(|voice| voice.text.clone()).filter(|text| !text.is_empty()),
-                ..media(PartType::Voice)
-            }
+                ..Part::of(PartType::Voice)
+            };
+            (part, Some((source(voice.and_then(|voice| voice.media.as_ref()), None, false), "voice".to_owned())))
         }
         Some(item_type::FILE) => {
             let file = item.file_item.as_ref();
-            Part {
-                file_name: file.and_then(|file| file.file_name.clone()),
+            let name = file.and_then(|file| file.file_name.as_deref()).map(crate::media::safe_name);
+            let part = Part {
+                file_name: name.clone(),
                 size_bytes: file.and_then(|file| file.len),
-                ..media(PartType::File)
-            }
+                ..Part::of(PartType::File)
+            };
+            let source = source(file.and_then(|file| file.media.as_ref()), None, false);
+            (part, Some((source, name.unwrap_or_else(|| "file".to_owned()))))
         }
         other => {
             let number = other.map_or_else(|| "none".to_owned(), |n| n.to_string());
-            Part { error: Some(format!("unknown item type {number}")), ..Part::of(PartType::Unknown) }
+            (Part { error: Some(format!("unknown item type {number}")), ..Part::of(PartType::Unknown) }, None)
         }
     }
 }
 
-fn quote(quoted: &RefMessage) -> Quote {
-    let inline = quoted.message_item.as_deref().and_then(|item| item.text_item.as_ref()?.text.clone());
-    let text = inline.or_else(|| quoted.title.clone()).filter(|text| !text.is_empty());
-    Quote {
+/// Where a file is. Only an image may come without a key: it is not encrypted then.
+fn source(media: Option<&CdnMedia>, hex: Option<&str>, image: bool) -> Result<MediaSource, String> {
+    let media = media.ok_or_else(|| crate::cdn::CdnError::NoSource.to_string())?;
+    let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+    let key = match (hex, filled(&media.aes_key)) {
+        (Some(hex), _) => Some(MediaKey::from_hex(hex)),
+        (None, Some(key)) => Some(MediaKey::from_base64(&key)),
+        (None, None) => None,
+    };
+    let key = key.transpose().map_err(|error| error.to_string())?;
+    if key.is_none() && !image {
+        return Err("the message brings no key for the media".to_owned());
+    }
+    Ok(MediaSource { full_url: filled(&media.full_url), query_param: filled(&media.encrypt_query_param), key })
+}
+
+/// A quote as far as the wire tells it, what is to be looked up, and the file that belongs to it.
+fn quote(quoted: RefMessage) -> (Quote, Option<QuoteItem>, Missing) {
+    let inline = quoted.message_item.as_deref().map(part);
+    let (inline, file) = inline.map_or((None, None), |(part, file)| (Some(part), file));
+    let text = inline.as_ref().and_then(|part| part.text.clone().or_else(|| part.transcript.clone()));
+    let media = inline.filter(|part| !matches!(part.part_type, PartType::Text | PartType::Unknown));
+    let brought = text.as_ref().is_some_and(|text| !text.is_empty()) || media.is_some();
+    let partial = quoted.partial_text.filter(|partial| partial.start.is_some());
+    let lookup = QuoteItem { id: quoted.svr_id.filter(|_| !brought), partial };
+    let lookup = (lookup.id.is_some() || lookup.partial.is_some()).then_some(lookup);
+    // The title is a summary that the phone made: better than nothing, and not the content.
+    let text = text.filter(|text| !text.is_empty()).or_else(|| quoted.title.filter(|title| !title.is_empty()));
+    let quote = Quote {
         message_id: quoted.svr_id.map(|id| id.to_string()),
-        resolved: text.is_some(),
+        resolved: brought,
         text,
         selected_text: None,
-        media: None,
-    }
+        from_bot: None,
+        media,
+    };
+    (quote, lookup, file)
 }
 
 #[cfg(test)]
@@ -87,7 +186,7 @@ mod tests {
 
     fn made(wire: &str) -> InboundMessage {
         let id = DeliveryId { account: AccountId::normalize("b1@im.bot"), key: 9_007_199_254_740_993 };
-        normalize(&id, "u@im.wechat", 1, wire)
+        normalize(&id, "u@im.wechat", 1, wire).message
     }
 
     #[test]

@@ -115,6 +115,10 @@ impl Sidecar {
             store: self.store.clone(),
             dispatcher: self.dispatcher.clone(),
             board: self.board.clone(),
+            keep_texts: {
+                let wire = self.wire.clone();
+                Box::new(move || wire.settings().keeps_texts())
+            },
             heard: self.heard(id, row.no),
         };
         let task = tokio::spawn(monitor.run(cancel.clone()));
@@ -185,6 +189,10 @@ impl Sidecar {
         let of_files = id.clone();
         let files = self.with_files(move |files| files.remove(&of_files)).await??;
         let rows = self.store.forget_account(id).await?;
+        let (library, of_media) = (self.library.clone(), id.clone());
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || library.forget(of_media.as_str())).await {
+            tracing::warn!(account = %id, %error, "the media of a removed account are still there");
+        }
         self.board.remove(id);
         Ok(files || rows)
     }

@@ -9,6 +9,7 @@
 //! | `accounts` | list, start, stop, renew, remove |
 //! | `login` | logins, and what a finished one changes |
 //! | `send` | texts and typing: which account, which session |
+//! | `housekeeping` | old media and texts are removed |
 //! | `wire` | the client, the settings and the sessions, for whoever sends |
 //! | `status` | how everything is |
 //! | `methods` | the contract's methods on all this |
@@ -16,6 +17,7 @@
 
 mod accounts;
 mod errors;
+mod housekeeping;
 mod login;
 mod methods;
 mod send;

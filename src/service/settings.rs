@@ -1,11 +1,16 @@
 //! The configuration, with the environment and the account files over it.
 
+use std::time::Duration;
+
 use crate::accounts::AccountFile;
 use crate::contract::Locale;
 use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES};
 use crate::ilink::{Endpoint, Session, sanitize_bot_agent};
+use crate::media::Keep;
 use crate::outbound::OutboxSettings;
 use crate::store::Limits;
+
+const DAY_MS: f64 = 24.0 * 3_600_000.0;
 
 /// The settings in force.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +41,37 @@ impl Settings {
     /// Where logins begin.
     pub fn login_endpoint(&self) -> Endpoint {
         self.endpoint(None, None)
+    }
+
+    /// Hosts of one's own network that URLs of media may lead to: `WEIXIN_MEDIA_ALLOWED_HOSTS`, names or `name:port`,
+    /// separated by commas.
+    pub fn allowed_hosts(&self) -> Vec<String> {
+        let listed = std::env::var("WEIXIN_MEDIA_ALLOWED_HOSTS").unwrap_or_default();
+        listed.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Whether texts are kept for quotes.
+    pub fn keeps_texts(&self) -> bool {
+        self.config.quote_cache.as_ref().and_then(|cache| cache.enabled).unwrap_or(true)
+    }
+
+    /// For how long, in milliseconds, and for how many messages of an account texts are kept for quotes. The defaults
+    /// are the official plugin's.
+    pub fn quotes(&self) -> (i64, u64) {
+        let cache = self.config.quote_cache.clone().unwrap_or_default();
+        let days = cache.retention_days.filter(|days| *days >= 0.0).unwrap_or(30.0);
+        ((days * DAY_MS) as i64, cache.max_messages_per_account.unwrap_or(10_000))
+    }
+
+    /// How long media files are kept. The defaults are the official plugin's.
+    pub fn media(&self) -> Keep {
+        let cache = self.config.quote_cache.clone().unwrap_or_default();
+        let days = cache.media_retention_days.filter(|days| *days >= 0.0).unwrap_or(7.0);
+        Keep {
+            age: Duration::from_millis((days * DAY_MS) as u64),
+            bytes: cache.max_media_bytes_per_account.unwrap_or(256 << 20),
+            single: cache.max_single_media_bytes.unwrap_or(25 << 20),
+        }
     }
 
     /// The media host.

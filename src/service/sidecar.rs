@@ -16,8 +16,9 @@ use crate::contract::{
     AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress, OutboundUpdate,
 };
 use crate::ilink::Ilink;
-use crate::inbound::Dispatcher;
+use crate::inbound::{Dispatcher, MediaAccess, Preparer};
 use crate::login::Sessions;
+use crate::media::Library;
 use crate::outbound::{Outbox, Turns, Typing};
 use crate::store::Store;
 
@@ -69,6 +70,7 @@ pub struct Sidecar {
     pub(super) board: Board,
     pub(super) dispatcher: Dispatcher,
     pub(super) wire: Wire,
+    pub(super) library: Library,
     pub(super) outbox: Outbox,
     pub(super) turns: Turns,
     pub(super) typing: Typing,
@@ -101,9 +103,17 @@ impl Sidecar {
         }
         let stop = CancellationToken::new();
         let board = Board::new(open.notices.status);
-        let dispatcher = Dispatcher::start(store.clone(), board.clone(), open.notices.deliver, stop.clone());
+        let library = Library::new(state.channel().join("media"));
         let files = AccountFiles::new(state);
         let wire = Wire::new(files.clone(), Settings::new(open.config));
+        let of_media = wire.clone();
+        let access = Arc::new(move || MediaAccess {
+            cdn: of_media.cdn(),
+            limit: of_media.settings().media_max_bytes(),
+        });
+        let preparer = Preparer::new(store.clone(), library.clone(), access);
+        let dispatcher =
+            Dispatcher::start(store.clone(), board.clone(), preparer, open.notices.deliver, stop.clone());
         let backend = OutboxBackend {
             wire: wire.clone(),
             board: board.clone(),
@@ -113,6 +123,7 @@ impl Sidecar {
         let sidecar = Arc::new(Sidecar {
             files,
             wire,
+            library,
             turns: Turns::default(),
             outbox: Outbox::new(store.clone(), backend, stop.clone()),
             typing: Typing::new(store.clone()),
@@ -129,7 +140,8 @@ impl Sidecar {
             warnings,
             started: Instant::now(),
         });
-        tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop));
+        tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop.clone()));
+        tokio::spawn(super::housekeeping::run(Arc::downgrade(&sidecar), stop));
         Ok(sidecar)
     }
 

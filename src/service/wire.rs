@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use super::errors::{not_configured, not_found};
 use super::settings::Settings;
 use crate::accounts::{AccountFiles, Board};
+use crate::cdn::Cdn;
 use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate};
 use crate::ilink::{Ilink, Session};
 use crate::outbound::{Backend, OutboxSettings, Ready};
@@ -20,12 +21,19 @@ pub struct Wire {
     settings: Arc<RwLock<Arc<Settings>>>,
     /// Made at the first use: reading the system's certificates takes longer than everything else at the start.
     ilink: Arc<OnceCell<Ilink>>,
+    cdn: Cdn,
 }
 
 impl Wire {
     /// The wire of one state directory.
     pub fn new(files: AccountFiles, settings: Settings) -> Wire {
-        Wire { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default() }
+        let cdn = Cdn::new(&settings.cdn_base_url(), settings.allowed_hosts());
+        Wire { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default(), cdn }
+    }
+
+    /// The media host.
+    pub fn cdn(&self) -> Cdn {
+        self.cdn.at(&self.settings().cdn_base_url())
     }
 
     /// The wire client.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
 
@@ -22,6 +22,8 @@ pub struct NewMessage {
     pub key: u64,
     /// The context token that came with it.
     pub context_token: Option<String>,
+    /// What it says, for quotes; `None` keeps nothing for them.
+    pub text: Option<String>,
     /// The message as the server sent it: JSON.
     pub wire: String,
 }
@@ -37,6 +39,15 @@ pub struct Pending {
     pub attempt: u32,
     /// The message as the server sent it: JSON.
     pub wire: String,
+}
+
+/// What a message said that somebody quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// Its text; empty where it had none.
+    pub text: String,
+    /// Whether the bot wrote it.
+    pub from_bot: bool,
 }
 
 /// What a poll's answer came to.
@@ -174,6 +185,39 @@ impl Store {
         .await
     }
 
+    /// What a message said that a person quotes in the same conversation.
+    pub async fn quoted(&self, account: AccountNo, peer: &str, key: u64) -> Result<Option<Quoted>, StoreError> {
+        let peer = peer.to_owned();
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT text, from_bot FROM seen WHERE account = ?1 AND key = ?2 AND peer = ?3 AND text IS NOT NULL",
+            )?
+            .query_row(params![account.0, key as i64, peer], |row| {
+                Ok(Quoted { text: row.get(0)?, from_bot: row.get(1)? })
+            })
+            .optional()
+        })
+        .await
+    }
+
+    /// Forgets what quoted messages said, beyond an age and a number for each account.
+    pub async fn prune_quotes(&self, age_ms: i64, at_most: u64) -> Result<(), StoreError> {
+        self.write(Durability::Process, move |db| {
+            db.prepare_cached("UPDATE seen SET text = NULL, peer = NULL WHERE text IS NOT NULL AND at < ?1")?
+                .execute([now_ms() - age_ms])?;
+            db.prepare_cached(
+                "UPDATE seen SET text = NULL, peer = NULL WHERE (account, key) IN (
+                     SELECT account, key FROM (
+                         SELECT account, key, ROW_NUMBER() OVER (PARTITION BY account ORDER BY at DESC) AS nth
+                         FROM seen WHERE text IS NOT NULL)
+                     WHERE nth > ?1)",
+            )?
+            .execute([i64::try_from(at_most).unwrap_or(i64::MAX)])
+            .map(|_| ())
+        })
+        .await
+    }
+
     /// Forgets ids that are old, or too many.
     pub async fn prune_seen(&self, account: AccountNo) -> Result<(), StoreError> {
         self.write(Durability::Process, move |db| {
@@ -204,14 +248,16 @@ fn take_in(
     let mut taken = TakenIn::default();
     let mut tokens: HashMap<String, String> = HashMap::new();
     {
-        let mut see = db.prepare_cached("INSERT OR IGNORE INTO seen (account, key, at) VALUES (?1, ?2, ?3)")?;
+        let mut see = db
+            .prepare_cached("INSERT OR IGNORE INTO seen (account, key, at, peer, text) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut insert = db.prepare_cached(
             "INSERT INTO inbox (account, peer, key, received_at, wire) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",
         )?;
         for message in messages {
             let key = message.key as i64;
-            if see.execute(params![account.0, key, now])? == 0
+            let peer = message.text.is_some().then_some(&message.peer);
+            if see.execute(params![account.0, key, now, peer, message.text])? == 0
                 || insert.execute(params![account.0, message.peer, key, now, message.wire])? == 0
             {
                 taken.duplicates += 1;

@@ -25,7 +25,7 @@ mod schema;
 mod threads;
 
 pub use accounts::AccountRow;
-pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
+pub use inbox::{Fetched, NewMessage, Pending, Quoted, TakenIn};
 pub use lease::LeaseOwner;
 pub use ledger::{Limits, Turn};
 pub use open::{OpenReport, StoreError, check};

@@ -33,11 +33,15 @@ pub const MIGRATIONS: &[&str] = &[
     CREATE UNIQUE INDEX inbox_key ON inbox (account, key);
     CREATE INDEX inbox_lane ON inbox (account, peer, id);
 
-    -- Ids of messages that were taken in, for dropping duplicates.
+    -- Ids of messages that were taken in, for dropping duplicates, and of those that were sent; for a while with their
+    -- texts, for quotes.
     CREATE TABLE seen (
         account     INTEGER NOT NULL,
         key         INTEGER NOT NULL,
         at          INTEGER NOT NULL,
+        peer        TEXT,
+        from_bot    INTEGER NOT NULL DEFAULT 0,
+        text        TEXT,
         PRIMARY KEY (account, key)
     ) WITHOUT ROWID;
 

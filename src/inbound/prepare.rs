@@ -1,0 +1,139 @@
+//! What a message needs before it can be delivered: its media in files, its quote looked up.
+//!
+//! A conversation waits for that, for a bounded time, and no other does. What cannot be had is said in the part; the
+//! text is never lost with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
+
+use super::normalize::{Draft, MediaItem, QuoteItem, readable};
+use super::quote::selected;
+use crate::cdn::{Cdn, CdnError};
+use crate::contract::{InboundMessage, Part, PartType, Quote};
+use crate::media::{Kind, Library, Stored, kind_of, mime_of};
+use crate::store::{AccountNo, Store};
+
+/// How long a message waits for its media, all of them together.
+const WAIT: Duration = Duration::from_secs(120);
+/// Files that are fetched at once, over all conversations.
+const AT_ONCE: usize = 8;
+
+/// What the preparation uses now; asked anew for every message.
+pub struct MediaAccess {
+    /// The media host.
+    pub cdn: Cdn,
+    /// The largest file, in bytes.
+    pub limit: u64,
+}
+
+/// Makes drafts whole. Clones share it.
+#[derive(Clone)]
+pub struct Preparer {
+    store: Store,
+    library: Library,
+    access: Arc<dyn Fn() -> MediaAccess + Send + Sync>,
+    at_once: Arc<Semaphore>,
+}
+
+impl Preparer {
+    /// With files in `library`.
+    pub fn new(store: Store, library: Library, access: Arc<dyn Fn() -> MediaAccess + Send + Sync>) -> Preparer {
+        Preparer { store, library, access, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Makes a draft whole. It takes as long as its media, two minutes at most.
+    pub async fn prepare(&self, account: AccountNo, key: u64, draft: Draft) -> InboundMessage {
+        let Draft { mut message, media, quote } = draft;
+        if let Some(lookup) = quote
+            && let Some(quote) = &mut message.quote
+        {
+            self.look_up(account, &message.account_id, &message.from, lookup, quote).await;
+        }
+        let deadline = tokio::time::Instant::now() + WAIT;
+        let id = message.account_id.clone();
+        let fetched = media.iter().map(|item| async {
+            let result = tokio::time::timeout_at(deadline, self.fetch(&id, key, item)).await;
+            result.unwrap_or(Err(CdnError::TimedOut { seconds: WAIT.as_secs() }.to_string()))
+        });
+        let fetched = join_all(fetched).await;
+        for (item, result) in media.iter().zip(fetched) {
+            let part = match item.part {
+                Some(n) => message.parts.get_mut(n),
+                None => message.quote.as_mut().and_then(|quote| quote.media.as_mut()),
+            };
+            let Some(part) = part else { continue };
+            match result {
+                Ok(stored) => fill(part, stored),
+                Err(error) => {
+                    tracing::warn!(account = %id, message = %message.message_id, error, "a media part has no file");
+                    part.error = Some(error);
+                }
+            }
+        }
+        message.text = readable(&message.parts);
+        message
+    }
+
+    async fn fetch(&self, account: &str, key: u64, item: &MediaItem) -> Result<Stored, String> {
+        // The quote's file goes behind the parts.
+        let n = item.part.unwrap_or(usize::from(u16::MAX));
+        let (library, of) = (self.library.clone(), account.to_owned());
+        let blocking = tokio::task::spawn_blocking(move || library.find(&of, key, n));
+        if let Ok(Some(stored)) = blocking.await {
+            return Ok(stored);
+        }
+        let source = item.source.as_ref().map_err(Clone::clone)?;
+        // The semaphore is never closed.
+        let _permit = self.at_once.acquire().await;
+        let MediaAccess { cdn, limit } = (self.access)();
+        let (library, of, name) = (self.library.clone(), account.to_owned(), item.name.clone());
+        let place = tokio::task::spawn_blocking(move || library.place(&of, key, n, &name)).await;
+        let file = place.map_err(|error| error.to_string())?.map_err(|error| format!("{}: {error}", self.library.root().display()))?;
+        let downloaded = cdn.download(source, limit, &file).await.map_err(|error| error.to_string())?;
+        let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
+        Ok(Stored { path: file, size: downloaded.size, mime, name: item.name.clone() })
+    }
+
+    async fn look_up(&self, account: AccountNo, id: &str, peer: &str, lookup: QuoteItem, quote: &mut Quote) {
+        if let Some(key) = lookup.id {
+            match self.store.quoted(account, peer, key).await {
+                Ok(Some(known)) => {
+                    quote.resolved = true;
+                    quote.from_bot = Some(known.from_bot);
+                    quote.text = Some(known.text).filter(|text| !text.is_empty()).or_else(|| quote.text.take());
+                    let (library, of) = (self.library.clone(), id.to_owned());
+                    let first = tokio::task::spawn_blocking(move || library.first(&of, key)).await;
+                    if let Ok(Some(stored)) = first {
+                        let mut part = Part::of(type_of(&stored.mime));
+                        part.file_name = Some(stored.name.clone());
+                        fill(&mut part, stored);
+                        quote.media = Some(part);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(account = id, %error, "a quoted message could not be looked up"),
+            }
+        }
+        if let (Some(partial), Some(text)) = (&lookup.partial, &quote.text) {
+            quote.selected_text = selected(text, partial);
+        }
+    }
+}
+
+fn fill(part: &mut Part, stored: Stored) {
+    part.path = Some(stored.path.to_string_lossy().into_owned());
+    part.size_bytes = Some(stored.size);
+    part.mime = Some(stored.mime);
+}
+
+fn type_of(mime: &str) -> PartType {
+    match kind_of(mime) {
+        Kind::Image => PartType::Image,
+        Kind::Video => PartType::Video,
+        Kind::Audio => PartType::Voice,
+        Kind::File => PartType::File,
+    }
+}
