@@ -74,9 +74,17 @@ export type LoginState =
   | "failed"
   | "cancelled";
 /**
+ * How a file is shown.
+ */
+export type MediaKind = "auto" | "image" | "video" | "file" | "voice";
+/**
  * How a held message ended.
  */
 export type UpdateStatus = "sent" | "failed" | "expired" | "cancelled";
+/**
+ * Where a tool call is.
+ */
+export type ProgressPhase = "start" | "end";
 /**
  * Whether a message was sent.
  */
@@ -714,6 +722,10 @@ export interface Quote {
    */
   selectedText?: string | null;
   /**
+   * Whether the bot wrote it; missing where that is not known.
+   */
+  fromBot?: boolean | null;
+  /**
    * The quoted media.
    */
   media?: Part | null;
@@ -1018,7 +1030,7 @@ export interface QueueItem {
    */
   to: string;
   /**
-   * What it is: `text`.
+   * What it is: `text`, `image`, `video`, `file` or `voice`.
    */
   kind: string;
   /**
@@ -1055,6 +1067,78 @@ export interface QueueResult {
    * In the order in which they will be sent in each conversation.
    */
   items: QueueItem[];
+}
+/**
+ * Parameters of `outbound.sendMedia`.
+ */
+export interface SendMediaParams {
+  /**
+   * The peer's WeChat user id.
+   */
+  to: string;
+  /**
+   * A file inside one of the `mediaRoots` of `initialize`. Either this or `url`.
+   */
+  path?: string | null;
+  /**
+   * An http or https address on the public internet. Either this or `path`.
+   */
+  url?: string | null;
+  /**
+   * What is said of it: Markdown; goes before it, as a message of its own.
+   */
+  text?: string | null;
+  /**
+   * How it is shown. Default: `auto`.
+   */
+  kind?: MediaKind | null;
+  /**
+   * The name that people see. Default: the file's own.
+   */
+  fileName?: string | null;
+  /**
+   * From which account. Default: the only one, or the one that knows the peer.
+   */
+  accountId?: string | null;
+  /**
+   * The agent run it belongs to.
+   */
+  runId?: string | null;
+  /**
+   * The same key gives the first result again instead of a second message.
+   */
+  idempotencyKey?: string | null;
+}
+/**
+ * Parameters of `outbound.sendProgress`. Progress that does not fit into what WeChat allows is dropped: the result is
+ * `held` without a `queueId`.
+ */
+export interface SendProgressParams {
+  /**
+   * The peer's WeChat user id.
+   */
+  to: string;
+  /**
+   * The agent run it belongs to.
+   */
+  runId: string;
+  phase: ProgressPhase;
+  /**
+   * The tool.
+   */
+  toolName: string;
+  /**
+   * Names the call; start and end have the same.
+   */
+  toolCallId?: string | null;
+  /**
+   * With `end`: `completed`, `failed`, `blocked` or `unknown`.
+   */
+  status?: string | null;
+  /**
+   * From which account. Default: the only one, or the one that knows the peer.
+   */
+  accountId?: string | null;
 }
 /**
  * Result of every send.
@@ -1185,6 +1269,10 @@ export interface Methods {
   "inbound.nack": { params: InboundNackParams; result: Empty };
   /** Sends a text. */
   "outbound.sendText": { params: SendTextParams; result: SendResult };
+  /** Sends a picture, a video, a file or a voice message. */
+  "outbound.sendMedia": { params: SendMediaParams; result: SendResult };
+  /** Shows that a tool begins or has ended, where there is room for it. */
+  "outbound.sendProgress": { params: SendProgressParams; result: SendResult };
   /** Shows or ends typing. */
   "outbound.sendTyping": { params: SendTypingParams; result: SendTypingResult };
   /** Lists messages that wait to be sent. */

@@ -1,6 +1,6 @@
 //! A sidecar without a gateway, for the commands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -13,9 +13,16 @@ use crate::service::{Notices, Open, Sidecar};
 /// Opens the state directory with the settings of `openclaw.json`.
 pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, ContractError> {
     let config = StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default();
-    let sidecar =
-        Sidecar::open(Open { state_dir: common.state_dir.clone(), config, locale: locale(), gateway_pid: 0, notices })
-            .await?;
+    let sidecar = Sidecar::open(Open {
+        state_dir: common.state_dir.clone(),
+        config,
+        locale: locale(),
+        // A person may send what they can read.
+        media_roots: Some(vec![PathBuf::from(std::path::MAIN_SEPARATOR_STR)]),
+        gateway_pid: 0,
+        notices,
+    })
+    .await?;
     for warning in sidecar.warnings() {
         eprintln!("warning: {warning}");
     }

@@ -52,6 +52,8 @@ methods! {
     "inbound.ack", InboundAckParams => InboundAckResult, "Takes deliveries over; they do not come again.";
     "inbound.nack", InboundNackParams => Empty, "Gives a delivery back; it comes again later.";
     "outbound.sendText", SendTextParams => SendResult, "Sends a text.";
+    "outbound.sendMedia", SendMediaParams => SendResult, "Sends a picture, a video, a file or a voice message.";
+    "outbound.sendProgress", SendProgressParams => SendResult, "Shows that a tool begins or has ended, where there is room for it.";
     "outbound.sendTyping", SendTypingParams => SendTypingResult, "Shows or ends typing.";
     "outbound.queue", QueueParams => QueueResult, "Lists messages that wait to be sent.";
     "outbound.cancel", CancelParams => CancelResult, "Gives up a message that waits to be sent.";

@@ -320,6 +320,89 @@ pub struct SendTextParams {
     pub idempotency_key: Option<String>,
 }
 
+/// How a file is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// By its MIME type: pictures and videos as such, everything else as a file.
+    #[default]
+    Auto,
+    /// A picture.
+    Image,
+    /// A video.
+    Video,
+    /// A file.
+    File,
+    /// A voice bubble, where `voice.send` is on; else a file.
+    Voice,
+}
+
+/// Parameters of `outbound.sendMedia`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SendMediaParams {
+    /// The peer's WeChat user id.
+    pub to: String,
+    /// A file inside one of the `mediaRoots` of `initialize`. Either this or `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// An http or https address on the public internet. Either this or `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What is said of it: Markdown; goes before it, as a message of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// How it is shown. Default: `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<MediaKind>,
+    /// The name that people see. Default: the file's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    /// From which account. Default: the only one, or the one that knows the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// The agent run it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// The same key gives the first result again instead of a second message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Where a tool call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgressPhase {
+    /// It begins.
+    Start,
+    /// It has ended.
+    End,
+}
+
+/// Parameters of `outbound.sendProgress`. Progress that does not fit into what WeChat allows is dropped: the result is
+/// `held` without a `queueId`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SendProgressParams {
+    /// The peer's WeChat user id.
+    pub to: String,
+    /// The agent run it belongs to.
+    pub run_id: String,
+    /// Where the tool call is.
+    pub phase: ProgressPhase,
+    /// The tool.
+    pub tool_name: String,
+    /// Names the call; start and end have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
+    /// With `end`: `completed`, `failed`, `blocked` or `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// From which account. Default: the only one, or the one that knows the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+}
+
 /// Whether a message was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -390,7 +473,7 @@ pub struct QueueItem {
     pub account_id: String,
     /// To whom.
     pub to: String,
-    /// What it is: `text`.
+    /// What it is: `text`, `image`, `video`, `file` or `voice`.
     pub kind: String,
     /// When it was accepted, in milliseconds since 1970.
     pub created_at_ms: i64,

@@ -90,8 +90,8 @@ impl Ilink {
         }
     }
 
-    /// Sends a text. `Ok` means that the server took it.
-    pub async fn send_text(&self, session: &Session, message: &OutgoingText<'_>) -> Result<SendAnswer, IlinkError> {
+    /// Sends a message. `Ok` means that the server took it.
+    pub async fn send(&self, session: &Session, message: &Outgoing<'_>) -> Result<SendAnswer, IlinkError> {
         let body = SendBody {
             msg: SendMsg {
                 from_user_id: "",
@@ -99,12 +99,21 @@ impl Ilink {
                 client_id: message.client_id,
                 message_type: MESSAGE_TYPE_BOT,
                 message_state: 2,
-                item_list: [SendItem { item_type: item_type::TEXT, text_item: SendText { text: message.text } }],
+                item_list: [message.item.to_json()],
                 context_token: message.context_token,
                 run_id: message.run_id,
             },
         };
         self.post(&session.endpoint, Some(&session.token), "sendmessage", body, REQUEST).await
+    }
+
+    /// Asks where a file goes.
+    pub async fn get_upload_url(
+        &self,
+        session: &Session,
+        request: &UploadRequest<'_>,
+    ) -> Result<UploadAnswer, IlinkError> {
+        self.post(&session.endpoint, Some(&session.token), "getuploadurl", request, REQUEST).await
     }
 
     /// Asks for a peer's typing ticket.

@@ -91,7 +91,9 @@ impl Preparer {
         let MediaAccess { cdn, limit } = (self.access)();
         let (library, of, name) = (self.library.clone(), account.to_owned(), item.name.clone());
         let place = tokio::task::spawn_blocking(move || library.place(&of, key, n, &name)).await;
-        let file = place.map_err(|error| error.to_string())?.map_err(|error| format!("{}: {error}", self.library.root().display()))?;
+        let file = place
+            .map_err(|error| error.to_string())?
+            .map_err(|error| format!("{}: {error}", self.library.root().display()))?;
         let downloaded = cdn.download(source, limit, &file).await.map_err(|error| error.to_string())?;
         let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
         Ok(Stored { path: file, size: downloaded.size, mime, name: item.name.clone() })

@@ -2,6 +2,8 @@
 
 use futures_util::future::BoxFuture;
 
+use super::media::MediaPart;
+use crate::cdn::Cdn;
 use crate::contract::{AccountId, Locale, OutboundUpdate};
 use crate::ilink::{Ilink, Session};
 use crate::store::Limits;
@@ -27,6 +29,8 @@ pub struct Ready {
     pub ilink: Ilink,
     /// The account's authorisation.
     pub session: Session,
+    /// The media host.
+    pub cdn: Cdn,
 }
 
 /// The rest of the program, as the outbox sees it.
@@ -35,6 +39,10 @@ pub trait Backend: Send + Sync + 'static {
     fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, String>>;
     /// The settings in force.
     fn settings(&self) -> OutboxSettings;
+    /// Whether what is sent is kept for quotes.
+    fn keeps_texts(&self) -> bool;
+    /// A file was sent, or will not be: keeps it for quotes of the message `message_id`, or removes it. Must not block.
+    fn file_done(&self, account: &str, message_id: Option<u64>, part: MediaPart);
     /// A send that was reported as held has ended. Must not block.
     fn ended(&self, update: OutboundUpdate);
     /// A wire message of an account was taken (`true`) or refused.

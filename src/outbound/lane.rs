@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::backend::Ready;
+use super::media::{MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
-use super::outbox::{LaneKey, Outbox, Outcome, SendError, WAIT, lock};
+use super::outbox::{Inner, LaneKey, Outbox, Outcome, SendError, WAIT, lock};
 use crate::contract::HeldReason;
-use crate::ilink::{ContextToken, IlinkError, OutgoingText};
+use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem};
 use crate::store::{AccountNo, Head, OutboundRow, SendState, StoreError, Turn, now_ms};
 
 /// The first wait after the network failed; each is twice the one before.
@@ -20,6 +22,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(300);
 /// How long another process's claim is watched before it is looked at again.
 const THEIR_TURN: Duration = Duration::from_millis(250);
+
+/// How often a claim is renewed while a file is uploaded.
+const KEEP_CLAIM: Duration = Duration::from_secs(10);
 
 /// What is next for the task.
 enum Next {
@@ -65,6 +70,25 @@ pub async fn run(outbox: Outbox, key: LaneKey, nudged: Arc<Notify>) {
     }
 }
 
+/// A send's file is on its way as long as this lives.
+struct Moving<'a> {
+    inner: &'a Inner,
+    id: i64,
+}
+
+impl<'a> Moving<'a> {
+    fn begin(inner: &'a Inner, id: i64) -> Moving<'a> {
+        lock(&inner.uploading).insert(id);
+        Moving { inner, id }
+    }
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        lock(&self.inner.uploading).remove(&self.id);
+    }
+}
+
 struct Lane<'a> {
     outbox: &'a Outbox,
     key: &'a LaneKey,
@@ -100,6 +124,24 @@ impl Lane<'_> {
             return Ok(Next::Rest);
         };
         let settings = inner.backend.settings();
+        let media = part.media.as_deref().map(MediaPart::from_json);
+        let uploaded = match &media {
+            None => None,
+            Some(None) => {
+                let why = SendError::Ended("its row in the outbox cannot be read".to_owned());
+                inner.end(row.id, SendState::Failed, Some(why)).await?;
+                return Ok(Next::Again);
+            }
+            Some(Some(media)) if media.uploaded.is_none() => {
+                if let Some(Turn::Hold { reason, until_ms }) =
+                    inner.store.would_hold(number, peer, row.id, part.n, settings.limits).await?
+                {
+                    return self.hold(number, reason, until_ms).await;
+                }
+                return self.bring(number, &ready, &row, part.n, media.clone()).await;
+            }
+            Some(Some(media)) => media.uploaded.as_ref().map(|uploaded| media.item(uploaded)),
+        };
         let (token, last) = match inner.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
             Turn::Go { token, last } => (token, last),
             Turn::Wait(ms) => return Ok(Next::Sleep(Duration::from_millis(ms as u64))),
@@ -108,18 +150,22 @@ impl Lane<'_> {
         let more = last && settings.notice && self.more_waits(&row).await?;
         let text = if more { with_notice(&part.text, settings.locale) } else { part.text.clone() };
         let token = ContextToken::new(&token);
-        let message = OutgoingText {
+        let message = Outgoing {
             to: peer,
             client_id: &part.client_id,
-            text: &text,
+            item: uploaded.unwrap_or(OutgoingItem::Text(&text)),
             context_token: token.as_ref(),
             run_id: row.run_id.as_deref(),
         };
-        match ready.ilink.send_text(&ready.session, &message).await {
+        match ready.ilink.send(&ready.session, &message).await {
             Ok(answer) => {
                 self.failures = 0;
-                let id = answer.message_id.filter(|id| *id != 0).map(|id| id.to_string());
-                inner.store.part_sent(&row, part.n, id).await?;
+                let id = answer.message_id.filter(|id| *id != 0);
+                let said = inner.backend.keeps_texts().then(|| part.text.clone());
+                inner.store.part_sent(&row, part.n, id, said).await?;
+                if let Some(media) = media.flatten() {
+                    inner.backend.file_done(&row.account_id, id, media);
+                }
                 inner.backend.counted(account, true);
                 self.finish(&row).await?;
                 Ok(Next::Again)
@@ -131,6 +177,67 @@ impl Lane<'_> {
                 self.failed(number, row, error).await
             }
         }
+    }
+
+    /// Brings a part's file to the media host, or finds it there.
+    async fn bring(
+        &mut self,
+        number: AccountNo,
+        ready: &Ready,
+        row: &OutboundRow,
+        n: u32,
+        mut media: MediaPart,
+    ) -> Result<Next, StoreError> {
+        let inner = &self.outbox.inner;
+        let before = inner.store.media_sent_before(number, &row.peer, &media.md5, now_ms() - REUSE_MS).await?;
+        let before = before.as_deref().and_then(MediaPart::from_json).filter(|before| before.kind == media.kind);
+        media.uploaded = before.and_then(|before| before.uploaded);
+        if media.uploaded.is_none() {
+            let _moving = Moving::begin(inner, row.id);
+            let upload = media.clone().upload(&ready.ilink, &ready.session, &ready.cdn, &row.peer);
+            tokio::pin!(upload);
+            let done = loop {
+                tokio::select! {
+                    done = &mut upload => break done,
+                    () = tokio::time::sleep(KEEP_CLAIM) => inner.store.renew_claim(row.id, &inner.me).await?,
+                    // What was uploaded by then is uploaded again after the restart.
+                    () = inner.stop.cancelled() => return Ok(Next::Rest),
+                }
+            };
+            match done {
+                Ok(uploaded) => media.uploaded = Some(uploaded),
+                Err(UploadError::Ilink(error)) => {
+                    if error.is_stale_token() {
+                        inner.set_stale(&self.key.0, ready.session.token.clone());
+                    }
+                    return self.failed(number, row.clone(), error).await;
+                }
+                Err(UploadError::Cdn(error)) if error.is_transient() => return self.retry(number, row, &error).await,
+                Err(error) => {
+                    inner.backend.counted(&self.key.0, false);
+                    inner.end(row.id, SendState::Failed, Some(SendError::Upload(error))).await?;
+                    return Ok(Next::Again);
+                }
+            }
+        }
+        inner.store.set_part_media(row.id, n, media.to_json()).await?;
+        Ok(Next::Again)
+    }
+
+    /// Waits after a failure that may pass.
+    async fn retry(
+        &mut self,
+        number: AccountNo,
+        row: &OutboundRow,
+        error: &(dyn std::fmt::Display + Sync),
+    ) -> Result<Next, StoreError> {
+        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
+        self.failures += 1;
+        tracing::warn!(account = %self.key.0, %error, failures = self.failures, "a message was not confirmed; sending it again");
+        if now_ms() - row.created_at + wait.as_millis() as i64 >= WAIT.as_millis() as i64 {
+            self.hold(number, HeldReason::Offline, None).await?;
+        }
+        Ok(Next::Sleep(wait))
     }
 
     /// Tells the end of a send whose last part was taken.
@@ -158,13 +265,7 @@ impl Lane<'_> {
             return self.hold(number, HeldReason::Throttled, Some(until)).await;
         }
         if error.is_transient() {
-            let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
-            self.failures += 1;
-            tracing::warn!(%account, %error, failures = self.failures, "a message was not confirmed; sending it again");
-            if now_ms() - row.created_at + wait.as_millis() as i64 >= WAIT.as_millis() as i64 {
-                self.hold(number, HeldReason::Offline, None).await?;
-            }
-            return Ok(Next::Sleep(wait));
+            return self.retry(number, &row, &error).await;
         }
         inner.backend.counted(account, false);
         inner.end(row.id, SendState::Failed, Some(SendError::Ilink(error))).await?;

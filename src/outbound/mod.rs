@@ -8,6 +8,9 @@
 //! | --- | --- |
 //! | `outbox` | accepting, waiting, cancelling; one lane task for each conversation with something to send |
 //! | `lane` | what a lane task does: take turns, send, hold |
+//! | `media` | a file that is a wire message, and its way to the media host |
+//! | `source` | which files may be sent, and a copy of our own |
+//! | `progress` | tool progress: sent where there is room, dropped where there is none |
 //! | `turns` | sends are accepted in the order in which they were asked for |
 //! | `backend` | what the outbox asks of the rest of the program |
 //! | `notice` | "the rest follows when you write" |
@@ -20,14 +23,20 @@ mod chunk;
 mod fence;
 mod lane;
 mod markdown;
+mod media;
 mod notice;
 mod outbox;
+mod progress;
+mod source;
 mod turns;
 mod typing;
 
 pub use backend::{Backend, OutboxSettings, Ready};
 pub use chunk::chunk;
 pub use markdown::for_wechat;
-pub use outbox::{Outbox, SendError, Sent, TextRequest, queue_id};
+pub use media::{MediaKind, MediaPart, REUSE_MS, UploadError, discard, files_of};
+pub use outbox::{Accepted, Content, Outbox, SendError, SendRequest, Sent, queue_id};
+pub use progress::{Progress, Shown, ToolEnd};
+pub use source::{SourceError, Spooled, measure, spool};
 pub use turns::Turns;
 pub use typing::Typing;

@@ -1,6 +1,6 @@
 //! The outbox: accepts sends, waits for them, and keeps one lane task for each conversation with something to send.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use super::backend::Backend;
 use super::chunk::chunk;
 use super::lane;
 use super::markdown::for_wechat;
+use super::media::{MediaPart, UploadError};
 use crate::contract::{AccountId, HeldReason, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
 use crate::ilink::{BotToken, IlinkError};
-use crate::store::{AccountNo, NewSend, OutboundRow, SendState, Store, StoreError};
+use crate::store::{AccountNo, NewPart, NewSend, OutboundRow, SendState, Store, StoreError};
 
 /// How long a caller waits, for pacing or for a retry, before it is told that the send is held.
 pub(super) const WAIT: Duration = Duration::from_secs(15);
@@ -34,6 +35,9 @@ pub enum SendError {
     /// iLink refused it for good.
     #[error(transparent)]
     Ilink(#[from] IlinkError),
+    /// Its file did not get to the media host.
+    #[error(transparent)]
+    Upload(#[from] UploadError),
     /// It was refused, given up or cancelled before.
     #[error("this message was not sent: {0}")]
     Ended(String),
@@ -48,27 +52,42 @@ pub enum Sent {
     Held(OutboundRow, HeldReason),
 }
 
-/// A text to send.
-pub struct TextRequest {
+/// What a send consists of.
+pub enum Content {
+    /// Markdown.
+    Text(String),
+    /// A file in the spool, and what is said before it: Markdown, or nothing.
+    Media(Box<MediaPart>, Option<String>),
+}
+
+/// Something to send.
+pub struct SendRequest {
     /// From which account.
     pub account: AccountId,
     /// Its number.
     pub number: AccountNo,
     /// To whom.
     pub to: String,
-    /// Markdown.
-    pub text: String,
+    /// What it is.
+    pub content: Content,
     /// The agent run it belongs to.
     pub run_id: Option<String>,
     /// Makes it the same send as any other with this key.
     pub idempotency_key: Option<String>,
 }
 
-/// A text that is on disk.
+/// A send that is on disk.
 pub struct Accepted {
     account: AccountId,
     number: AccountNo,
     row: OutboundRow,
+}
+
+impl Accepted {
+    /// A send that was accepted before.
+    pub fn again(account: AccountId, number: AccountNo, row: OutboundRow) -> Accepted {
+        Accepted { account, number, row }
+    }
 }
 
 /// What a waiting caller is told.
@@ -101,6 +120,8 @@ pub(super) struct Inner {
     waiting: Mutex<HashMap<i64, Vec<oneshot::Sender<Outcome>>>>,
     /// Accounts that this process polls: what anybody leaves in their outbox is this process's to send.
     kept: Mutex<HashMap<AccountId, AccountNo>>,
+    /// Sends whose file is on its way to the media host.
+    pub uploading: Mutex<HashSet<i64>>,
     /// Tokens that the server called stale: nothing is tried with them again.
     stale: Mutex<HashMap<AccountId, BotToken>>,
     pub stop: CancellationToken,
@@ -118,6 +139,7 @@ impl Outbox {
                 lanes: Mutex::default(),
                 waiting: Mutex::default(),
                 kept: Mutex::default(),
+                uploading: Mutex::default(),
                 stale: Mutex::default(),
                 stop,
             }),
@@ -127,22 +149,33 @@ impl Outbox {
         outbox
     }
 
-    /// Accepts a text: it is on disk when this returns.
+    /// Accepts a send: it is on disk when this returns.
     ///
     /// With a known `idempotency_key` nothing new is accepted: it is about the send that has that key.
-    pub async fn accept(&self, request: TextRequest) -> Result<Accepted, SendError> {
-        let TextRequest { account, number, to, text, run_id, idempotency_key } = request;
+    pub async fn accept(&self, request: SendRequest) -> Result<Accepted, SendError> {
+        let SendRequest { account, number, to, content, run_id, idempotency_key } = request;
+        let (text, media) = match content {
+            Content::Text(text) => (text, None),
+            Content::Media(media, text) => (text.unwrap_or_default(), Some(media)),
+        };
         let texts = chunk(&for_wechat(&text), TEXT_CHUNK_LIMIT);
-        if texts.is_empty() {
+        let part = |text: String| NewPart { client_id: client_id(), text, media: None };
+        let mut parts: Vec<NewPart> = texts.into_iter().map(part).collect();
+        // One item a message: what is said of a file goes before it.
+        parts.extend(media.map(|media| NewPart {
+            client_id: client_id(),
+            text: String::new(),
+            media: Some(media.to_json()),
+        }));
+        if parts.is_empty() {
             return Err(SendError::Empty);
         }
-        let parts = texts.into_iter().map(|text| (client_id(), text)).collect();
         let send = NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, parts };
         let row = self.inner.store.accept_send(send).await?;
         Ok(Accepted { account, number, row })
     }
 
-    /// Waits until an accepted text is sent, held or refused, for 15 s at most.
+    /// Waits until an accepted send is sent, held or refused, for 15 s at most.
     pub async fn settle(&self, accepted: Accepted) -> Result<Sent, SendError> {
         let Accepted { account, number, row } = accepted;
         match row.state {
@@ -150,12 +183,18 @@ impl Outbox {
             SendState::Pending => {}
             _ => return Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
         }
-        let (outcome, waits) = oneshot::channel();
+        let (outcome, mut waits) = oneshot::channel();
         lock(&self.inner.waiting).entry(row.id).or_default().push(outcome);
         self.nudge(&account, &row.peer);
-        let outcome = tokio::select! {
-            outcome = tokio::time::timeout(WAIT, waits) => outcome,
-            () = self.inner.stop.cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
+        let outcome = loop {
+            let outcome = tokio::select! {
+                outcome = tokio::time::timeout(WAIT, &mut waits) => outcome,
+                () = self.inner.stop.cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
+            };
+            // A large file takes its time; nothing is wrong while it moves.
+            if outcome.is_ok() || !lock(&self.inner.uploading).contains(&row.id) {
+                break outcome;
+            }
         };
         self.inner.stop_waiting(row.id);
         let reason = match outcome {
@@ -257,6 +296,7 @@ impl Inner {
         let Some(row) = self.store.end_send(id, state, error.as_ref().map(ToString::to_string)).await? else {
             return Ok(false);
         };
+        self.drop_files(&row);
         let why = error.unwrap_or_else(|| SendError::Ended("it was cancelled".to_owned()));
         if !self.tell(id, Outcome::Failed(why)) {
             self.report(&row);
@@ -273,9 +313,19 @@ impl Inner {
         };
         for row in ended {
             tracing::warn!(queue_id = queue_id(row.id), to = row.peer, "a held message was given up");
+            self.drop_files(&row);
             let why = SendError::Ended(row.error.clone().unwrap_or_default());
             if !self.tell(row.id, Outcome::Failed(why)) {
                 self.report(&row);
+            }
+        }
+    }
+
+    /// Lets go of the files of a send that will not be sent.
+    fn drop_files(&self, row: &OutboundRow) {
+        for part in row.parts.iter().filter(|part| !part.sent) {
+            if let Some(media) = part.media.as_deref().and_then(MediaPart::from_json) {
+                self.backend.file_done(&row.account_id, None, media);
             }
         }
     }
@@ -361,7 +411,7 @@ async fn sweep(inner: std::sync::Weak<Inner>) {
 }
 
 /// A new client id, unique without asking anybody.
-fn client_id() -> String {
+pub(super) fn client_id() -> String {
     format!("openclaw-weixin-{:032x}", rand::random::<u128>())
 }
 

@@ -1,10 +1,11 @@
 //! Every room's errors as the contract's.
 
 use crate::accounts::{FilesError, LeaseError};
+use crate::cdn::CdnError;
 use crate::contract::{AccountId, ContractError, ErrorKind, IlinkAnswer, NetworkCause};
 use crate::ilink::{IlinkError, Reach};
 use crate::login::LoginError;
-use crate::outbound::SendError;
+use crate::outbound::{SendError, SourceError, UploadError};
 use crate::store::StoreError;
 
 impl From<StoreError> for ContractError {
@@ -57,14 +58,7 @@ impl From<IlinkError> for ContractError {
         let mut made = ContractError::new(kind, format!("{error}{hint}"));
         made.data.retryable = transient;
         match error {
-            IlinkError::Network { reach, .. } => {
-                made.data.cause = Some(match reach {
-                    Reach::Dns => NetworkCause::Dns,
-                    Reach::Tcp => NetworkCause::Tcp,
-                    Reach::Tls => NetworkCause::Tls,
-                    Reach::Timeout => NetworkCause::Timeout,
-                });
-            }
+            IlinkError::Network { reach, .. } => made.data.cause = Some(cause(reach)),
             IlinkError::Http { status, .. } => {
                 made.data.ilink = Some(IlinkAnswer { http_status: Some(status), ..IlinkAnswer::default() });
             }
@@ -99,9 +93,59 @@ impl From<SendError> for ContractError {
         match error {
             SendError::Empty => ContractError::new(ErrorKind::InvalidParams, format!("params.{error}")),
             SendError::Store(error) => error.into(),
-            SendError::Ilink(error) => error.into(),
+            SendError::Ilink(error) | SendError::Upload(UploadError::Ilink(error)) => error.into(),
+            SendError::Upload(UploadError::Cdn(error)) => error.into(),
             SendError::Ended(_) => ContractError::new(ErrorKind::IlinkRejected, error.to_string()),
         }
+    }
+}
+
+impl From<CdnError> for ContractError {
+    fn from(error: CdnError) -> Self {
+        let message = error.to_string();
+        let kind = match &error {
+            CdnError::Denied(_) => ErrorKind::MediaDenied,
+            CdnError::TooLarge { .. } => ErrorKind::MediaTooLarge,
+            CdnError::Http { .. } | CdnError::Answer(_) => ErrorKind::IlinkRejected,
+            CdnError::Network { .. } => ErrorKind::Network,
+            CdnError::NoSource
+            | CdnError::Key(_)
+            | CdnError::Ciphertext
+            | CdnError::File { .. }
+            | CdnError::Changed { .. }
+            | CdnError::TimedOut { .. } => ErrorKind::MediaUnreadable,
+        };
+        let mut made = ContractError::new(kind, message);
+        made.data.retryable = error.is_transient();
+        match error {
+            CdnError::Network { reach, .. } => made.data.cause = Some(cause(reach)),
+            CdnError::Http { status, reason } => {
+                made.data.ilink =
+                    Some(IlinkAnswer { http_status: Some(status), errmsg: reason, ..IlinkAnswer::default() });
+            }
+            _ => {}
+        }
+        made
+    }
+}
+
+impl From<SourceError> for ContractError {
+    fn from(error: SourceError) -> Self {
+        let kind = match error {
+            SourceError::Denied(_) => ErrorKind::MediaDenied,
+            SourceError::TooLarge { .. } => ErrorKind::MediaTooLarge,
+            SourceError::Unreadable { .. } => ErrorKind::MediaUnreadable,
+        };
+        ContractError::new(kind, error.to_string())
+    }
+}
+
+fn cause(reach: Reach) -> NetworkCause {
+    match reach {
+        Reach::Dns => NetworkCause::Dns,
+        Reach::Tcp => NetworkCause::Tcp,
+        Reach::Tls => NetworkCause::Tls,
+        Reach::Timeout => NetworkCause::Timeout,
     }
 }
 

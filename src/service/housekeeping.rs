@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::sidecar::Sidecar;
+use crate::outbound::files_of;
 
 /// The first round comes soon, but not while accounts start.
 const FIRST: Duration = Duration::from_secs(60);
@@ -33,8 +34,15 @@ impl Sidecar {
         if let Err(error) = self.store.prune_quotes(age_ms, at_most).await {
             tracing::warn!(%error, "old texts were not forgotten");
         }
+        let waiting = match self.store.waiting_media().await {
+            Ok(waiting) => files_of(waiting.iter().map(String::as_str)),
+            Err(error) => return tracing::warn!(%error, "old media files were not removed"),
+        };
         let (library, keep) = (self.library.clone(), settings.media());
-        let removed = tokio::task::spawn_blocking(move || library.clean(keep, &|_| false)).await;
+        let removed = tokio::task::spawn_blocking(move || {
+            library.clean(keep, &|file| waiting.iter().any(|waiting| waiting == file))
+        });
+        let removed = removed.await;
         match removed {
             Ok(Ok(removed)) if removed > 0 => tracing::info!(removed, "old media files were removed"),
             Ok(Err(error)) => tracing::warn!(%error, "old media files were not removed"),

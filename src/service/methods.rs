@@ -58,6 +58,7 @@ impl Host {
             state_dir: self.state_dir.clone().or(params.state_dir),
             config: params.config.unwrap_or_default(),
             locale: params.locale.unwrap_or_default(),
+            media_roots: params.media_roots,
             gateway_pid: params.host.pid.unwrap_or_else(crate::process::parent_pid),
             notices: (self.notices)(),
         };
@@ -85,10 +86,10 @@ fn initialized(sidecar: &Sidecar) -> InitializeResult {
             label: "WeChat".to_owned(),
             capabilities: Capabilities {
                 chat_types: vec!["direct".to_owned()],
-                media: false,
+                media: true,
                 typing: true,
-                quotes: false,
-                progress: false,
+                quotes: true,
+                progress: true,
                 outbox: true,
             },
         },
@@ -155,6 +156,12 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
     })?;
     register(m, "outbound.sendText", async |host: Arc<Host>, params: SendTextParams| {
         host.open()?.send_text(params).await
+    })?;
+    register(m, "outbound.sendMedia", async |host: Arc<Host>, params: SendMediaParams| {
+        host.open()?.send_media(params).await
+    })?;
+    register(m, "outbound.sendProgress", async |host: Arc<Host>, params: SendProgressParams| {
+        host.open()?.send_progress(params).await
     })?;
     register(m, "outbound.sendTyping", async |host: Arc<Host>, params: SendTypingParams| {
         host.open()?.send_typing(params).await

@@ -10,6 +10,7 @@
 //! | `login` | logins, and what a finished one changes |
 //! | `send` | texts and typing: which account, which session |
 //! | `housekeeping` | old media and texts are removed |
+//! | `send_media` | files and tool progress: what may be sent, and as what |
 //! | `wire` | the client, the settings and the sessions, for whoever sends |
 //! | `status` | how everything is |
 //! | `methods` | the contract's methods on all this |
@@ -21,6 +22,7 @@ mod housekeeping;
 mod login;
 mod methods;
 mod send;
+mod send_media;
 mod settings;
 mod sidecar;
 mod status;

@@ -5,34 +5,57 @@ use crate::contract::{
     AccountId, CancelResult, ContractError, ErrorKind, QueueItem, QueueParams, QueueResult, SendResult, SendStatus,
     SendTextParams, SendTypingParams, SendTypingResult,
 };
-use crate::outbound::{Sent, TextRequest, queue_id};
+use crate::outbound::{Accepted, Content, MediaPart, SendRequest, Sent, queue_id};
 use crate::store::{OutboundRow, SendState};
 
 impl Sidecar {
-    /// Sends a text. Texts to one person are accepted in the order of the calls.
+    /// Sends a text. What is sent to one person is accepted in the order of the calls.
     pub async fn send_text(&self, params: SendTextParams) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
-        let key = params.idempotency_key.filter(|key| !key.is_empty());
+        let address = Address {
+            account: params.account_id.as_deref(),
+            run_id: params.run_id,
+            key: params.idempotency_key.filter(|key| !key.is_empty()),
+        };
+        self.send(to, address, async |_| Ok(Content::Text(params.text))).await
+    }
+
+    /// Sends what `content` makes, which is not asked where the key was used before.
+    pub(super) async fn send(
+        &self,
+        to: String,
+        address: Address<'_>,
+        content: impl AsyncFnOnce(&AccountId) -> Result<Content, ContractError>,
+    ) -> Result<SendResult, ContractError> {
+        let Address { account, run_id, key } = address;
         let turn = self.turns.take(&to).await;
+        let known = match &key {
+            Some(key) => self.store.send_by_key(key).await?,
+            None => None,
+        };
         // A finished send is answered without asking for an account: it may be gone since.
-        if let Some(key) = &key
-            && let Some(row) = self.store.send_by_key(key).await?
-            && row.state == SendState::Sent
-        {
+        if let Some(row) = known.clone().filter(|row| row.state == SendState::Sent) {
             return Ok(result(row));
         }
-        let account = self.account_for(params.account_id.as_deref(), &to).await?;
+        let account = self.account_for(account, &to).await?;
         // An account that does not exist is an error now, not a message that waits for ever.
         self.session(&account).await?;
-        let request = TextRequest {
-            number: self.store.account(&account).await?.no,
-            account: account.clone(),
-            to,
-            text: params.text,
-            run_id: params.run_id.filter(|id| !id.is_empty()),
-            idempotency_key: key,
+        let number = self.store.account(&account).await?.no;
+        let accepted = match known {
+            Some(row) => Ok(Accepted::again(account.clone(), number, row)),
+            None => {
+                let content = content(&account).await?;
+                let request = SendRequest {
+                    number,
+                    account: account.clone(),
+                    to,
+                    content,
+                    run_id: run_id.filter(|id| !id.is_empty()),
+                    idempotency_key: key,
+                };
+                self.outbox.accept(request).await
+            }
         };
-        let accepted = self.outbox.accept(request).await;
         drop(turn);
         let settled = match accepted {
             Ok(accepted) => self.outbox.settle(accepted).await,
@@ -55,14 +78,20 @@ impl Sidecar {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let account = filled(params.account_id).map(|id| AccountId::normalize(&id));
         let waiting = self.store.waiting_sends(account.as_ref(), filled(params.to).as_deref()).await?;
-        let item = |row: OutboundRow| QueueItem {
-            queue_id: queue_id(row.id),
-            account_id: row.account_id,
-            to: row.peer,
-            kind: "text".to_owned(),
-            created_at_ms: row.created_at,
-            reason: row.held,
-            preview: row.parts.iter().find(|part| !part.sent).map(|part| preview(&part.text)).unwrap_or_default(),
+        let item = |row: OutboundRow| {
+            let media = media_of(&row);
+            QueueItem {
+                queue_id: queue_id(row.id),
+                kind: media.as_ref().map_or("text", |media| media.kind.name()).to_owned(),
+                created_at_ms: row.created_at,
+                reason: row.held,
+                preview: match row.parts.iter().find(|part| !part.sent) {
+                    Some(part) if part.media.is_none() => preview(&part.text),
+                    _ => media.map(|media| preview(&media.name)).unwrap_or_default(),
+                },
+                account_id: row.account_id,
+                to: row.peer,
+            }
         };
         Ok(QueueResult { items: waiting.into_iter().map(item).collect() })
     }
@@ -138,7 +167,21 @@ impl Sidecar {
     }
 }
 
-fn peer(to: &str) -> Result<String, ContractError> {
+/// Where a send comes from.
+pub(super) struct Address<'a> {
+    /// The account that the gateway named.
+    pub account: Option<&'a str>,
+    /// The agent run it belongs to.
+    pub run_id: Option<String>,
+    /// Makes it the same send as any other with this key.
+    pub key: Option<String>,
+}
+
+fn media_of(row: &OutboundRow) -> Option<MediaPart> {
+    row.parts.iter().find_map(|part| MediaPart::from_json(part.media.as_deref()?))
+}
+
+pub(super) fn peer(to: &str) -> Result<String, ContractError> {
     let to = to.trim();
     if to.is_empty() {
         let message = "params.to: must be a WeChat user id, such as abc@im.wechat";

@@ -50,6 +50,11 @@ impl Settings {
         listed.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
     }
 
+    /// Whether a voice message that cannot be sent as one goes out as a file.
+    pub fn sends_files_for_voice(&self) -> bool {
+        self.config.voice.as_ref().and_then(|voice| voice.fallback).unwrap_or(true)
+    }
+
     /// Whether texts are kept for quotes.
     pub fn keeps_texts(&self) -> bool {
         self.config.quote_cache.as_ref().and_then(|cache| cache.enabled).unwrap_or(true)

@@ -57,6 +57,8 @@ pub struct Open {
     pub config: Config,
     /// The language of texts for people.
     pub locale: Locale,
+    /// Directories that files may be sent from; the state directory where none are named.
+    pub media_roots: Option<Vec<PathBuf>>,
     /// The gateway's process id.
     pub gateway_pid: u32,
     /// Who is told what.
@@ -71,6 +73,7 @@ pub struct Sidecar {
     pub(super) dispatcher: Dispatcher,
     pub(super) wire: Wire,
     pub(super) library: Library,
+    pub(super) media_roots: Vec<PathBuf>,
     pub(super) outbox: Outbox,
     pub(super) turns: Turns,
     pub(super) typing: Typing,
@@ -104,19 +107,18 @@ impl Sidecar {
         let stop = CancellationToken::new();
         let board = Board::new(open.notices.status);
         let library = Library::new(state.channel().join("media"));
+        let media_roots = open.media_roots.unwrap_or_else(|| vec![state.root().to_owned()]);
         let files = AccountFiles::new(state);
         let wire = Wire::new(files.clone(), Settings::new(open.config));
         let of_media = wire.clone();
-        let access = Arc::new(move || MediaAccess {
-            cdn: of_media.cdn(),
-            limit: of_media.settings().media_max_bytes(),
-        });
+        let access =
+            Arc::new(move || MediaAccess { cdn: of_media.cdn(), limit: of_media.settings().media_max_bytes() });
         let preparer = Preparer::new(store.clone(), library.clone(), access);
-        let dispatcher =
-            Dispatcher::start(store.clone(), board.clone(), preparer, open.notices.deliver, stop.clone());
+        let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer, open.notices.deliver, stop.clone());
         let backend = OutboxBackend {
             wire: wire.clone(),
             board: board.clone(),
+            library: library.clone(),
             locale: open.locale,
             update: open.notices.update,
         };
@@ -124,6 +126,7 @@ impl Sidecar {
             files,
             wire,
             library,
+            media_roots,
             turns: Turns::default(),
             outbox: Outbox::new(store.clone(), backend, stop.clone()),
             typing: Typing::new(store.clone()),

@@ -11,7 +11,8 @@ use crate::accounts::{AccountFiles, Board};
 use crate::cdn::Cdn;
 use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate};
 use crate::ilink::{Ilink, Session};
-use crate::outbound::{Backend, OutboxSettings, Ready};
+use crate::media::Library;
+use crate::outbound::{Backend, MediaPart, OutboxSettings, Ready, discard};
 use crate::store::now_ms;
 
 /// What a request to WeChat needs. Clones share it.
@@ -87,6 +88,8 @@ pub struct OutboxBackend {
     pub wire: Wire,
     /// Where sends are counted.
     pub board: Board,
+    /// Where files are kept for quotes.
+    pub library: Library,
     /// The language of notices.
     pub locale: Locale,
     /// Told when a held send ends.
@@ -98,12 +101,31 @@ impl Backend for OutboxBackend {
         Box::pin(async move {
             let session = self.wire.session(account).await.map_err(|error| error.message)?;
             let ilink = self.wire.ilink().await.map_err(|error| error.message)?.clone();
-            Ok(Ready { ilink, session })
+            Ok(Ready { ilink, session, cdn: self.wire.cdn() })
         })
     }
 
     fn settings(&self) -> OutboxSettings {
         self.wire.settings().outbox(self.locale)
+    }
+
+    fn keeps_texts(&self) -> bool {
+        self.wire.settings().keeps_texts()
+    }
+
+    fn file_done(&self, account: &str, message_id: Option<u64>, part: MediaPart) {
+        let settings = self.wire.settings();
+        let keep = settings.keeps_texts() && part.size <= settings.media().single;
+        let (library, account) = (self.library.clone(), account.to_owned());
+        tokio::task::spawn_blocking(move || {
+            let kept = message_id.filter(|_| keep).is_some_and(|id| {
+                let place = library.place(&account, id, 0, &part.name);
+                place.and_then(|place| std::fs::rename(&part.file, place)).is_ok()
+            });
+            if !kept {
+                discard(&part.file);
+            }
+        });
     }
 
     fn ended(&self, update: OutboundUpdate) {

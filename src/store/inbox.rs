@@ -248,8 +248,8 @@ fn take_in(
     let mut taken = TakenIn::default();
     let mut tokens: HashMap<String, String> = HashMap::new();
     {
-        let mut see = db
-            .prepare_cached("INSERT OR IGNORE INTO seen (account, key, at, peer, text) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut see =
+            db.prepare_cached("INSERT OR IGNORE INTO seen (account, key, at, peer, text) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut insert = db.prepare_cached(
             "INSERT INTO inbox (account, peer, key, received_at, wire) VALUES (?1, ?2, ?3, ?4, ?5)
              ON CONFLICT DO NOTHING",

@@ -70,6 +70,50 @@ impl Store {
         self.write(Durability::Process, move |db| take_turn(db, account, &peer, (send, part), limits, now_ms())).await
     }
 
+    /// Whether a wire message would be held now. Nothing is counted.
+    pub async fn would_hold(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        send: i64,
+        part: u32,
+        limits: Limits,
+    ) -> Result<Option<Turn>, StoreError> {
+        let peer = peer.to_owned();
+        self.read(move |db| Ok(budget(db, account, &peer, Some((send, part)), limits, now_ms())?.err())).await
+    }
+
+    /// Asks for the turn of a message that is not worth a place of its own in the outbox, and counts it. It gets one
+    /// only where nothing waits, nobody has to wait for it, and more than `reserve` messages are left after it.
+    pub async fn take_spare_turn(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        reserve: u32,
+        limits: Limits,
+    ) -> Result<Option<String>, StoreError> {
+        let peer = peer.to_owned();
+        self.write(Durability::Process, move |db| {
+            let now = now_ms();
+            let waiting = db
+                .prepare_cached(
+                    "SELECT 1 FROM outbound WHERE account = ?1 AND peer = ?2 AND state = 'pending' LIMIT 1",
+                )?
+                .exists(params![account.0, peer])?;
+            let Ok(budget) = budget(db, account, &peer, None, limits, now)? else { return Ok(None) };
+            let spare = budget.sends.saturating_add(reserve) < limits.quota && budget.bot_step == 0;
+            let Ok(pace) = budget.pace.send(limits, now) else { return Ok(None) };
+            if waiting || !spare {
+                return Ok(None);
+            }
+            count(db, account, &pace, 0)?;
+            db.prepare_cached("UPDATE peer SET sends = sends + 1 WHERE account = ?1 AND peer = ?2")?
+                .execute(params![account.0, peer])?;
+            Ok(Some(budget.token))
+        })
+        .await
+    }
+
     /// Writes down that the server refused although the budgets allowed it. Returns until when the conversation is closed.
     pub async fn refused(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<i64, StoreError> {
         let peer = peer.to_owned();
@@ -77,28 +121,42 @@ impl Store {
     }
 }
 
-fn take_turn(
+/// What is left for a wire message that is not held.
+struct Budget {
+    token: String,
+    sends: u32,
+    /// It was counted for this token before.
+    retry: bool,
+    bot_step: i64,
+    pace: Pace,
+}
+
+/// Looks at the budgets; `Err` is a [`Turn::Hold`].
+fn budget(
     db: &Connection,
     account: AccountNo,
     peer: &str,
-    (send, part): (i64, u32),
+    part: Option<(i64, u32)>,
     limits: Limits,
     now: i64,
-) -> rusqlite::Result<Turn> {
+) -> rusqlite::Result<Result<Budget, Turn>> {
     let known: Option<(String, i64, u32, i64)> = db
         .prepare_cached(
             "SELECT context_token, token_at, sends, closed_until FROM peer WHERE account = ?1 AND peer = ?2",
         )?
         .query_row(params![account.0, peer], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let hold = |reason, until_ms| Ok(Turn::Hold { reason, until_ms });
+    let hold = |reason, until_ms| Ok(Err(Turn::Hold { reason, until_ms }));
     let Some((token, token_at, sends, closed_until)) = known else { return hold(HeldReason::NoContext, None) };
     if now - token_at >= limits.token_ttl_ms {
         return hold(HeldReason::ContextExpired, None);
     }
-    let counted: Option<String> = db
-        .prepare_cached("SELECT counted_for FROM outbound_part WHERE outbound = ?1 AND n = ?2")?
-        .query_row(params![send, part], |row| row.get(0))?;
+    let counted: Option<String> = match part {
+        Some((send, part)) => db
+            .prepare_cached("SELECT counted_for FROM outbound_part WHERE outbound = ?1 AND n = ?2")?
+            .query_row(params![send, part], |row| row.get(0))?,
+        None => None,
+    };
     let retry = counted.as_deref() == Some(token.as_str());
     if !retry && sends >= limits.quota {
         return hold(HeldReason::Quota, None);
@@ -113,17 +171,29 @@ fn take_turn(
     if closed > now {
         return hold(HeldReason::Throttled, Some(closed));
     }
+    Ok(Ok(Budget { token, sends, retry, bot_step, pace }))
+}
+
+fn take_turn(
+    db: &Connection,
+    account: AccountNo,
+    peer: &str,
+    (send, part): (i64, u32),
+    limits: Limits,
+    now: i64,
+) -> rusqlite::Result<Turn> {
+    let Budget { token, sends, retry, bot_step, pace } =
+        match budget(db, account, peer, Some((send, part)), limits, now)? {
+            Ok(budget) => budget,
+            Err(hold) => return Ok(hold),
+        };
     let pace = match pace.send(limits, now) {
         Ok(pace) => pace,
         Err(wait_ms) => return Ok(Turn::Wait(wait_ms)),
     };
     // While the bot was refused, this is the one try of its interval: nobody else gets another.
     let next = if bot_step > 0 { now + closing(limits.close_ms / BOTS_SHARE, bot_step) } else { 0 };
-    let last_sends = pace.last_sends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    db.prepare_cached(
-        "UPDATE account SET bucket = ?2, bucket_at = ?3, last_sends = ?4, closed_until = ?5 WHERE no = ?1",
-    )?
-    .execute(params![account.0, pace.bucket, pace.at, last_sends, next])?;
+    count(db, account, &pace, next)?;
     if !retry {
         db.prepare_cached("UPDATE peer SET sends = sends + 1 WHERE account = ?1 AND peer = ?2")?
             .execute(params![account.0, peer])?;
@@ -132,6 +202,16 @@ fn take_turn(
     }
     let last = if retry { sends >= limits.quota } else { sends + 1 >= limits.quota };
     Ok(Turn::Go { token, last })
+}
+
+/// Writes the bot's pace down, and until when it is closed for everybody else.
+fn count(db: &Connection, account: AccountNo, pace: &Pace, closed_until: i64) -> rusqlite::Result<()> {
+    let last_sends = pace.last_sends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    db.prepare_cached(
+        "UPDATE account SET bucket = ?2, bucket_at = ?3, last_sends = ?4, closed_until = ?5 WHERE no = ?1",
+    )?
+    .execute(params![account.0, pace.bucket, pace.at, last_sends, closed_until])
+    .map(|_| ())
 }
 
 /// How fast a bot has been sending.

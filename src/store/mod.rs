@@ -29,7 +29,7 @@ pub use inbox::{Fetched, NewMessage, Pending, Quoted, TakenIn};
 pub use lease::LeaseOwner;
 pub use ledger::{Limits, Turn};
 pub use open::{OpenReport, StoreError, check};
-pub use outbox::{Head, NewSend, OutboundPart, OutboundRow, SendState};
+pub use outbox::{Head, NewPart, NewSend, OutboundPart, OutboundRow, SendState};
 pub use peers::PeerRow;
 pub use threads::{Durability, Store};
 

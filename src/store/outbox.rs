@@ -54,6 +54,8 @@ pub struct OutboundPart {
     pub client_id: String,
     /// What it says.
     pub text: String,
+    /// The file that it is instead of a text: JSON that only the sending side reads.
+    pub media: Option<String>,
     /// Whether the server took it.
     pub sent: bool,
     /// The server's id.
@@ -96,8 +98,19 @@ pub struct NewSend {
     pub idem_key: Option<String>,
     /// The agent run it belongs to.
     pub run_id: Option<String>,
-    /// Client id and text of each wire message.
-    pub parts: Vec<(String, String)>,
+    /// Its wire messages, in order.
+    pub parts: Vec<NewPart>,
+}
+
+/// A wire message to write down.
+#[derive(Debug)]
+pub struct NewPart {
+    /// The same on every try.
+    pub client_id: String,
+    /// What it says.
+    pub text: String,
+    /// The file that it is instead of a text.
+    pub media: Option<String>,
 }
 
 /// The next send of a conversation.
@@ -165,10 +178,24 @@ impl Store {
         .await
     }
 
-    /// Writes down that the server took a part; the last one finishes the send. Opens what a refusal had closed.
-    pub async fn part_sent(&self, send: &OutboundRow, n: u32, message_id: Option<String>) -> Result<(), StoreError> {
+    /// Writes down that the server took a part; the last one finishes the send. Opens what a refusal had closed. With
+    /// `said` the message can be quoted.
+    pub async fn part_sent(
+        &self,
+        send: &OutboundRow,
+        n: u32,
+        message_id: Option<u64>,
+        said: Option<String>,
+    ) -> Result<(), StoreError> {
         let (id, account, peer) = (send.id, send.account, send.peer.clone());
         self.write(Durability::Process, move |db| {
+            if let (Some(message_id), Some(said)) = (message_id, said) {
+                db.prepare_cached(
+                    "INSERT OR REPLACE INTO seen (account, key, at, peer, from_bot, text) VALUES (?1, ?2, ?3, ?4, 1, ?5)",
+                )?
+                .execute(params![account.0, message_id as i64, now_ms(), peer, said])?;
+            }
+            let message_id = message_id.map(|id| id.to_string());
             db.prepare_cached(
                 "UPDATE outbound_part SET state = 'sent', message_id = ?3 WHERE outbound = ?1 AND n = ?2",
             )?
@@ -179,6 +206,62 @@ impl Store {
             )?
             .execute([id])?;
             super::ledger::open(db, account, &peer)
+        })
+        .await
+    }
+
+    /// Writes down how far a part's file is.
+    pub async fn set_part_media(&self, send: i64, n: u32, media: String) -> Result<(), StoreError> {
+        self.write(Durability::Process, move |db| {
+            db.prepare_cached("UPDATE outbound_part SET media = ?3 WHERE outbound = ?1 AND n = ?2")?
+                .execute(params![send, n, media])
+                .map(|_| ())
+        })
+        .await
+    }
+
+    /// Holds on to a claim: what is being done takes longer than a wire message.
+    pub async fn renew_claim(&self, send: i64, me: &str) -> Result<(), StoreError> {
+        let me = me.to_owned();
+        self.write(Durability::Process, move |db| {
+            db.prepare_cached("UPDATE outbound SET claimed_until = ?3 WHERE id = ?1 AND claimed_by = ?2")?
+                .execute(params![send, me, now_ms() + CLAIM_MS])
+                .map(|_| ())
+        })
+        .await
+    }
+
+    /// The newest part that sent, or is to send, the file with this MD5 to somebody, written down after `since_ms`.
+    pub async fn media_sent_before(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        md5: &str,
+        since_ms: i64,
+    ) -> Result<Option<String>, StoreError> {
+        let (peer, md5) = (peer.to_owned(), md5.to_owned());
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT media FROM outbound_part JOIN outbound ON outbound.id = outbound_part.outbound
+                 WHERE account = ?1 AND peer = ?2 AND created_at > ?3 AND media IS NOT NULL
+                   AND media ->> '$.md5' = ?4 AND media ->> '$.uploaded' IS NOT NULL
+                 ORDER BY outbound.id DESC LIMIT 1",
+            )?
+            .query_row(params![account.0, peer, since_ms, md5], |row| row.get(0))
+            .optional()
+        })
+        .await
+    }
+
+    /// The files of all sends that wait, as their parts describe them.
+    pub async fn waiting_media(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached(
+                "SELECT media FROM outbound_part JOIN outbound ON outbound.id = outbound_part.outbound
+                 WHERE outbound.state = 'pending' AND media IS NOT NULL",
+            )?
+            .query_map([], |row| row.get(0))?
+            .collect()
         })
         .await
     }
@@ -308,10 +391,10 @@ fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<OutboundRow> {
     .execute(params![send.account.0, send.peer, send.idem_key, send.run_id, now_ms()])?;
     let id = db.last_insert_rowid();
     let mut insert = db.prepare_cached(
-        "INSERT INTO outbound_part (outbound, n, client_id, text, state) VALUES (?1, ?2, ?3, ?4, 'pending')",
+        "INSERT INTO outbound_part (outbound, n, client_id, text, media, state) VALUES (?1, ?2, ?3, ?4, ?5, 'pending')",
     )?;
-    for (n, (client_id, text)) in send.parts.iter().enumerate() {
-        insert.execute(params![id, n as i64, client_id, text])?;
+    for (n, part) in send.parts.iter().enumerate() {
+        insert.execute(params![id, n as i64, part.client_id, part.text, part.media])?;
     }
     row(db, id)
 }
@@ -334,7 +417,7 @@ fn by_key(db: &Connection, key: &str) -> rusqlite::Result<Option<OutboundRow>> {
 fn row(db: &Connection, id: i64) -> rusqlite::Result<OutboundRow> {
     let parts = db
         .prepare_cached(
-            "SELECT n, client_id, text, state, message_id FROM outbound_part WHERE outbound = ?1 ORDER BY n",
+            "SELECT n, client_id, text, state, message_id, media FROM outbound_part WHERE outbound = ?1 ORDER BY n",
         )?
         .query_map([id], part)?
         .collect::<rusqlite::Result<_>>()?;
@@ -365,6 +448,7 @@ fn part(row: &Row<'_>) -> rusqlite::Result<OutboundPart> {
         text: row.get(2)?,
         sent: row.get_ref(3)?.as_str()? == "sent",
         message_id: row.get(4)?,
+        media: row.get(5)?,
     })
 }
 

@@ -78,6 +78,7 @@ pub const MIGRATIONS: &[&str] = &[
         n           INTEGER NOT NULL,
         client_id   TEXT NOT NULL,
         text        TEXT NOT NULL,
+        media       TEXT,                         -- the file instead of a text: JSON, see src/outbound/media.rs
         state       TEXT NOT NULL,                -- pending, sent
         counted_for TEXT,                         -- the context token whose quota it was counted against
         message_id  TEXT,

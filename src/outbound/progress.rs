@@ -1,0 +1,125 @@
+//! Tool progress: the first to go when messages run short. It is never held and never tried again.
+
+use super::outbox::{Outbox, client_id};
+use crate::contract::AccountId;
+use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem};
+use crate::store::{AccountNo, StoreError};
+
+/// So many messages are left for the answer itself.
+const RESERVE: u32 = 4;
+
+/// How a tool ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolEnd {
+    /// It did what it was to do.
+    Completed,
+    /// It failed.
+    Failed,
+    /// It was not allowed.
+    Blocked,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl ToolEnd {
+    /// As the gateway, and WeChat, write it.
+    pub fn from_text(text: &str) -> ToolEnd {
+        match text {
+            "completed" => ToolEnd::Completed,
+            "failed" => ToolEnd::Failed,
+            "blocked" => ToolEnd::Blocked,
+            _ => ToolEnd::Unknown,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            ToolEnd::Completed => "completed",
+            ToolEnd::Failed => "failed",
+            ToolEnd::Blocked => "blocked",
+            ToolEnd::Unknown => "unknown",
+        }
+    }
+}
+
+/// That a tool begins, or has ended.
+pub struct Progress {
+    /// From which account.
+    pub account: AccountId,
+    /// Its number.
+    pub number: AccountNo,
+    /// To whom.
+    pub to: String,
+    /// The agent run it belongs to.
+    pub run_id: String,
+    /// The tool's name.
+    pub tool: String,
+    /// Names the call.
+    pub call: String,
+    /// How it ended; `None`: it begins.
+    pub end: Option<ToolEnd>,
+}
+
+/// What became of it.
+pub enum Shown {
+    /// The server took it: its client id and the server's id.
+    Sent(String, Option<u64>),
+    /// There was no room for it, or it failed: it is gone.
+    Dropped,
+}
+
+impl Outbox {
+    /// Shows progress where there is room for it.
+    pub async fn show(&self, progress: Progress) -> Result<Shown, StoreError> {
+        let inner = &self.inner;
+        let Progress { account, number, to, run_id, tool, call, end } = progress;
+        let limits = inner.backend.settings().limits;
+        let Some(token) = inner.store.take_spare_turn(number, &to, RESERVE, limits).await? else {
+            return Ok(Shown::Dropped);
+        };
+        let ready = match inner.backend.ready(&account).await {
+            Ok(ready) if !inner.is_stale(&account, &ready.session.token) => ready,
+            _ => return Ok(Shown::Dropped),
+        };
+        let (token, client_id) = (ContextToken::new(&token), client_id());
+        let item = match end {
+            None => OutgoingItem::ToolStart { name: &tool, call: &call },
+            Some(end) => OutgoingItem::ToolResult { name: &tool, call: &call, status: end.text() },
+        };
+        let message = Outgoing {
+            to: &to,
+            client_id: &client_id,
+            item,
+            context_token: token.as_ref(),
+            run_id: Some(&run_id).filter(|id| !id.is_empty()).map(String::as_str),
+        };
+        match ready.ilink.send(&ready.session, &message).await {
+            Ok(answer) => {
+                inner.backend.counted(&account, true);
+                Ok(Shown::Sent(client_id, answer.message_id.filter(|id| *id != 0)))
+            }
+            Err(error) => {
+                tracing::debug!(%account, %error, "tool progress was not shown");
+                self.note_refusal(&account, number, &to, &ready.session.token, &error).await?;
+                Ok(Shown::Dropped)
+            }
+        }
+    }
+
+    async fn note_refusal(
+        &self,
+        account: &AccountId,
+        number: AccountNo,
+        to: &str,
+        token: &crate::ilink::BotToken,
+        error: &IlinkError,
+    ) -> Result<(), StoreError> {
+        if error.is_stale_token() {
+            self.inner.set_stale(account, token.clone());
+        } else if error.is_throttled() {
+            // As after any other refusal: every try now would prolong it.
+            self.inner.store.refused(number, to, self.inner.backend.settings().limits).await?;
+        }
+        Ok(())
+    }
+}

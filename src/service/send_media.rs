@@ -1,0 +1,148 @@
+//! Files and tool progress: what may be sent, and as what.
+
+use std::path::Path;
+
+use super::send::{Address, peer};
+use super::sidecar::Sidecar;
+use crate::contract::{
+    AccountId, ContractError, ErrorKind, HeldReason, MediaKind as Asked, ProgressPhase, SendMediaParams,
+    SendProgressParams, SendResult, SendStatus,
+};
+use crate::media::{Kind, kind_of, mime_of, safe_name};
+use crate::outbound::{Content, MediaKind, MediaPart, Progress, Shown, Spooled, ToolEnd, discard, measure, spool};
+
+impl Sidecar {
+    /// Sends a file, with what is said of it before it.
+    pub async fn send_media(&self, params: SendMediaParams) -> Result<SendResult, ContractError> {
+        let to = peer(&params.to)?;
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let (path, url) = (filled(params.path), filled(params.url));
+        let (kind, text, file_name) = (params.kind.unwrap_or_default(), filled(params.text), filled(params.file_name));
+        let address = Address {
+            account: params.account_id.as_deref(),
+            run_id: params.run_id,
+            key: filled(params.idempotency_key),
+        };
+        self.send(to, address, async |_: &AccountId| {
+            let (spooled, name) = match (path, url) {
+                (Some(path), None) => {
+                    let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
+                    (self.spool_path(path).await?, name)
+                }
+                (None, Some(url)) => self.spool_url(&url).await?,
+                _ => {
+                    let message = "params: give either path or url";
+                    return Err(ContractError::new(ErrorKind::InvalidParams, message));
+                }
+            };
+            let name = safe_name(&file_name.or(name).unwrap_or_default());
+            self.as_part(spooled, name, kind).await.map(|part| Content::Media(Box::new(part), text))
+        })
+        .await
+    }
+
+    async fn spool_path(&self, path: String) -> Result<Spooled, ContractError> {
+        let (library, limit) = (self.library.clone(), self.settings().media_max_bytes());
+        let (roots, channel) = (self.media_roots.clone(), self.files.state().channel());
+        blocking(move || {
+            let place = place(&library)?;
+            // Credentials and conversations are under the default root, and are nobody's to send.
+            let own = std::fs::canonicalize(&path)
+                .is_ok_and(|real| is_inside(&real, &channel) && !is_inside(&real, library.root()));
+            if own {
+                let message = format!("{path} belongs to the channel itself and is not sent");
+                return Err(ContractError::new(ErrorKind::MediaDenied, message));
+            }
+            Ok(spool(&path, &roots, limit, &place)?)
+        })
+        .await
+    }
+
+    async fn spool_url(&self, url: &str) -> Result<(Spooled, Option<String>), ContractError> {
+        let library = self.library.clone();
+        let place = blocking(move || place(&library)).await?;
+        let fetched = self.wire.cdn().fetch_url(url, self.settings().media_max_bytes(), &place).await?;
+        let spooled = blocking(move || Ok(measure(&place)?)).await?;
+        Ok((spooled, fetched.file_name))
+    }
+
+    /// What a file is sent as.
+    async fn as_part(&self, spooled: Spooled, name: String, asked: Asked) -> Result<MediaPart, ContractError> {
+        let Spooled { file, size, md5, head } = spooled;
+        let mime = mime_of(&head, Some(&name)).into_owned();
+        let kind = match (asked, kind_of(&mime)) {
+            (Asked::Image, _) | (Asked::Auto, Kind::Image) => MediaKind::Image,
+            (Asked::Video, _) | (Asked::Auto, Kind::Video) => MediaKind::Video,
+            (Asked::Voice, _) if self.settings().sends_files_for_voice() => MediaKind::File,
+            (Asked::Voice, _) => {
+                blocking(move || {
+                    discard(&file);
+                    Ok(())
+                })
+                .await?;
+                let message = "voice messages are not sent by this version, and voice.fallback is off";
+                return Err(ContractError::new(ErrorKind::MediaDenied, message));
+            }
+            (Asked::File | Asked::Auto, _) => MediaKind::File,
+        };
+        Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, uploaded: None })
+    }
+
+    /// Shows tool progress where there is room for it.
+    pub async fn send_progress(&self, params: SendProgressParams) -> Result<SendResult, ContractError> {
+        let to = peer(&params.to)?;
+        let account = self.account_for(params.account_id.as_deref(), &to).await?;
+        self.session(&account).await?;
+        let number = self.store.account(&account).await?.no;
+        let end = match params.phase {
+            ProgressPhase::Start => None,
+            ProgressPhase::End => Some(ToolEnd::from_text(params.status.as_deref().unwrap_or("completed"))),
+        };
+        let progress = Progress {
+            account,
+            number,
+            to,
+            run_id: params.run_id,
+            call: params.tool_call_id.filter(|id| !id.is_empty()).unwrap_or_else(|| params.tool_name.clone()),
+            tool: params.tool_name,
+            end,
+        };
+        Ok(match self.outbox.show(progress).await? {
+            Shown::Sent(client_id, message_id) => SendResult {
+                status: SendStatus::Sent,
+                parts: 1,
+                client_ids: vec![client_id],
+                message_ids: message_id.iter().map(ToString::to_string).collect(),
+                queue_id: None,
+                held_reason: None,
+            },
+            Shown::Dropped => SendResult {
+                status: SendStatus::Held,
+                parts: 0,
+                client_ids: Vec::new(),
+                message_ids: Vec::new(),
+                queue_id: None,
+                held_reason: Some(HeldReason::Quota),
+            },
+        })
+    }
+}
+
+fn place(library: &crate::media::Library) -> Result<std::path::PathBuf, ContractError> {
+    library.spool().map_err(|error| {
+        let message =
+            format!("{} cannot be written ({error}); make it writable for this user", library.root().display());
+        ContractError::new(ErrorKind::StoreFailed, message)
+    })
+}
+
+fn is_inside(real: &Path, dir: &Path) -> bool {
+    std::fs::canonicalize(dir).is_ok_and(|dir| real.starts_with(dir))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ContractError> + Send + 'static,
+) -> Result<T, ContractError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?
+}
