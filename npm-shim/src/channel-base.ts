@@ -147,7 +147,7 @@ export const channelBase = {
     order: 74,
     markdownCapable: true,
   },
-  capabilities: { chatTypes: ["direct"] },
+  capabilities: { chatTypes: ["direct"], media: true },
   configSchema: manifestConfig(),
   reload: {
     configPrefixes: [`channels.${CHANNEL_ID}`],

@@ -70,6 +70,7 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
       "WeChat conversations are one-to-one. To answer the person you are talking with, just reply; `to` is not needed.",
       "To write to somebody else on WeChat, `to` is their id, which ends in @im.wechat. They must have written to the bot before, and recently: WeChat drops messages to people who have been silent for a day.",
       "A scheduled task that should report on WeChat needs both delivery.to (the person's id ending in @im.wechat) and delivery.accountId (the current account id), because nobody is talking when it runs.",
+      "Files are sent with the message tool's media parameter (a path in the workspace or an http(s) URL): pictures and videos are shown as such, everything else as a file. A caption goes before the file as a message of its own.",
       "WeChat lets a bot send only about ten messages for each message it gets. Prefer one complete answer to several short ones.",
       "A WeChat message that cannot be sent now is kept and sent by itself as soon as WeChat allows it, mostly when the person writes again. The message tool then reports it as suppressed (adapter_returned_no_send): not delivered yet, not lost. Do not send it again; if it is urgent, reach the person another way.",
     ],

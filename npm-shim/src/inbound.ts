@@ -4,17 +4,21 @@
  * Everything decided here is decided by the host: its ingress resolver, its pairing store, its routing, its reply
  * dispatch. This module only states the facts of a WeChat direct message in the host's terms.
  */
-import { createChannelInboundEnvelopeBuilder } from "openclaw/plugin-sdk/channel-inbound";
+import { createChannelInboundEnvelopeBuilder, toInboundMediaFacts } from "openclaw/plugin-sdk/channel-inbound";
 import type { OpenClawConfig, PluginRuntime } from "openclaw/plugin-sdk/channel-core";
 
-import { resolveAccount, type ResolvedAccount } from "./accounts.js";
-import type { InboundMessage, Part } from "./contract.js";
+import { channelConfig, resolveAccount, type ResolvedAccount } from "./accounts.js";
+import { debugLine, isDebug, parseCommand, runCommand } from "./commands.js";
+import type { InboundMessage, Quote } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
 import { messageOf } from "./errors.js";
 import { reportHeld } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, CHANNEL_LABEL, normalizeAllowEntry } from "./ids.js";
-import { receiptOf, sendText, sendTyping } from "./outbound.js";
+import { adopt, adoptAttachments, maxMediaBytes, type Attachment, type Attachments } from "./media.js";
+import { notices } from "./notices.js";
+import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
+import { ToolProgress } from "./progress.js";
 import { stateDir } from "./state-dir.js";
 
 /** iLink shows typing for a few seconds; the sidecar repeats it by itself, this only tells it that we still think. */
@@ -51,9 +55,9 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
   const cfg = runtime.config.current() as OpenClawConfig;
   const account = resolveAccount(cfg, stateDir(), accountId);
   const sender = message.from;
-  const body = bodyOf(message);
+  const receivedAtMs = Date.now();
 
-  const decide = ingressOf(runtime, cfg, account, message, body);
+  const decide = ingressOf(runtime, cfg, account, message);
   const first = await decide();
   if (first.senderAccess.decision === "pairing") {
     await answerStranger(deps, message);
@@ -82,6 +86,22 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
     return;
   }
   const commandAuthorized = access.commandAccess.requested ? access.commandAccess.authorized : undefined;
+  const own = parseCommand(message.text);
+  if (own) {
+    if (access.commandAccess.authorized) {
+      await sendText({ to: sender, text: runCommand(own, message, receivedAtMs), accountId, idempotencyKey: `openclaw:command:${message.deliveryId}` });
+      deps.onOutbound();
+    } else {
+      hostLog("info", `[${accountId}] /${own.name} of ${sender} refused: not authorized for commands`);
+    }
+    return;
+  }
+
+  const maxBytes = maxMediaBytes(cfg);
+  const attachments = await adoptAttachments(message, maxBytes);
+  const quoted = message.quote?.media ? await adopt(message.quote.media, maxBytes) : undefined;
+  const body = bodyOf(message, attachments);
+  if (message.parts.some((part) => part.type !== "unknown" && part.error)) void notices.tell(accountId, message, "media");
 
   const envelope = createChannelInboundEnvelopeBuilder({ cfg, route });
   const ctxPayload = runtime.channel.inbound.buildContext({
@@ -102,6 +122,8 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
       mainSessionKey: route.mainSessionKey,
     },
     reply: { to: sender, originatingTo: sender },
+    media: toInboundMediaFacts(attachments.files.map((file) => factOf(file, message.messageId))),
+    ...(message.quote ? { supplemental: { quote: quoteOf(message.quote, sender, quoted) } } : {}),
     message: {
       body: envelope({ channel: CHANNEL_LABEL, from: sender, timestamp: message.timestampMs, body }),
       bodyForAgent: body,
@@ -115,6 +137,8 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
   });
 
   let blocks = 0;
+  const progress = new ToolProgress(accountId, sender, `weixin-${message.deliveryId}`);
+  const showsProgress = channelConfig(cfg as Parameters<typeof channelConfig>[0]).replyProgressMessages ?? true;
   await runtime.channel.inbound.dispatch({
     channel: CHANNEL_ID,
     accountId,
@@ -128,36 +152,48 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
     messageId: message.messageId,
     delivery: {
       // Final answers go through the host's outbound queue, which survives a crash; see the message adapter.
-      durable: () => ({ to: sender }),
+      durable: () => {
+        progress.end();
+        return { to: sender };
+      },
       // What that queue does not take: partial answers, and payloads it cannot carry.
       deliver: async (payload) => {
+        progress.end();
         const text = payload.text?.trim() ? payload.text : undefined;
-        if (!text) {
-          throw new Error("This version of the WeChat plugin sends text only; the answer had none.");
+        const media = payload.mediaUrls?.length ? payload.mediaUrls : payload.mediaUrl ? [payload.mediaUrl] : [];
+        const send = { to: sender, accountId };
+        const key = () => `openclaw:turn:${message.deliveryId}:${message.attempt}:${(blocks += 1)}`;
+        const results = [];
+        if (text && media.length === 0) results.push(await sendText({ ...send, text, idempotencyKey: key() }));
+        for (const [index, mediaUrl] of media.entries()) {
+          const { getAgentScopedMediaLocalRoots } = await import("openclaw/plugin-sdk/media-local-roots");
+          const access = { mediaLocalRoots: getAgentScopedMediaLocalRoots(cfg, route.agentId) };
+          const caption = index === 0 && text ? { text } : {};
+          results.push(await sendMedia({ ...send, ...caption, mediaUrl, access, maxBytes, idempotencyKey: key() }));
         }
-        blocks += 1;
-        const result = await sendText({
-          to: sender,
-          text,
-          accountId,
-          idempotencyKey: `openclaw:turn:${message.deliveryId}:${message.attempt}:${blocks}`,
-        });
-        if (result.status === "held") {
-          reportHeld(accountId, sender, result.heldReason);
-          return { visibleReplySent: false, suppression: { reason: HELD } };
-        }
-        const ids = result.messageIds.length > 0 ? result.messageIds : result.clientIds;
-        return { visibleReplySent: true, messageIds: ids, receipt: receiptOf(ids), content: text };
+        const held = results.find((result) => result.status === "held");
+        if (held) reportHeld(accountId, sender, held.heldReason);
+        const sent = results.filter((result) => result.status === "sent");
+        if (sent.length === 0) return { visibleReplySent: false, suppression: { reason: HELD } };
+        const ids = sent.flatMap((result) => (result.messageIds.length > 0 ? result.messageIds : result.clientIds));
+        return { visibleReplySent: true, messageIds: ids, receipt: receiptOf(ids), ...(text ? { content: text } : {}) };
       },
       observeMessageSent: true,
-      onDelivered: (_payload, _info, result) => {
+      onDelivered: async (_payload, info, result) => {
         if (!result || result.visibleReplySent !== false) {
           deps.onOutbound();
+          if (info.kind === "final" && isDebug(accountId)) {
+            const text = debugLine(message, receivedAtMs, Date.now());
+            await sendText({ to: sender, text, accountId, idempotencyKey: `openclaw:debug:${message.deliveryId}` }).catch(() => {});
+          }
           return;
         }
         if (result.suppression?.reason === "adapter_returned_no_send") result.suppression.reason = HELD;
       },
-      onError: (error, info) => hostLog("error", `[${accountId}] ${info.kind} answer to ${sender} was not sent: ${messageOf(error)}`),
+      onError: (error, info) => {
+        hostLog("error", `[${accountId}] ${info.kind} answer to ${sender} was not sent: ${messageOf(error)}`);
+        if (info.kind === "final") void notices.tell(accountId, message, "turn");
+      },
     },
     replyPipeline: {
       typing: {
@@ -174,6 +210,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
     replyOptions: {
       // A WeChat bot may send about ten messages per message it got: one whole answer, not its pieces.
       disableBlockStreaming: true,
+      ...(showsProgress ? { onItemEvent: progress.onItemEvent } : {}),
       turnAdoptionLifecycle: {
         admission: "exclusive",
         onAdopted: adoption.onAdopted,
@@ -190,9 +227,9 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
 type ContextBinding = NonNullable<Parameters<PluginRuntime["channel"]["inbound"]["ingress"]["resolveStable"]>[0]["contextBinding"]>;
 
 /** The host's decision on this message, asked once before and once after the route is known. */
-function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: ResolvedAccount, message: InboundMessage, body: string) {
+function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: ResolvedAccount, message: InboundMessage) {
   const { pairing, commands, inbound } = runtime.channel;
-  const wantsCommand = commands.shouldComputeCommandAuthorized(body, cfg);
+  const wantsCommand = commands.shouldComputeCommandAuthorized(message.text, cfg) || parseCommand(message.text) !== undefined;
   // Who scanned the QR code owns the bot: no pairing with oneself.
   const allowFrom = account.userId ? [...account.allowFrom, account.userId] : account.allowFrom;
   return (contextBinding?: ContextBinding) =>
@@ -239,12 +276,36 @@ async function answerStranger(deps: InboundDeps, message: InboundMessage): Promi
   hostLog("info", `[${deps.accountId}] pairing code sent to ${message.from}; approve with: openclaw pairing approve ${CHANNEL_ID} <code>`);
 }
 
-/** What the agent reads. A message without any text still says what was in it. */
-function bodyOf(message: InboundMessage): string {
-  if (message.text.trim() !== "") return message.text;
-  return message.parts.map(describePart).join("\n") || "[empty message]";
+/** What the agent reads: the text, and a sentence for each part whose content is not here. Files are facts beside it. */
+function bodyOf(message: InboundMessage, attachments: Attachments): string {
+  const text = message.text.trim() === "" ? [] : [message.text];
+  const body = [...text, ...attachments.notices].join("\n");
+  return body || (attachments.files.length > 0 ? "" : "[empty message]");
 }
 
-function describePart(part: Part): string {
-  return part.text ?? part.transcript ?? `[${part.type}${part.fileName ? `: ${part.fileName}` : ""}]`;
+function factOf(file: Attachment, messageId: string) {
+  return {
+    path: file.path,
+    contentType: file.contentType ?? null,
+    fileName: file.fileName ?? null,
+    durationMs: file.durationMs ?? null,
+    transcribed: file.transcribed,
+    messageId,
+  };
+}
+
+/** The quoted message as reply context: what the person selected of it, its file as an attachment. */
+function quoteOf(quote: Quote, sender: string, file: Attachment | undefined) {
+  const text = quote.selectedText ?? quote.text;
+  const body = text ?? (quote.resolved || file ? undefined : "[The quoted message is not known here any more.]");
+  return {
+    ...(quote.messageId ? { id: quote.messageId, fullId: quote.messageId } : {}),
+    ...(body ? { body } : {}),
+    ...(quote.fromBot === false ? { sender } : {}),
+    // Both sides of the conversation may be read by the person who quotes.
+    senderAllowed: true,
+    isQuote: true,
+    ...(quote.fromBot === true ? { isSelf: true } : {}),
+    ...(file ? { media: toInboundMediaFacts([factOf(file, quote.messageId ?? "")]) } : {}),
+  };
 }

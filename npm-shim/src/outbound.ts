@@ -1,4 +1,4 @@
-/** Sends: the host's outbound and message adapters over `outbound.sendText`. */
+/** Sends: the host's outbound and message adapters over `outbound.sendText` and `outbound.sendMedia`. */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import type { SendResult } from "./contract.js";
@@ -6,12 +6,14 @@ import { isSidecarError, messageOf } from "./errors.js";
 import { reportHeld } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
+import { maxMediaBytes, withStaged, type MediaAccess } from "./media.js";
 import { sidecar } from "./sidecar.js";
 import { turns } from "./turns.js";
 
 type OutboundAdapter = NonNullable<ChannelPlugin["outbound"]>;
 type MessageAdapter = NonNullable<ChannelPlugin["message"]>;
 type SendTextContext = Parameters<NonNullable<NonNullable<MessageAdapter["send"]>["text"]>>[0];
+type SendMediaContext = Parameters<NonNullable<NonNullable<MessageAdapter["send"]>["media"]>>[0];
 type MessageSendResult = Awaited<ReturnType<NonNullable<NonNullable<MessageAdapter["send"]>["text"]>>>;
 export type Receipt = MessageSendResult["receipt"];
 
@@ -19,6 +21,8 @@ export type Receipt = MessageSendResult["receipt"];
 const HOST_CHUNK_LIMIT = 1_000_000;
 /** A send may wait for pacing (15 s by contract) and for the network. */
 const SEND_TIMEOUT_MS = 120_000;
+/** A large file takes as long as it takes; the sidecar gives up a transfer that does not move. */
+const MEDIA_TIMEOUT_MS = 30 * 60_000;
 
 export type TextSend = {
   to: string;
@@ -28,6 +32,36 @@ export type TextSend = {
   /** The same key never sends twice, also after a restart of both sides. */
   idempotencyKey?: string | undefined;
 };
+
+export type MediaSend = Omit<TextSend, "text"> & {
+  /** A path or a URL, as the host names it. */
+  mediaUrl: string;
+  /** What is said of it. */
+  text?: string | undefined;
+  /** How the host lets it be read. */
+  access: MediaAccess;
+  maxBytes: number;
+  kind?: "auto" | "file" | "voice" | undefined;
+};
+
+/** Sends a file that the host's loader lets through. */
+export async function sendMedia(send: MediaSend): Promise<SendResult> {
+  const to = normalizeTarget(send.to);
+  if (!to) throw new Error('No recipient. Name one as "<id>@im.wechat".');
+  return await withStaged(send.mediaUrl, send.access, send.maxBytes, async (staged) => {
+    const params = {
+      to,
+      path: staged.path,
+      fileName: staged.fileName,
+      kind: send.kind ?? "auto",
+      ...(send.text?.trim() ? { text: send.text } : {}),
+      ...(send.accountId ? { accountId: send.accountId } : {}),
+      ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
+    } as const;
+    const request = () => sidecar().process.request("outbound.sendMedia", params, { timeoutMs: MEDIA_TIMEOUT_MS });
+    return await turns.sending(send.accountId, to, request);
+  });
+}
 
 export async function sendText(send: TextSend): Promise<SendResult> {
   const to = normalizeTarget(send.to);
@@ -56,11 +90,11 @@ export function toMessageResult(result: SendResult): MessageSendResult {
   return { messageId: ids[0] ?? "", receipt: receiptOf(ids) };
 }
 
-export function receiptOf(ids: readonly string[]): Receipt {
+export function receiptOf(ids: readonly string[], kind: "text" | "media" = "text"): Receipt {
   return {
     ...(ids[0] === undefined ? {} : { primaryPlatformMessageId: ids[0] }),
     platformMessageIds: [...ids],
-    parts: ids.map((platformMessageId, index) => ({ platformMessageId, kind: "text" as const, index })),
+    parts: ids.map((platformMessageId, index) => ({ platformMessageId, kind, index })),
     sentAt: Date.now(),
   };
 }
@@ -70,14 +104,28 @@ function keyOf(ctx: { deliveryQueueId?: string; deliveryPartIndex?: number }): s
   return ctx.deliveryQueueId ? `openclaw:${ctx.deliveryQueueId}:${ctx.deliveryPartIndex ?? 0}` : undefined;
 }
 
-async function sendFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
+async function sendTextFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
+  return await sendFromHost(ctx, (idempotencyKey) => sendText({ to: ctx.to, text: ctx.text, accountId: ctx.accountId, idempotencyKey }));
+}
+
+async function sendMediaFromHost(ctx: SendMediaContext): Promise<MessageSendResult> {
+  const { to, accountId, mediaUrl, text } = ctx;
+  const maxBytes = maxMediaBytes(ctx.cfg);
+  const kind = ctx.audioAsVoice ? "voice" : ctx.forceDocument ? "file" : "auto";
+  return await sendFromHost(ctx, (idempotencyKey) => sendMedia({ to, accountId, mediaUrl, text, access: ctx, maxBytes, kind, idempotencyKey }));
+}
+
+async function sendFromHost(
+  ctx: SendTextContext,
+  send: (idempotencyKey: string | undefined) => Promise<SendResult>,
+): Promise<MessageSendResult> {
   ctx.signal?.throwIfAborted();
   await ctx.onPlatformSendDispatch?.();
   ctx.assertDirectAdapterHandoff?.();
   const idempotencyKey = keyOf(ctx);
   let result: SendResult;
   try {
-    result = await sendText({ to: ctx.to, text: ctx.text, accountId: ctx.accountId, idempotencyKey });
+    result = await send(idempotencyKey);
   } catch (error) {
     throw await asHostError(error, idempotencyKey !== undefined);
   }
@@ -122,17 +170,17 @@ async function asHostError(error: unknown, keyed: boolean): Promise<unknown> {
 export const messageAdapter: MessageAdapter = {
   id: CHANNEL_ID,
   durableFinal: {
-    capabilities: { text: true, messageSendingHooks: true, reconcileUnknownSend: true },
+    capabilities: { text: true, media: true, messageSendingHooks: true, reconcileUnknownSend: true },
     // With this the host gives every single-payload send the id of its queue row, which makes it idempotent.
     automaticUnknownSendReconciliation: true,
-    reconcileUnknownSendKinds: { text: true },
+    reconcileUnknownSendKinds: { text: true, media: true },
     /**
      * After a crash the host does not know whether a queued send went out. Sending again under the same key is
      * always safe here: the sidecar returns the first result where there was one.
      */
     reconcileUnknownSend: () => ({ status: "not_sent" }),
   },
-  send: { text: sendFromHost },
+  send: { text: sendTextFromHost, media: sendMediaFromHost },
   receive: { defaultAckPolicy: "manual", supportedAckPolicies: ["manual"] },
 };
 
@@ -146,19 +194,18 @@ export const outboundAdapter: OutboundAdapter = {
       ? { ok: true, to: target }
       : { ok: false, error: new Error(`"${to ?? ""}" is not a WeChat user id. It looks like <id>@im.wechat; the person must have written to the bot before.`) };
   },
-  sendText: async (ctx) => {
-    const sent = await sendFromHost({
-      ...ctx,
-      onDeliveryResult: undefined,
-    } as SendTextContext);
-    return {
-      channel: CHANNEL_ID,
-      messageId: sent.messageId ?? "",
-      receipt: sent.receipt,
-      ...(sent.outcome ? { outcome: sent.outcome } : {}),
-    };
-  },
+  sendText: async (ctx) => toLegacyResult(await sendTextFromHost({ ...ctx, onDeliveryResult: undefined } as SendTextContext)),
+  sendMedia: async (ctx) => toLegacyResult(await sendMediaFromHost({ ...ctx, onDeliveryResult: undefined } as SendMediaContext)),
 };
+
+function toLegacyResult(sent: MessageSendResult) {
+  return {
+    channel: CHANNEL_ID,
+    messageId: sent.messageId ?? "",
+    receipt: sent.receipt,
+    ...(sent.outcome ? { outcome: sent.outcome } : {}),
+  };
+}
 
 /** Typing is decoration: it never fails anything. */
 export async function sendTyping(to: string, active: boolean, accountId?: string | null): Promise<void> {

@@ -4,6 +4,7 @@
  * Translates nothing. Which account or login a notification is for is all that is decided here.
  */
 import { readFileSync } from "node:fs";
+import path from "node:path";
 
 import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
@@ -12,6 +13,7 @@ import { PROTOCOL_VERSION } from "./contract.js";
 import { isSidecarError, messageOf, SidecarError } from "./errors.js";
 import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot } from "./host.js";
+import { CHANNEL_ID } from "./ids.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
 import { stateDir } from "./state-dir.js";
 
@@ -42,6 +44,8 @@ export class Sidecar {
         protocolVersion: PROTOCOL_VERSION,
         host: { name: "openclaw", version: hostVersion(), pid: process.pid },
         stateDir: stateDir(),
+        // The host's loader decides what may be sent, and puts it there.
+        mediaRoots: [path.join(stateDir(), CHANNEL_ID, "media", "spool")],
         config: (this.#config ??= channelConfig(hostConfig())),
         locale: localeOf(process.env),
       }),

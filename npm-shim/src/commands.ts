@@ -1,0 +1,71 @@
+/** `/echo` and `/toggle-debug`: answered by the channel itself, for people whom the gateway lets give commands. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+import type { InboundMessage } from "./contract.js";
+import { CHANNEL_ID } from "./ids.js";
+import { stateDir } from "./state-dir.js";
+
+export type ChannelCommand = { name: "echo"; text: string } | { name: "toggle-debug" };
+
+export function parseCommand(text: string): ChannelCommand | undefined {
+  const [, name, rest] = /^\/(echo|toggle-debug)(?:\s+([\s\S]*))?$/i.exec(text.trim()) ?? [];
+  switch (name?.toLowerCase()) {
+    case "echo":
+      return { name: "echo", text: rest?.trim() ?? "" };
+    case "toggle-debug":
+      return { name: "toggle-debug" };
+    default:
+      return undefined;
+  }
+}
+
+/** What the command answers. `receivedAtMs` is when the message reached this process. */
+export function runCommand(command: ChannelCommand, message: InboundMessage, receivedAtMs: number): string {
+  if (command.name === "toggle-debug") {
+    const on = toggleDebug(message.accountId);
+    return on
+      ? "Debug mode is on: every answer is followed by how long it took. /toggle-debug ends it."
+      : "Debug mode is off.";
+  }
+  const timing = [
+    "⏱ /echo",
+    `sent: ${new Date(message.timestampMs).toISOString()}`,
+    `WeChat to gateway: ${receivedAtMs - message.timestampMs} ms`,
+    `in the gateway: ${Date.now() - receivedAtMs} ms`,
+  ].join("\n");
+  return command.text ? `${command.text}\n\n${timing}` : timing;
+}
+
+/** What follows an answer while debug mode is on. */
+export function debugLine(message: InboundMessage, receivedAtMs: number, answeredAtMs: number): string {
+  return `⏱ WeChat to gateway ${receivedAtMs - message.timestampMs} ms, turn ${answeredAtMs - receivedAtMs} ms`;
+}
+
+/** The official plugin's file, so that the switch survives a change of plugins. */
+const debugFile = () => path.join(stateDir(), CHANNEL_ID, "debug-mode.json");
+
+export function isDebug(accountId: string): boolean {
+  return readDebug()[accountId] === true;
+}
+
+function toggleDebug(accountId: string): boolean {
+  const accounts = { ...readDebug() };
+  const on = accounts[accountId] !== true;
+  accounts[accountId] = on;
+  const file = debugFile();
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+  const next = `${file}.${process.pid}.tmp`;
+  writeFileSync(next, JSON.stringify({ accounts }, null, 2), { mode: 0o600 });
+  renameSync(next, file);
+  return on;
+}
+
+function readDebug(): Record<string, boolean> {
+  try {
+    const read = JSON.parse(readFileSync(debugFile(), "utf8")) as { accounts?: unknown };
+    return typeof read.accounts === "object" && read.accounts !== null ? (read.accounts as Record<string, boolean>) : {};
+  } catch {
+    return {};
+  }
+}

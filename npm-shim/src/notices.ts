@@ -1,0 +1,67 @@
+/** What a person is told when something of theirs did not work: in their language, seldom, and nothing of the inside. */
+import type { InboundMessage } from "./contract.js";
+import { messageOf } from "./errors.js";
+import { hostLog } from "./host.js";
+import { sendText } from "./outbound.js";
+import { localeOf } from "./sidecar.js";
+
+/** One notice to a person within this time; every message counts against what WeChat allows. */
+const QUIET_MS = 60_000;
+/** So many people are remembered. */
+const REMEMBERED = 1_000;
+
+const TEXTS = {
+  media: {
+    en: "⚠️ Something you sent could not be received. Please send it again.",
+    "zh-CN": "⚠️ 您发送的内容接收失败，请重新发送。",
+  },
+  turn: {
+    en: "⚠️ Something went wrong and your message was not answered. Please try again.",
+    "zh-CN": "⚠️ 出了点问题，您的消息未能得到回复，请稍后重试。",
+  },
+};
+
+export type Notice = keyof typeof TEXTS;
+
+export class Notices {
+  readonly #last = new Map<string, number>();
+  readonly #send: (to: string, text: string, accountId: string, key: string) => Promise<unknown>;
+  readonly #now: () => number;
+
+  constructor(
+    send: (to: string, text: string, accountId: string, key: string) => Promise<unknown> = (to, text, accountId, idempotencyKey) =>
+      sendText({ to, text, accountId, idempotencyKey }),
+    now: () => number = Date.now,
+  ) {
+    this.#send = send;
+    this.#now = now;
+  }
+
+  /** Tells whoever sent `message`, unless they were told something a moment ago. Never rejects. */
+  async tell(accountId: string, message: InboundMessage, notice: Notice): Promise<void> {
+    const who = `${accountId}\n${message.from}`;
+    const now = this.#now();
+    if (now - (this.#last.get(who) ?? -Infinity) < QUIET_MS) return;
+    this.#last.delete(who);
+    this.#last.set(who, now);
+    if (this.#last.size > REMEMBERED) {
+      for (const oldest of this.#last.keys()) {
+        this.#last.delete(oldest);
+        break;
+      }
+    }
+    try {
+      await this.#send(message.from, TEXTS[notice][languageOf(message.text)], accountId, `openclaw:notice:${notice}:${message.deliveryId}`);
+    } catch (error) {
+      hostLog("warn", `[${accountId}] ${message.from} could not be told that something went wrong: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** What the person writes in; what the gateway speaks where they wrote nothing. */
+function languageOf(text: string): "en" | "zh-CN" {
+  if (/\p{Script=Han}/u.test(text)) return "zh-CN";
+  return /\p{Letter}/u.test(text) ? "en" : localeOf(process.env);
+}
+
+export const notices = new Notices();
