@@ -13,7 +13,7 @@ use super::normalize::{Draft, MediaItem, QuoteItem, readable};
 use super::quote::selected;
 use crate::cdn::{Cdn, CdnError};
 use crate::contract::{InboundMessage, Part, PartType, Quote};
-use crate::media::{Kind, Library, Stored, kind_of, mime_of};
+use crate::media::{Kind, Library, Stored, extension_of, kind_of, mime_of, voice};
 use crate::store::{AccountNo, Store};
 
 /// How long a message waits for its media, all of them together.
@@ -66,7 +66,10 @@ impl Preparer {
             };
             let Some(part) = part else { continue };
             match result {
-                Ok(stored) => fill(part, stored),
+                Ok((stored, problem)) => {
+                    fill(part, stored);
+                    part.error = problem;
+                }
                 Err(error) => {
                     tracing::warn!(account = %id, message = %message.message_id, error, "a media part has no file");
                     part.error = Some(error);
@@ -77,13 +80,14 @@ impl Preparer {
         message
     }
 
-    async fn fetch(&self, account: &str, key: u64, item: &MediaItem) -> Result<Stored, String> {
+    /// The file of an item, and what is wrong with it although it is there.
+    async fn fetch(&self, account: &str, key: u64, item: &MediaItem) -> Result<(Stored, Option<String>), String> {
         // The quote's file goes behind the parts.
         let n = item.part.unwrap_or(usize::from(u16::MAX));
         let (library, of) = (self.library.clone(), account.to_owned());
         let blocking = tokio::task::spawn_blocking(move || library.find(&of, key, n));
         if let Ok(Some(stored)) = blocking.await {
-            return Ok(stored);
+            return Ok((stored, None));
         }
         let source = item.source.as_ref().map_err(Clone::clone)?;
         // The semaphore is never closed.
@@ -96,7 +100,9 @@ impl Preparer {
             .map_err(|error| format!("{}: {error}", self.library.root().display()))?;
         let downloaded = cdn.download(source, limit, &file).await.map_err(|error| error.to_string())?;
         let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
-        Ok(Stored { path: file, size: downloaded.size, mime, name: item.name.clone() })
+        let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
+        let finished = tokio::task::spawn_blocking(move || finish(stored)).await;
+        finished.map_err(|error| error.to_string())
     }
 
     async fn look_up(&self, account: AccountNo, id: &str, peer: &str, lookup: QuoteItem, quote: &mut Quote) {
@@ -122,6 +128,29 @@ impl Preparer {
         if let (Some(partial), Some(text)) = (&lookup.partial, &quote.text) {
             quote.selected_text = selected(text, partial);
         }
+    }
+}
+
+/// Gives a file without an extension the one of its kind, and a voice message a format that programs know. Blocks.
+fn finish(mut stored: Stored) -> (Stored, Option<String>) {
+    if stored.path.extension().is_none()
+        && let Some(extension) = extension_of(&stored.mime)
+    {
+        let named = stored.path.with_extension(extension);
+        if std::fs::rename(&stored.path, &named).is_ok() {
+            stored.path = named;
+        }
+    }
+    if stored.mime != "audio/silk" {
+        return (stored, None);
+    }
+    match voice::decode(&stored.path) {
+        Ok(wav) => {
+            let _ = std::fs::remove_file(&stored.path);
+            stored.size = std::fs::metadata(&wav).map_or(0, |about| about.len());
+            (Stored { path: wav, mime: "audio/wav".to_owned(), ..stored }, None)
+        }
+        Err(error) => (stored, Some(format!("the voice message is as WeChat sent it: {error}"))),
     }
 }
 

@@ -65,7 +65,9 @@ impl Library {
         let prefix = format!("{n}-");
         let entries = fs::read_dir(self.folder(account, key)).ok()?;
         let found = entries.filter_map(Result::ok).find(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix) && !name.ends_with(".part"))
+            entry.file_name().to_str().is_some_and(|name| {
+                name.starts_with(&prefix) && !name.ends_with(".part") && !name.ends_with(".decoding")
+            })
         })?;
         stored(&found.path(), n)
     }

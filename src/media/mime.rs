@@ -26,6 +26,25 @@ pub fn kind_of(mime: &str) -> Kind {
     }
 }
 
+/// The usual extension of what comes from WeChat without a name: pictures, videos, voice messages.
+pub fn extension_of(mime: &str) -> Option<&'static str> {
+    const EXTENSIONS: [(&str, &str); 12] = [
+        ("image/jpeg", "jpg"),
+        ("image/png", "png"),
+        ("image/gif", "gif"),
+        ("image/webp", "webp"),
+        ("image/heif", "heic"),
+        ("image/bmp", "bmp"),
+        ("video/mp4", "mp4"),
+        ("video/quicktime", "mov"),
+        ("video/webm", "webm"),
+        ("audio/silk", "silk"),
+        ("audio/amr", "amr"),
+        ("audio/mpeg", "mp3"),
+    ];
+    EXTENSIONS.iter().find(|(known, _)| *known == mime).map(|(_, extension)| *extension)
+}
+
 /// How WeChat's voice messages begin.
 const VOICE: [(&[u8], &str); 4] = [
     (b"#!SILK_V3", "audio/silk"),

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | `library` | the directory: a folder a message, a spool for what is to be sent, cleaning |
 //! | `mime` | what a file is, by its content |
+//! | `voice` | SILK, WeChat's voice messages |
 //! | `name` | file names that people gave, made safe |
 
 mod library;
 mod mime;
 mod name;
+pub mod voice;
 
 pub use library::{Keep, Library, Stored};
-pub use mime::{Kind, kind_of, mime_of};
+pub use mime::{Kind, extension_of, kind_of, mime_of};
 pub use name::safe_name;

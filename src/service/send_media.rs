@@ -1,6 +1,6 @@
 //! Files and tool progress: what may be sent, and as what.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::send::{Address, peer};
 use super::sidecar::Sidecar;
@@ -8,7 +8,7 @@ use crate::contract::{
     AccountId, ContractError, ErrorKind, HeldReason, MediaKind as Asked, ProgressPhase, SendMediaParams,
     SendProgressParams, SendResult, SendStatus,
 };
-use crate::media::{Kind, kind_of, mime_of, safe_name};
+use crate::media::{Kind, kind_of, mime_of, safe_name, voice};
 use crate::outbound::{Content, MediaKind, MediaPart, Progress, Shown, Spooled, ToolEnd, discard, measure, spool};
 
 impl Sidecar {
@@ -73,19 +73,51 @@ impl Sidecar {
         let kind = match (asked, kind_of(&mime)) {
             (Asked::Image, _) | (Asked::Auto, Kind::Image) => MediaKind::Image,
             (Asked::Video, _) | (Asked::Auto, Kind::Video) => MediaKind::Video,
-            (Asked::Voice, _) if self.settings().sends_files_for_voice() => MediaKind::File,
-            (Asked::Voice, _) => {
-                blocking(move || {
-                    discard(&file);
-                    Ok(())
-                })
-                .await?;
-                let message = "voice messages are not sent by this version, and voice.fallback is off";
-                return Err(ContractError::new(ErrorKind::MediaDenied, message));
-            }
+            (Asked::Voice, _) => return self.as_voice(file, name, mime, size, md5).await,
             (Asked::File | Asked::Auto, _) => MediaKind::File,
         };
         Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, uploaded: None })
+    }
+
+    /// As a voice message where that is on and possible, else as a file where that is allowed.
+    async fn as_voice(
+        &self,
+        file: PathBuf,
+        name: String,
+        mime: String,
+        size: u64,
+        md5: String,
+    ) -> Result<MediaPart, ContractError> {
+        let (sends_voice, falls_back) = self.settings().voice();
+        let library = self.library.clone();
+        blocking(move || {
+            let encoded = match sends_voice {
+                true => {
+                    let out = place(&library)?;
+                    voice::encode(&file, &mime, &out).map(|duration| (out, duration))
+                }
+                false => Err("voice.send is off".to_owned()),
+            };
+            match encoded {
+                Ok((out, duration)) => {
+                    discard(&file);
+                    let Spooled { file, size, md5, .. } = measure(&out)?;
+                    let (kind, mime) = (MediaKind::Voice, "audio/silk".to_owned());
+                    Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: Some(duration), uploaded: None })
+                }
+                Err(why) if falls_back => {
+                    tracing::debug!(why, "a voice message is sent as a file");
+                    let kind = MediaKind::File;
+                    Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, uploaded: None })
+                }
+                Err(why) => {
+                    discard(&file);
+                    let message = format!("{why}; turn on voice.fallback to send it as a file");
+                    Err(ContractError::new(ErrorKind::MediaDenied, message))
+                }
+            }
+        })
+        .await
     }
 
     /// Shows tool progress where there is room for it.
@@ -128,7 +160,7 @@ impl Sidecar {
     }
 }
 
-fn place(library: &crate::media::Library) -> Result<std::path::PathBuf, ContractError> {
+fn place(library: &crate::media::Library) -> Result<PathBuf, ContractError> {
     library.spool().map_err(|error| {
         let message =
             format!("{} cannot be written ({error}); make it writable for this user", library.root().display());

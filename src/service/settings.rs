@@ -50,9 +50,10 @@ impl Settings {
         listed.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Whether a voice message that cannot be sent as one goes out as a file.
-    pub fn sends_files_for_voice(&self) -> bool {
-        self.config.voice.as_ref().and_then(|voice| voice.fallback).unwrap_or(true)
+    /// Whether voice messages are sent as such, and whether those that cannot be go out as files.
+    pub fn voice(&self) -> (bool, bool) {
+        let voice = self.config.voice.clone().unwrap_or_default();
+        (voice.send.unwrap_or(false), voice.fallback.unwrap_or(true))
     }
 
     /// Whether texts are kept for quotes.
