@@ -264,6 +264,11 @@ impl Bot {
         remember(&mut state.requests, RequestReport { endpoint, at_ms: unix_millis() });
     }
 
+    /// Records a request to the CDN, which says nothing about the client.
+    pub(super) fn record_transfer(&self, endpoint: Endpoint) {
+        remember(&mut lock(&self.state).requests, RequestReport { endpoint, at_ms: unix_millis() });
+    }
+
     /// How the bot stands.
     pub(super) fn report(&self) -> BotReport {
         let state = lock(&self.state);

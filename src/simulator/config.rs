@@ -29,6 +29,8 @@ pub struct SimulatorConfig {
     pub verify_attempts: u32,
     /// The most messages in one `getupdates` answer.
     pub max_batch: usize,
+    /// Whether `getuploadurl` gives an `upload_full_url`; can be changed later.
+    pub upload_full_url: bool,
 }
 
 impl Default for SimulatorConfig {
@@ -43,6 +45,7 @@ impl Default for SimulatorConfig {
             qr_lifetime: Duration::from_secs(300),
             verify_attempts: 3,
             max_batch: 500,
+            upload_full_url: false,
         }
     }
 }

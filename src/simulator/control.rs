@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::compose;
 use super::config::{Limits, LimitsPatch};
+use super::content::Content;
 use super::error::ControlError;
 use super::faults::Fault;
 use super::ledger::{Rejected, RejectedFilter, Sent, SentFilter};
@@ -82,16 +84,18 @@ impl Control {
         Ok(login.report())
     }
 
-    /// Sends messages to a bot, and returns their ids. Each has a context token of its own.
+    /// Sends messages to a bot, and returns their ids. Each has a context token of its own. Media are encrypted before
+    /// this returns, so it blocks for as long as that takes.
     pub fn push(&self, new: &NewMessages) -> Result<Vec<u64>, ControlError> {
         let bot = self.world.bot(&new.bot_id)?;
         let first = new.message_id.unwrap_or_else(|| self.world.message_ids(new.count));
         let at_ms = new.create_time_ms.unwrap_or_else(now);
         let peer: Arc<str> = new.from.as_str().into();
+        let composed = compose::items(&self.world, &bot.id, &new.content, at_ms)?;
         let mut post = Post::with_capacity(new.count);
         for n in 1..=new.count {
             let id = first.wrapping_add(n as u64 - 1);
-            post.add(id, bot.next_seq(), &bot.id, &peer, at_ms, new.items(n, at_ms)?)?;
+            post.add(id, bot.next_seq(), &bot.id, &peer, at_ms, new.items(&composed, n, at_ms)?)?;
         }
         bot.receive(post.messages, post.grants);
         Ok(post.ids)
@@ -120,6 +124,12 @@ impl Control {
         }
         bot.receive(post.messages, post.grants);
         Ok(post.ids)
+    }
+
+    /// Sends one message of these items to a bot, and returns its message id. As [`Control::push`], it may block.
+    pub fn push_content(&self, bot_id: &str, from: &str, content: Vec<Content>) -> Result<u64, ControlError> {
+        let ids = self.push(&NewMessages::content(bot_id, from, content))?;
+        ids.first().copied().ok_or_else(|| ControlError::Invalid("no message was made".into()))
     }
 
     /// Puts messages into a bot's mailbox exactly as they are, however malformed; a context token in them counts.
@@ -166,6 +176,11 @@ impl Control {
     /// Lets nothing go wrong any more.
     pub fn clear_faults(&self) {
         self.world.faults.clear();
+    }
+
+    /// Whether `getuploadurl` gives an `upload_full_url` from now on.
+    pub fn set_upload_full_url(&self, given: bool) {
+        self.world.cdn.set_full_urls(given);
     }
 
     /// Changes the limits, and returns all of them.

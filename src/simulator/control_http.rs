@@ -8,14 +8,15 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::cdn::body::of_file;
 use super::config::LimitsPatch;
 use super::control::{Control, NewBot};
 use super::error::ControlError;
@@ -38,7 +39,10 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/_sim/raw", post(raw))
         .route("/_sim/replay", post(replay))
         .route("/_sim/sent", get(sent))
+        .route("/_sim/sent/{which}", get(sent_one))
+        .route("/_sim/sent/{which}/content", get(sent_content))
         .route("/_sim/rejected", get(rejected))
+        .route("/_sim/cdn", put(cdn))
         .route("/_sim/faults", post(add_fault).delete(clear_faults))
         .route("/_sim/limits", put(limits))
         // A test may push whatever it likes at once.
@@ -51,8 +55,9 @@ type Answer = Result<Json<Value>, ControlError>;
 impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::NoSuchBot(_) | Self::NoSuchLogin(_) => StatusCode::NOT_FOUND,
-            Self::LoginOver { .. } | Self::Taken { .. } => StatusCode::CONFLICT,
+            Self::NoSuchBot(_) | Self::NoSuchLogin(_) | Self::NoSuchSent(_) | Self::NoMedia(_) => StatusCode::NOT_FOUND,
+            Self::LoginOver { .. } | Self::Taken { .. } | Self::Content(_) => StatusCode::CONFLICT,
+            Self::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
         };
         (status, Json(json!({ "error": self.to_string() }))).into_response()
@@ -107,7 +112,9 @@ async fn login(
 }
 
 async fn messages(State(control): State<Control>, body: Bytes) -> Answer {
-    let ids = control.push(&parse::<NewMessages>(&body)?)?;
+    let new = parse::<NewMessages>(&body)?;
+    drop(body);
+    let ids = blocking(move || control.push(&new)).await?;
     Ok(message_ids(&ids))
 }
 
@@ -161,6 +168,46 @@ async fn sent(State(control): State<Control>, Query(query): Query<SentQuery>) ->
     Json(std::collections::BTreeMap::from([("sent", sent)])).into_response()
 }
 
+/// A sent message, with what its receiver gets to see of its media.
+async fn sent_one(State(control): State<Control>, Path(which): Path<String>) -> Answer {
+    let sent = control.sent_message(&which)?;
+    let mut answer = json!({ "sent": &*sent });
+    if sent.media.is_some() {
+        answer["content"] = json!(blocking(move || control.sent_content(&sent)).await?);
+    }
+    Ok(Json(answer))
+}
+
+/// The decrypted media of a sent message. They are decrypted to their end first: half a file is no answer.
+async fn sent_content(State(control): State<Control>, Path(which): Path<String>) -> Result<Response, ControlError> {
+    let sent = control.sent_message(&which)?;
+    let shutdown = control.world.shutdown.clone();
+    let (spooled, file, content) = blocking(move || {
+        let (spooled, content) = control.spool_sent(&sent)?;
+        let file = spooled.open()?;
+        Ok((spooled, file, content))
+    })
+    .await?;
+    let body = of_file(Arc::new(spooled), file, content.size, None, shutdown);
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH.as_str(), content.size.to_string()),
+        ("x-content-md5", content.md5),
+    ];
+    Ok((AppendHeaders(headers), body).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CdnRequest {
+    upload_full_url: bool,
+}
+
+async fn cdn(State(control): State<Control>, body: Bytes) -> Answer {
+    control.set_upload_full_url(parse::<CdnRequest>(&body)?.upload_full_url);
+    Ok(Json(json!({})))
+}
+
 async fn rejected(State(control): State<Control>, Query(filter): Query<RejectedFilter>) -> Answer {
     Ok(Json(json!({ "rejected": control.rejected(&filter) })))
 }
@@ -177,6 +224,14 @@ async fn clear_faults(State(control): State<Control>) -> Answer {
 
 async fn limits(State(control): State<Control>, body: Bytes) -> Result<Response, ControlError> {
     Ok(Json(control.set_limits(parse::<LimitsPatch>(&body)?)).into_response())
+}
+
+/// Runs what reads and writes files where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ControlError> + Send + 'static,
+) -> Result<T, ControlError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(ControlError::File(std::io::Error::other(error))))
 }
 
 /// As strings: they are above 2^53, and most readers of this API are JavaScript.

@@ -1,10 +1,12 @@
-//! The names of the iLink endpoints, as faults and records use them.
+//! The names of the iLink endpoints and of the CDN's, as faults and records use them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An iLink endpoint.
+use super::cdn::PREFIX;
+
+/// An iLink endpoint, or one of its CDN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endpoint {
@@ -28,10 +30,16 @@ pub enum Endpoint {
     NotifyStop,
     /// Where to upload a file.
     GetUploadUrl,
+    /// A ciphertext goes to the CDN.
+    #[serde(rename = "cdn_upload")]
+    CdnUpload,
+    /// A ciphertext comes from the CDN.
+    #[serde(rename = "cdn_download")]
+    CdnDownload,
 }
 
 impl Endpoint {
-    const ALL: [Self; 9] = [
+    const API: [Self; 9] = [
         Self::GetUpdates,
         Self::SendMessage,
         Self::GetConfig,
@@ -43,7 +51,7 @@ impl Endpoint {
         Self::GetUploadUrl,
     ];
 
-    /// The last segment of the endpoint's path.
+    /// The last segment of the endpoint's path, after `cdn_` if it is the CDN's.
     pub fn name(self) -> &'static str {
         match self {
             Self::GetUpdates => "getupdates",
@@ -55,14 +63,26 @@ impl Endpoint {
             Self::NotifyStart => "notifystart",
             Self::NotifyStop => "notifystop",
             Self::GetUploadUrl => "getuploadurl",
+            Self::CdnUpload => "cdn_upload",
+            Self::CdnDownload => "cdn_download",
         }
+    }
+
+    /// Whether it is the CDN's.
+    pub(super) fn is_cdn(self) -> bool {
+        matches!(self, Self::CdnUpload | Self::CdnDownload)
     }
 
     /// The endpoint of a request path; `None` for a path that iLink does not have.
     pub(super) fn of_path(path: &str) -> Option<Self> {
+        match path.strip_prefix(PREFIX) {
+            Some("/upload") => return Some(Self::CdnUpload),
+            Some("/download") => return Some(Self::CdnDownload),
+            _ => {}
+        }
         let rest = path.strip_prefix("/ilink/bot/")?;
         let name = rest.strip_prefix("msg/").unwrap_or(rest);
-        Self::ALL.into_iter().find(|endpoint| endpoint.name() == name)
+        Self::API.into_iter().find(|endpoint| endpoint.name() == name)
     }
 }
 

@@ -46,6 +46,18 @@ pub enum ControlError {
         /// The value that is taken.
         value: String,
     },
+    /// No sent message has that number or id.
+    #[error("there is no sent message {0:?}; GET /_sim/sent lists them")]
+    NoSuchSent(String),
+    /// The sent message has no media.
+    #[error("sent message {0} has no media")]
+    NoMedia(u64),
+    /// The receiver of sent media could not see them.
+    #[error("the media cannot be shown: {0}")]
+    Content(String),
+    /// A file of the simulator could not be written or read.
+    #[error("a file of the simulator: {0}")]
+    File(#[from] io::Error),
     /// The request makes no sense.
     #[error("{0}")]
     Invalid(String),

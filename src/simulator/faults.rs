@@ -36,6 +36,13 @@ pub enum FaultKind {
     Delay(Duration),
     /// Before: an HTTP status with a body that is not JSON, as a proxy makes it.
     Status(u16),
+    /// Before: an HTTP status with the reason in `x-error-message`, as the CDN refuses.
+    Refuse {
+        /// The status.
+        status: u16,
+        /// The reason.
+        message: String,
+    },
     /// Before: the connection is reset.
     Reset,
     /// Before: 200 with a body that is not JSON, as a captive portal makes it.
@@ -60,7 +67,9 @@ impl FaultKind {
         moment
             == match self {
                 Self::Delay(_) => Moment::Arrival,
-                Self::Status(_) | Self::Reset | Self::WrongJson | Self::Ret { .. } => Moment::Processing,
+                Self::Status(_) | Self::Refuse { .. } | Self::Reset | Self::WrongJson | Self::Ret { .. } => {
+                    Moment::Processing
+                }
                 Self::Truncate | Self::DropAnswer => Moment::Answer,
                 Self::Duplicate => Moment::HandingOut,
             }
@@ -180,7 +189,11 @@ impl TryFrom<Value> for Fault {
             "status" => {
                 let status = request.value.and_then(|code| u16::try_from(code).ok());
                 let status = status.filter(|code| (200..1000).contains(code));
-                FaultKind::Status(status.ok_or_else(|| needs("an HTTP status"))?)
+                let status = status.ok_or_else(|| needs("an HTTP status"))?;
+                match request.errmsg {
+                    Some(message) => FaultKind::Refuse { status, message },
+                    None => FaultKind::Status(status),
+                }
             }
             "ret" => FaultKind::Ret { ret: request.value.ok_or_else(|| needs("a code"))?, errmsg: request.errmsg },
             "reset" => FaultKind::Reset,

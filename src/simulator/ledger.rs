@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::endpoint::Endpoint;
+use super::sent_media::SentMedia;
 use super::world::{lock, unix_millis};
 
 /// Refusals are kept for looking at, not for counting; a client that retries for hours must not fill the memory.
@@ -26,6 +27,10 @@ pub struct Sent {
     pub to: String,
     /// Its text, if it has a text item.
     pub text: Option<String>,
+    /// The type of its item: 1 text, 2 image, 3 voice, 4 file, 5 video, …
+    pub item_type: u64,
+    /// What its item says about its media, if it is any. `Control` has the bytes.
+    pub media: Option<SentMedia>,
     /// Its items, verbatim.
     pub items: Value,
     /// The id the client gave it.
@@ -129,6 +134,14 @@ impl Ledger {
             sent.push(Arc::new(message));
         }
         self.changed.notify_waiters();
+    }
+
+    /// The message of that number or of that message id.
+    pub(super) fn find(&self, which: &str) -> Option<Arc<Sent>> {
+        let sent = lock(&self.sent);
+        let n = which.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let found = n.and_then(|n| sent.get(n)).or_else(|| sent.iter().find(|sent| sent.message_id == which));
+        found.cloned()
     }
 
     /// Records a refusal, and gives it its number and its time.

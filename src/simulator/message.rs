@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::compose;
+use super::content::{Content, Quote};
 use super::error::ControlError;
 
 /// Messages from one person to a bot. As JSON it is the body of `POST /_sim/messages`.
@@ -23,6 +25,12 @@ pub struct NewMessages {
     /// Wire items, passed on verbatim, after the text if there is one.
     #[serde(default)]
     pub items: Vec<Box<RawValue>>,
+    /// Items in their order, after all those. They are made once, however many messages there are.
+    #[serde(default)]
+    pub content: Vec<Content>,
+    /// What the first item quotes.
+    #[serde(default)]
+    pub quote: Option<Quote>,
     /// The id of the (first) message, as a number or as a string of digits; by default a fresh one.
     #[serde(default, deserialize_with = "message_id")]
     pub message_id: Option<u64>,
@@ -42,15 +50,27 @@ impl NewMessages {
             from: from.into(),
             text: Some(text.into()),
             items: Vec::new(),
+            content: Vec::new(),
+            quote: None,
             message_id: None,
             create_time_ms: None,
             count: 1,
         }
     }
 
-    /// The items of the `n`-th message.
-    pub(super) fn items(&self, n: usize, at_ms: i64) -> Result<Vec<Cow<'_, RawValue>>, ControlError> {
-        let mut items = Vec::with_capacity(self.items.len() + 1);
+    /// One message of these items.
+    pub fn content(bot_id: impl Into<String>, from: impl Into<String>, content: impl Into<Vec<Content>>) -> Self {
+        Self { text: None, content: content.into(), ..Self::text(bot_id, from, "") }
+    }
+
+    /// The items of the `n`-th message; `composed` are those of its content.
+    pub(super) fn items<'a>(
+        &'a self,
+        composed: &'a [Box<RawValue>],
+        n: usize,
+        at_ms: i64,
+    ) -> Result<Vec<Cow<'a, RawValue>>, ControlError> {
+        let mut items = Vec::with_capacity(self.items.len() + composed.len() + 1);
         if let Some(text) = &self.text {
             let text = match self.count {
                 1 => Cow::Borrowed(text.as_str()),
@@ -58,9 +78,12 @@ impl NewMessages {
             };
             items.push(Cow::Owned(text_item(&text, at_ms)?));
         }
-        items.extend(self.items.iter().map(|item| Cow::Borrowed(item.as_ref())));
-        if items.is_empty() {
-            return Err(ControlError::Invalid("a message needs text or items".into()));
+        items.extend(self.items.iter().chain(composed).map(|item| Cow::Borrowed(item.as_ref())));
+        let Some(first) = items.first_mut() else {
+            return Err(ControlError::Invalid("a message needs text, items or content".into()));
+        };
+        if let Some(quote) = &self.quote {
+            *first = Cow::Owned(compose::quote(first, quote)?);
         }
         Ok(items)
     }
@@ -115,7 +138,8 @@ fn one() -> usize {
     1
 }
 
-fn message_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+/// A message id as a number or as a string of digits.
+pub(super) fn message_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Id {

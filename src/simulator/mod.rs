@@ -11,20 +11,27 @@
 //! | `run` | the `simulate` command: one line on stdout, then until a signal |
 //! | `world` | everything that is shared: bots, logins, faults, records |
 //! | `bot`, `mailbox`, `message` | one bot, what it has been sent and how far it has read, what a message looks like |
+//! | `content`, `compose` | what a person can put into a message, and its way onto the wire |
+//! | `sent_media` | what a bot's media items say, and what their receiver gets to see |
 //! | `login` | the life of a QR code |
 //! | `quota` | context tokens, their budget and their age, and the burst penalty |
 //! | `faults` | what goes wrong on demand |
 //! | `ledger` | what was sent to people, and what was refused |
 //! | `ilink/` | the iLink endpoints |
+//! | `cdn/` | where media are uploaded, kept and downloaded |
 //! | `control`, `control_http` | the hand that plays the phone and the people, in process and over HTTP |
 //! | `report` | how all this is shown |
 //!
-//! Invariants: it binds 127.0.0.1 and nothing else; it never calls out; nothing it knows outlives the process.
+//! Invariants: it binds 127.0.0.1 and nothing else; it never calls out; nothing it knows outlives the process
+//! (media are in a temporary directory, which a killed process leaves behind).
 //! A lock is held for bookkeeping only, never across an `await`.
 
 mod bot;
+mod cdn;
+mod compose;
 mod config;
 mod connection;
+mod content;
 mod control;
 mod control_http;
 mod endpoint;
@@ -38,12 +45,15 @@ mod message;
 mod quota;
 mod report;
 mod run;
+mod sent_media;
 mod server;
 #[cfg(test)]
 mod tests;
 mod world;
 
+pub use cdn::Upload;
 pub use config::{Limits, LimitsPatch, SimulatorConfig, Tokenless};
+pub use content::{Address, Content, Damage, KeyEncoding, Media, Quote, Source};
 pub use control::{Control, NewBot};
 pub use endpoint::Endpoint;
 pub use error::{ControlError, SimulatorError};
@@ -53,4 +63,5 @@ pub use login::LoginStep;
 pub use message::NewMessages;
 pub use report::{BotReport, HeadersSeen, LoginReport, RequestReport, SimulatorState, TypingReport};
 pub use run::run_cli;
+pub use sent_media::{MediaKind, SentContent, SentMedia};
 pub use server::Simulator;

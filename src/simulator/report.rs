@@ -11,6 +11,10 @@ use super::endpoint::Endpoint;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SimulatorState {
+    /// Where iLink is.
+    pub url: String,
+    /// Where its CDN is.
+    pub cdn_url: String,
     /// The bots, oldest first.
     pub bots: Vec<BotReport>,
     /// The logins, oldest first.

@@ -61,6 +61,11 @@ impl Simulator {
         self.world.url.clone()
     }
 
+    /// `http://127.0.0.1:PORT/c2c`, where clients find the CDN.
+    pub fn cdn_url(&self) -> String {
+        self.world.cdn_url()
+    }
+
     /// What the control API does, without HTTP.
     pub fn control(&self) -> Control {
         Control { world: self.world.clone() }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_util::sync::CancellationToken;
 
 use super::bot::{Bot, remember};
+use super::cdn::{self, Cdn};
 use super::config::{Limits, SimulatorConfig, to_millis};
 use super::endpoint::Endpoint;
 use super::error::ControlError;
@@ -29,6 +30,7 @@ pub(super) struct World {
     pub(super) url: String,
     pub(super) faults: Faults,
     pub(super) ledger: Ledger,
+    pub(super) cdn: Cdn,
     pub(super) shutdown: CancellationToken,
     limits: Mutex<Arc<Limits>>,
     bots: Mutex<Bots>,
@@ -54,6 +56,7 @@ impl World {
         let first_id = unix_millis() << 20;
         Self {
             limits: Mutex::new(Arc::new(config.limits.clone())),
+            cdn: Cdn::new(config.upload_full_url),
             config,
             url,
             faults: Faults::default(),
@@ -64,6 +67,11 @@ impl World {
             requests: Mutex::default(),
             message_ids: AtomicU64::new(first_id),
         }
+    }
+
+    /// What a client takes for the CDN: `http://127.0.0.1:PORT/c2c`.
+    pub(super) fn cdn_url(&self) -> String {
+        format!("{}{}", self.url, cdn::PREFIX)
     }
 
     /// The first of `count` fresh message ids in a row.
@@ -169,6 +177,8 @@ impl World {
         let bots = lock(&self.bots).all.clone();
         let logins = lock(&self.logins).clone();
         SimulatorState {
+            url: self.url.clone(),
+            cdn_url: self.cdn_url(),
             bots: bots.iter().filter(|bot| bot_id.is_none_or(|id| id == bot.id)).map(|bot| bot.report()).collect(),
             logins: logins.iter().map(|login| login.report()).collect(),
             requests: lock(&self.requests).iter().cloned().collect(),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -38,6 +38,14 @@ impl Caller {
             .filter(|token| !token.is_empty());
         let bot = token.as_ref().and_then(|token| world.bot_of_token(token));
         Self { token, bot }
+    }
+
+    /// Looks up whose transfer it is: a request to the CDN has no token, but a parameter.
+    pub(super) fn of_transfer(world: &World, uri: &Uri) -> Self {
+        let query = uri.query().unwrap_or_default();
+        let parameter = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "encrypted_query_param");
+        let owner = parameter.and_then(|(_, parameter)| world.cdn.owner(&parameter));
+        Self { token: None, bot: owner.and_then(|id| world.bot(&id).ok()) }
     }
 }
 

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::call::{Caller, json_answer, text_header};
+use crate::simulator::cdn::{ERROR_HEADER, drain};
 use crate::simulator::connection::Connection;
 use crate::simulator::endpoint::Endpoint;
 use crate::simulator::faults::{FaultKind, Moment};
@@ -31,19 +32,30 @@ pub(super) async fn pass(
     let Some(endpoint) = Endpoint::of_path(request.uri().path()) else {
         return next.run(request).await;
     };
-    let caller = Caller::identify(&world, request.headers());
-    let bot_id = caller.bot.as_ref().map(|bot| bot.id.clone());
+    let caller = if endpoint.is_cdn() {
+        Caller::of_transfer(&world, request.uri())
+    } else {
+        Caller::identify(&world, request.headers())
+    };
     match &caller.bot {
+        Some(bot) if endpoint.is_cdn() => bot.record_transfer(endpoint),
         Some(bot) => bot.record(endpoint, headers_seen(request.headers())),
         None => world.record(endpoint),
     }
+    let bot_id = caller.bot.as_ref().map(|bot| bot.id.clone());
     let strike = |moment| world.faults.strike(moment, endpoint, bot_id.as_deref());
 
     if let Some(FaultKind::Delay(delay)) = strike(Moment::Arrival) {
         tokio::time::sleep(delay).await;
     }
-    match strike(Moment::Processing) {
+    let fault = strike(Moment::Processing);
+    if fault.is_some() && fault != Some(FaultKind::Reset) {
+        // A client that is still writing its upload would read a broken pipe instead of the answer.
+        drain(std::mem::take(request.body_mut())).await;
+    }
+    match fault {
         Some(FaultKind::Status(status)) => return fault_page(status),
+        Some(FaultKind::Refuse { status, message }) => return refusal(status, &message),
         Some(FaultKind::WrongJson) => return fault_page(200),
         Some(FaultKind::Ret { ret, errmsg }) => {
             let mut answer = json!({ "ret": ret });
@@ -65,7 +77,7 @@ pub(super) async fn pass(
             connection.close();
             unsent()
         }
-        Some(FaultKind::Truncate) => truncated(response).await,
+        Some(FaultKind::Truncate) => truncated(response),
         _ => response,
     }
 }
@@ -90,21 +102,33 @@ fn fault_page(status: u16) -> Response {
     (status, [(header::CONTENT_TYPE, "text/html")], page).into_response()
 }
 
+/// How the CDN refuses.
+fn refusal(status: u16, message: &str) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = HeaderValue::from_str(message).unwrap_or(HeaderValue::from_static("refused"));
+    (status, [(ERROR_HEADER, message)]).into_response()
+}
+
 /// The answer on a connection that has been cut: writing it is what makes the HTTP layer notice.
 fn unsent() -> Response {
     StatusCode::SERVICE_UNAVAILABLE.into_response()
 }
 
-/// Half of the body under the length of the whole one.
-async fn truncated(response: Response) -> Response {
+/// Half of the body under the length of the whole one; an empty one is missing a byte.
+fn truncated(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    // Our own answers are in memory already.
-    let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let half = body.slice(..body.len() / 2);
-    let chunks = stream::unfold(Some(half), |half| async move {
-        if let Some(half) = half {
-            return Some((Ok::<Bytes, std::io::Error>(half), None));
+    let announced = text_header(&parts.headers, header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+    // Our own answers either say their length, or are in memory, and then their length is known.
+    let whole: u64 = announced.or_else(|| body.size_hint().exact()).unwrap_or(0);
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.max(1)));
+    let chunks = stream::unfold(Some((body.into_data_stream(), whole / 2)), |state| async move {
+        let (mut chunks, left) = state?;
+        if left > 0
+            && let Some(Ok(mut chunk)) = chunks.next().await
+        {
+            chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            let left = left - chunk.len() as u64;
+            return Some((Ok::<Bytes, std::io::Error>(chunk), Some((chunks, left))));
         }
         // An error at once would make the HTTP layer throw away what it has not yet written.
         tokio::time::sleep(HALF_WAY).await;

@@ -1,4 +1,4 @@
-//! The iLink endpoints, all under `/ilink/bot/`.
+//! The iLink endpoints, all under `/ilink/bot/`; the CDN's are in `crate::simulator::cdn`, behind the same gate.
 //!
 //! | file | what it is for |
 //! | --- | --- |
@@ -7,6 +7,7 @@
 //! | `login` | `get_bot_qrcode`, `get_qrcode_status` |
 //! | `updates` | `getupdates` |
 //! | `send` | `sendmessage` |
+//! | `upload` | `getuploadurl` |
 //! | `presence` | `getconfig`, `sendtyping`, `msg/notifystart`, `msg/notifystop` |
 
 mod call;
@@ -15,6 +16,7 @@ mod login;
 mod presence;
 mod send;
 mod updates;
+mod upload;
 
 use std::sync::Arc;
 
@@ -24,6 +26,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 
+use super::cdn;
 use super::ledger::Rejected;
 use super::world::World;
 use call::Refuse;
@@ -39,6 +42,8 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/ilink/bot/sendtyping", post(presence::typing))
         .route("/ilink/bot/msg/notifystart", post(presence::start))
         .route("/ilink/bot/msg/notifystop", post(presence::stop))
+        .route("/ilink/bot/getuploadurl", post(upload::url))
+        .merge(cdn::router())
         .fallback(no_such_endpoint)
         .layer(from_fn_with_state(world.clone(), gate::pass))
         .with_state(world)

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::call::{Call, Caller, Refuse, check_base_info, json_answer};
 use crate::simulator::endpoint::Endpoint;
 use crate::simulator::ledger::Sent;
+use crate::simulator::sent_media::SentMedia;
 use crate::simulator::world::World;
 
 /// A message of a bot. Fields are optional where their absence has an answer of its own.
@@ -50,7 +51,7 @@ impl Message {
         } else if !self.item_list[0]["type"].is_u64() {
             Some("the item has no type")
         } else {
-            None
+            SentMedia::of_item(&self.item_list[0]).err()
         }
     }
 }
@@ -115,10 +116,14 @@ fn judge(
 
 fn deliver(world: &World, call: &Call, message: Message) -> Response {
     let message_id = world.message_ids(1);
+    let item = &message.item_list[0];
     world.ledger.deliver(Sent {
         n: 0,
         bot_id: call.bot.id.clone(),
         text: message.text(),
+        item_type: item["type"].as_u64().unwrap_or_default(),
+        // It is sound, or the message would not have come this far.
+        media: SentMedia::of_item(item).ok().flatten(),
         to: message.to_user_id,
         items: Value::Array(message.item_list),
         client_id: message.client_id,

@@ -2,11 +2,13 @@
 
 mod control;
 mod faults;
+mod incoming;
 mod limits;
 mod login;
 mod scale;
 mod send;
 mod updates;
+mod upload;
 
 use std::time::Duration;
 
@@ -118,6 +120,11 @@ impl Bench {
     async fn control_post(&self, path: &str, body: Value) -> Value {
         let url = format!("{}/_sim/{path}", self.simulator.url());
         json_of(self.http.post(url).json(&body).send().await.unwrap()).await
+    }
+
+    async fn control_put(&self, path: &str, body: Value) -> Value {
+        let url = format!("{}/_sim/{path}", self.simulator.url());
+        json_of(self.http.put(url).json(&body).send().await.unwrap()).await
     }
 
     async fn control_get(&self, path: &str) -> Value {
