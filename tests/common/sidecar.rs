@@ -25,7 +25,9 @@ pub struct Launch {
 
 impl Launch {
     pub fn new(state: &Path, url: &str) -> Launch {
-        let env = [("WEIXIN_ILINK_BASE_URL", url), ("OPENCLAW_WEIXIN_LOG", "debug")];
+        let cdn = format!("{url}/c2c");
+        let env =
+            [("WEIXIN_ILINK_BASE_URL", url), ("WEIXIN_CDN_BASE_URL", cdn.as_str()), ("OPENCLAW_WEIXIN_LOG", "debug")];
         Launch {
             state: state.to_owned(),
             wrapper: Vec::new(),

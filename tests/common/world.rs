@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openclaw_weixin_sidecar::simulator::{
-    BotReport, Control, Endpoint, Fault, FaultKind, NewBot, Sent, SentFilter, Simulator, SimulatorConfig,
+    BotReport, Content, Control, Endpoint, Fault, FaultKind, NewBot, NewMessages, Quote, Sent, SentFilter, Simulator,
+    SimulatorConfig,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -106,6 +107,17 @@ impl World {
     /// A person writes to a bot.
     pub fn writes(&self, bot: &Bot, from: &str, text: &str) -> u64 {
         self.control.push_text(&bot.id, from, text).unwrap()
+    }
+
+    /// A person sends items to a bot, in this order.
+    pub fn sends(&self, bot: &Bot, from: &str, content: Vec<Content>) -> u64 {
+        self.control.push_content(&bot.id, from, content).unwrap()
+    }
+
+    /// A person writes to a bot and quotes a message.
+    pub fn quotes(&self, bot: &Bot, from: &str, text: &str, quote: Quote) -> u64 {
+        let new = NewMessages { quote: Some(quote), ..NewMessages::text(&bot.id, from, text) };
+        self.control.push(&new).unwrap()[0]
     }
 
     /// How a bot stands.
