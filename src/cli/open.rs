@@ -8,14 +8,20 @@ use serde_json::Value;
 use super::args::Common;
 use crate::accounts::StateDir;
 use crate::contract::{CHANNEL_ID, Config, ContractError, Locale};
+use crate::process::Gateway;
 use crate::service::{Notices, Open, Sidecar};
 
 /// Opens the state directory with the settings of `openclaw.json`.
 pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, ContractError> {
     let config = StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default();
-    let sidecar =
-        Sidecar::open(Open { state_dir: common.state_dir.clone(), config, locale: locale(), gateway_pid: 0, notices })
-            .await?;
+    let sidecar = Sidecar::open(Open {
+        state_dir: common.state_dir.clone(),
+        config,
+        locale: locale(),
+        gateway: Gateway::NONE,
+        notices,
+    })
+    .await?;
     for warning in sidecar.warnings() {
         eprintln!("warning: {warning}");
     }

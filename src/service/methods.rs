@@ -58,7 +58,7 @@ impl Host {
             state_dir: self.state_dir.clone().or(params.state_dir),
             config: params.config.unwrap_or_default(),
             locale: params.locale.unwrap_or_default(),
-            gateway_pid: params.host.pid.unwrap_or_else(crate::process::parent_pid),
+            gateway: crate::process::Gateway::of_this_process(params.host.pid),
             notices: (self.notices)(),
         };
         tracing::info!(host = params.host.name, version = params.host.version, "initialize");
