@@ -55,6 +55,10 @@ impl Kin {
         let mut at = pid;
         for _ in 0..GENERATIONS {
             self.pids.insert(at);
+            if at == 1 {
+                // The top, read or not: it has no parent, or one in another namespace.
+                return;
+            }
             match parent_of(at) {
                 // A parent without a number here is outside this namespace: no number could hit it or those above it.
                 Some(0) => return,
@@ -114,6 +118,7 @@ mod tests {
         assert_eq!(kin.contains(30), Some(true));
         assert_eq!(kin.contains(1), Some(true));
         assert_eq!(kin.contains(50), None);
+        assert_eq!(climbed(40, &[(40, 1)]).contains(50), Some(false), "the top need not be read");
     }
 
     #[test]

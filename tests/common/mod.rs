@@ -6,6 +6,7 @@
 //! | `world` | the simulator in this process, a state directory, both together |
 //! | `sidecar` | `serve` as a child: requests, what it says, how it ends |
 //! | `cli` | the other commands, run to their end |
+//! | `gateways` | gateways that are killed or suspended, and forged rows of leases |
 //! | `writes` | a database that turns read-only in the middle |
 //! | `mounts` | read-only and full disks, in a mount namespace of the child's own |
 //! | `random` | choices that can be played again |
@@ -17,6 +18,8 @@
 #![allow(dead_code, unused_imports)]
 
 mod cli;
+#[cfg(target_os = "linux")]
+pub mod gateways;
 mod mounts;
 mod random;
 mod sidecar;

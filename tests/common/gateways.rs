@@ -1,0 +1,144 @@
+//! Gateways that can be killed or suspended with a sidecar of their own, and rows in which a sidecar wrote itself down.
+
+use std::path::Path;
+use std::process::Command;
+
+use rusqlite::params;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::Value;
+
+use super::{Launch, Sidecar, State, eventually, pid, until};
+
+/// A shell as the gateway: it starts the sidecar and waits for it. The test holds the other end of the sidecar's stdin.
+pub const SHELL: [&str; 4] = ["sh", "-c", "exec 3<&0; \"$@\" <&3 3<&- & wait", "gateway"];
+
+/// A sidecar whose gateway is a process of its own. Both are killed when it is dropped.
+pub struct Served {
+    /// What the gateway and the sidecar say; its pid is the gateway's.
+    pub gateway: Sidecar,
+    /// The sidecar.
+    pub pid: u32,
+}
+
+impl Served {
+    /// Starts a gateway with its sidecar.
+    #[track_caller]
+    pub fn start(launch: Launch) -> Served {
+        Served::behind(launch, &SHELL)
+    }
+
+    /// The same with another gateway, which must not become the sidecar.
+    #[track_caller]
+    pub fn behind(launch: Launch, gateway: &[&str]) -> Served {
+        let gateway = launch.behind(gateway.iter().copied()).spawn();
+        let pid = gateway.initialize()["sidecar"]["pid"].as_u64().unwrap() as u32;
+        assert_ne!(pid, gateway.pid());
+        Served { gateway, pid }
+    }
+
+    /// Sends the sidecar a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(pid(self.pid), signal).expect("the sidecar runs");
+    }
+
+    /// Suspends the sidecar, then kills its gateway: a stale sidecar that cannot yield.
+    #[track_caller]
+    pub fn make_stale(&self) {
+        self.signal(Signal::STOP);
+        until("the suspension", || state(self.pid) == Some('T'));
+        self.gateway.kill();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = kill_process(pid(self.pid), Signal::KILL);
+    }
+}
+
+/// A process's state in `/proc/<pid>/stat`; `None`: there is none.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.trim().chars().next()
+}
+
+/// Whether a process runs, suspended or not.
+pub fn runs(pid: u32) -> bool {
+    !matches!(state(pid), None | Some('Z' | 'X'))
+}
+
+/// A process's start time, as the sidecar writes it down.
+#[track_caller]
+pub fn start_time(pid: u32) -> i64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap()
+}
+
+/// A process's executable, as the sidecar writes it down.
+#[track_caller]
+pub fn program(pid: u32) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let link = format!("/proc/{pid}/exe");
+    let file = std::fs::metadata(&link).unwrap();
+    let path = std::fs::read_link(&link).unwrap();
+    format!("{}:{}:{}", file.dev(), file.ino(), path.file_name().unwrap().to_str().unwrap())
+}
+
+/// A process and all its ancestors.
+pub fn ancestry(pid: u32) -> Vec<u32> {
+    let mut line = vec![pid];
+    while let Some(stat) = std::fs::read_to_string(format!("/proc/{}/stat", line[line.len() - 1])).ok() {
+        match stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap() {
+            0 => break,
+            parent => line.push(parent),
+        }
+    }
+    line
+}
+
+/// Writes another process into the row of an account's lease, with its true start time and executable, and says that its
+/// gateway is gone: everything a row can say speaks for ending it.
+#[track_caller]
+pub fn name_in_lease(state: &State, account: &str, pid: u32) {
+    let forged = state.sql().execute(
+        "UPDATE lease SET pid = ?2, started = ?3, program = ?4, gateway_pid = ?5, gateway_started = 1 WHERE account_id = ?1",
+        params![account, pid, start_time(pid), program(pid), pid],
+    );
+    assert_eq!(forged.unwrap(), 1);
+}
+
+/// A process of a name of its own, killed when it is dropped.
+pub struct Named(std::process::Child);
+
+impl Named {
+    /// A long sleep called `name`.
+    pub fn sleeps(dir: &Path, name: &str) -> Named {
+        let path = dir.join(name);
+        std::fs::copy("/bin/sleep", &path).unwrap();
+        // Another test's child may hold the new file open for writing for a moment.
+        Named(eventually("a start", || Command::new(&path).arg("1000").spawn().ok()))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The kind of an error and its text.
+#[track_caller]
+pub fn locked(error: &Value) -> &str {
+    assert_eq!(error["data"]["kind"], "account_locked", "{error}");
+    super::text(error, "message")
+}
+
+/// Whether a pid is anybody's.
+pub fn taken(number: u32) -> bool {
+    Pid::from_raw(number as i32).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
