@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use rusqlite::params;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use super::{Launch, Sidecar, State, eventually, pid, until};
@@ -24,16 +24,18 @@ impl Served {
     /// Starts a gateway with its sidecar.
     #[track_caller]
     pub fn start(launch: Launch) -> Served {
-        Served::behind(launch, &SHELL)
+        Served::behind(launch, SHELL)
     }
 
     /// The same with another gateway, which must not become the sidecar.
     #[track_caller]
-    pub fn behind(launch: Launch, gateway: &[&str]) -> Served {
-        let gateway = launch.behind(gateway.iter().copied()).spawn();
-        let pid = gateway.initialize()["sidecar"]["pid"].as_u64().unwrap() as u32;
-        assert_ne!(pid, gateway.pid());
-        Served { gateway, pid }
+    pub fn behind<'a>(launch: Launch, gateway: impl IntoIterator<Item = &'a str>) -> Served {
+        let gateway = launch.behind(gateway).spawn();
+        gateway.initialize();
+        // Its own word is not taken for it: in another namespace it has another number.
+        let pid =
+            descendants(gateway.pid()).into_iter().find(|pid| program(*pid).ends_with(":openclaw-weixin-sidecar"));
+        Served { pid: pid.expect("a sidecar below the gateway"), gateway }
     }
 
     /// Sends the sidecar a signal.
@@ -86,14 +88,26 @@ pub fn program(pid: u32) -> String {
 
 /// A process and all its ancestors.
 pub fn ancestry(pid: u32) -> Vec<u32> {
-    let mut line = vec![pid];
-    while let Some(stat) = std::fs::read_to_string(format!("/proc/{}/stat", line[line.len() - 1])).ok() {
-        match stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap() {
-            0 => break,
-            parent => line.push(parent),
-        }
-    }
-    line
+    let up = |pid: &u32| parent(*pid).filter(|parent| *parent != 0);
+    std::iter::successors(Some(pid), up).collect()
+}
+
+/// A process's parent; `None`: it is gone.
+pub fn parent(pid: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// The children of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    all.filter(|child| parent(*child) == Some(pid)).collect()
+}
+
+/// All processes below one.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    children(pid).into_iter().flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
 }
 
 /// Writes another process into the row of an account's lease, with its true start time and executable, and says that its
@@ -136,9 +150,4 @@ impl Drop for Named {
 pub fn locked(error: &Value) -> &str {
     assert_eq!(error["data"]["kind"], "account_locked", "{error}");
     super::text(error, "message")
-}
-
-/// Whether a pid is anybody's.
-pub fn taken(number: u32) -> bool {
-    Pid::from_raw(number as i32).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
