@@ -61,7 +61,10 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 /// The part of a file that is compiled into the program. Tests stand at its end, in a module of their own.
 fn without_tests(source: &str) -> &str {
     let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(all(test, target_os = \"linux\"))]\nmod tests {"];
-    tests.iter().filter_map(|start| source.find(start)).min().map_or(source, |at| &source[..at])
+    let Some(at) = tests.iter().filter_map(|start| source.find(start)).min() else { return source };
+    let end = source[at..].find("\n}\n").map(|end| at + end + 3);
+    assert_eq!(end, Some(source.len()), "tests are the last thing in a file");
+    &source[..at]
 }
 
 #[test]
