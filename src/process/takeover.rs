@@ -5,7 +5,7 @@
 //! *everything* speaks for it: [`decide`] is the whole rule, and reads top to bottom. Any doubt leaves the process alone.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::identity::{Gateway, Identity, Standing, file_name, standing, this_process};
 use super::kin::Kin;
@@ -15,6 +15,8 @@ use super::system::{self, Handle, NoHandle};
 const TERM_GRACE: Duration = Duration::from_secs(5);
 /// How long the system may take to end it.
 const KILL_GRACE: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile whether this is still to be done.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The owner of a lease, as it wrote itself down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +218,15 @@ pub fn end_stale(
             Verdict::Ask => return Err(Doubt::Answers),
         }
         tracing::warn!(pid = recorded.owner.pid, signal = name, "ending a stale sidecar whose gateway is gone");
-        if signal(&handle) && handle.wait(grace) {
+        let until = Instant::now() + grace;
+        let mut left = if signal(&handle) { grace } else { Duration::ZERO };
+        while !handle.wait(left.min(LOOK_EVERY)) && !left.is_zero() {
+            if !wanted() {
+                return Err(Doubt::Withdrawn);
+            }
+            left = until.saturating_duration_since(Instant::now());
+        }
+        if handle.has_ended() {
             return Ok(());
         }
     }

@@ -23,7 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Slot {
     running: Mutex<Option<Running>>,
-    /// Whether a start was asked for and found the lease taken, and no stop since. Changes under the lock of `running`.
+    /// Whether a start was asked for and has not succeeded, and no stop since. What starts it looks under the lock of
+    /// `running`, and what stops it forgets it there: a stop is never followed by a start that was asked for before.
     pub(super) wanted: AtomicBool,
     /// Held by whoever takes the account over: that takes seconds, in which nobody should wait for `running`.
     pub(super) claim: Mutex<()>,

@@ -208,6 +208,8 @@ fn fold_back_on_close(connection: &Connection, on: bool) -> rusqlite::Result<()>
 pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    // The first statement may find the damage already.
+    fold_back_on_close(&connection, false)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     if fs::metadata(path).map(|m| m.len()).unwrap_or(0) == 0 {
@@ -223,6 +225,7 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is folded back by the reader thread, so that no commit has to wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    fold_back_on_close(&connection, true)?;
     Ok(connection)
 }
 
