@@ -3,9 +3,10 @@
 
 mod common;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::gateways::{Served, locked, name_in_lease, program, runs, start_time, state};
+use common::gateways::{Served, copy, locked, name_in_lease, program, runs, start_time, state};
 use common::{Bot, EXIT, World, eventually, text, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -52,6 +53,23 @@ fn a_suspended_sidecar_whose_gateway_is_gone_is_ended_and_one_poller_remains() {
     until("one poll", || world.report(&bot).active_polls == 1);
     next.wait("the state", |seen| seen.statuses.iter().find(|status| status["state"] == "polling").cloned());
     assert!(next.seen().statuses.iter().all(|status| status["state"] != "superseded"), "it was never without it");
+}
+
+#[test]
+fn a_stale_sidecar_whose_program_an_update_has_replaced_is_ended_too() {
+    let world = World::new();
+    let bot = world.bot();
+    let older = world.state.path().join("openclaw-weixin-sidecar");
+    copy(Path::new(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar")), &older);
+    let launch = world.launch().env("OLDER", older.to_str().unwrap());
+    let gateway = ["sh", "-c", "exec 3<&0; shift; \"$OLDER\" \"$@\" <&3 3<&- & wait", "gateway"];
+    let stale = Served::behind(launch, gateway);
+    stale.gateway.start_account(&bot);
+    world.wait_for_poll(&bot);
+    std::fs::remove_file(&older).unwrap();
+    stale.make_stale();
+    world.sidecar().start_account(&bot);
+    assert!(!runs(stale.pid));
 }
 
 #[test]

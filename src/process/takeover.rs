@@ -133,6 +133,10 @@ pub fn decide(facts: &Facts) -> Verdict {
         Standing::Gone => return Verdict::Leave(Doubt::OwnerGone),
         Standing::Unknown => return Verdict::Leave(Doubt::OwnerUnclear),
     }
+    // Nobody needs it any more. A gateway that lives comes first: it is what a person most likely has to know.
+    if facts.gateway == Standing::Lives {
+        return Verdict::Leave(Doubt::GatewayLives);
+    }
     // Nobody whom this gateway needs.
     match facts.kinship {
         Kinship::Stranger => {}
@@ -146,11 +150,8 @@ pub fn decide(facts: &Facts) -> Verdict {
     if facts.holds_lock != Some(true) {
         return Verdict::Leave(Doubt::LockUnclear);
     }
-    // Nobody needs it any more.
-    match facts.gateway {
-        Standing::Gone => {}
-        Standing::Lives => return Verdict::Leave(Doubt::GatewayLives),
-        Standing::Unknown => return Verdict::Leave(Doubt::GatewayUnclear),
+    if facts.gateway != Standing::Gone {
+        return Verdict::Leave(Doubt::GatewayUnclear);
     }
     // It does not go by itself.
     match facts.request {

@@ -7,7 +7,7 @@ use rusqlite::params;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use super::{Launch, Sidecar, State, eventually, pid, until};
+use super::{Launch, Sidecar, State, pid, until};
 
 /// A shell as the gateway: it starts the sidecar and waits for it. The test holds the other end of the sidecar's stdin.
 pub const SHELL: [&str; 4] = ["sh", "-c", "exec 3<&0; \"$@\" <&3 3<&- & wait", "gateway"];
@@ -128,9 +128,8 @@ impl Named {
     /// A long sleep called `name`.
     pub fn sleeps(dir: &Path, name: &str) -> Named {
         let path = dir.join(name);
-        std::fs::copy("/bin/sleep", &path).unwrap();
-        // Another test's child may hold the new file open for writing for a moment.
-        Named(eventually("a start", || Command::new(&path).arg("1000").spawn().ok()))
+        copy(Path::new("/bin/sleep"), &path);
+        Named(Command::new(&path).arg("1000").spawn().unwrap())
     }
 
     pub fn pid(&self) -> u32 {
@@ -143,6 +142,12 @@ impl Drop for Named {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Copies a program, by a process of its own: no child of this one may have the copy open for writing when it is started.
+#[track_caller]
+pub fn copy(program: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(program).arg(to).status().unwrap().success());
 }
 
 /// The kind of an error and its text.
