@@ -32,10 +32,18 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The file whose lock is the lease of `id`.
+    pub fn path(state: &StateDir, id: &AccountId) -> PathBuf {
+        Self::dir(state).join(format!("{id}.lock"))
+    }
+
+    fn dir(state: &StateDir) -> PathBuf {
+        state.channel().join("locks")
+    }
+
     /// Takes the lease of `id`, if nobody has it. Blocks only as long as a file takes to open.
     pub fn take(state: &StateDir, id: &AccountId) -> Result<Lease, LeaseError> {
-        let dir = state.channel().join("locks");
-        let path = dir.join(format!("{id}.lock"));
+        let (dir, path) = (Self::dir(state), Self::path(state, id));
         let unusable = |cause: std::io::Error| LeaseError::Unusable { path: path.clone(), cause: cause.to_string() };
         std::fs::create_dir_all(&dir).map_err(unusable)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::args::Common;
 use crate::accounts::StateDir;
 use crate::contract::{CHANNEL_ID, Config, ContractError, Locale};
+use crate::process::Gateway;
 use crate::service::{Notices, Open, Sidecar};
 
 /// Opens the state directory with the settings of `openclaw.json`.
@@ -19,7 +20,7 @@ pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, Con
         locale: locale(),
         // A person may send what they can read.
         media_roots: Some(vec![PathBuf::from(std::path::MAIN_SEPARATOR_STR)]),
-        gateway_pid: 0,
+        gateway: Gateway::NONE,
         notices,
     })
     .await?;

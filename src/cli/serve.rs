@@ -22,24 +22,29 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const LAST_LINES: Duration = Duration::from_millis(300);
 /// When the process ends whatever is still going on.
 const HARD_END: Duration = Duration::from_millis(4_800);
+/// The same where the gateway is gone: nobody is left to be polite to but the server.
+const HARD_END_ALONE: Duration = Duration::from_millis(1_500);
 
 /// Serves one gateway.
 pub async fn run(common: Common) -> ExitCode {
+    // First of all: a parent that dies before it is looked at has never been there.
+    let parent_gone = process::parent_gone();
+    process::remember_ancestors();
     process::raise_open_files();
     let stop = CancellationToken::new();
     end_on_signals(&stop);
-    let parent_stop = stop.clone();
+    let of_parent = stop.clone();
     tokio::spawn(async move {
-        process::parent_gone().await;
+        parent_gone.await;
         tracing::info!("the gateway is gone; ending");
-        parent_stop.cancel();
+        end_alone(&of_parent);
     });
     let (outgoing, written) = match stdout_writer(std::io::stdout(), WINDOW, stop.clone()) {
         Ok(writer) => writer,
         Err(error) => return failed("stdout cannot be written", &error),
     };
-    let for_notices = outgoing.clone();
-    let host = Arc::new(Host::new(common.state_dir, move || notices(&for_notices)));
+    let (for_notices, for_end) = (outgoing.clone(), stop.clone());
+    let host = Arc::new(Host::new(common.state_dir, move || notices(&for_notices, &for_end)));
     let methods = match module(host.clone()) {
         Ok(methods) => methods,
         Err(error) => return failed("the methods could not be registered", &error),
@@ -49,10 +54,7 @@ pub async fn run(common: Common) -> ExitCode {
     tracing::info!(version = VERSION, pid = std::process::id(), "serving");
     let end = server.serve(std::io::BufReader::with_capacity(64 * 1024, std::io::stdin()), &stop).await;
     tracing::info!(?end, "ending");
-    std::thread::spawn(|| {
-        std::thread::sleep(HARD_END);
-        std::process::exit(0);
-    });
+    end_within(HARD_END);
     if let Some(sidecar) = host.sidecar() {
         if end == End::Closed {
             // Nobody can cancel or confirm them any more, and they would be waited for.
@@ -69,7 +71,8 @@ pub async fn run(common: Common) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn notices(outgoing: &Outgoing) -> Notices {
+fn notices(outgoing: &Outgoing, stop: &CancellationToken) -> Notices {
+    let stop = stop.clone();
     let (deliveries, statuses, logins, sends) =
         (outgoing.clone(), outgoing.clone(), outgoing.clone(), outgoing.clone());
     Notices {
@@ -77,7 +80,21 @@ fn notices(outgoing: &Outgoing) -> Notices {
         status: Box::new(move |status: AccountStatus| statuses.status(status)),
         progress: Arc::new(move |progress: LoginProgress| logins.notify("login.progress", &progress)),
         update: Box::new(move |update: OutboundUpdate| sends.notify("outbound.update", &update)),
+        end: Box::new(move || end_alone(&stop)),
     }
+}
+
+/// Ends a process whose gateway is gone.
+fn end_alone(stop: &CancellationToken) {
+    end_within(HARD_END_ALONE);
+    stop.cancel();
+}
+
+fn end_within(time: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(time);
+        std::process::exit(0);
+    });
 }
 
 fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {

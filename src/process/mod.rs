@@ -1,51 +1,38 @@
-//! The operating system, as far as this program touches it: its own size, its limits, its parent.
+//! The operating system, as far as this program touches it: itself, its parent, and a stale copy of itself.
 //!
-//! Nothing here sends a signal or starts a process.
+//! **The only signal of this program is sent from here**, by [`end_stale`], and only where [`decide`] says so. Nothing in
+//! the tree starts a process. `tests/process_safety.rs` reads the source to see that it stays so.
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `linux`, `other` | the same small interface for each system |
+//! | `identity` | who a process is, and whether it still is |
+//! | `kin` | the processes that are never signalled: this one, its ancestors, the gateway's service |
 //! | `parent` | noticing that the gateway is gone |
+//! | `takeover` | when a stale owner of a lease may be ended, and ending it |
+//! | `linux`, `macos`, `windows`, `other` | the same small interface for each system |
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(target_os = "linux"))]
-mod other;
+mod identity;
+mod kin;
 mod parent;
+mod takeover;
 
 #[cfg(target_os = "linux")]
-use linux as system;
-#[cfg(not(target_os = "linux"))]
-use other as system;
+#[path = "linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "macos.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "windows.rs"]
+mod system;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+#[path = "other.rs"]
+mod system;
 
-pub use parent::parent_gone;
-
-/// Who a process is, beyond its reusable number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// Its process id.
-    pub pid: u32,
-    /// Its start time in the system's own units; 0 where the system does not tell.
-    pub started: i64,
-    /// Which boot of the machine it belongs to; empty where the system does not tell.
-    pub boot_id: String,
-}
-
-/// This process.
-pub fn this_process() -> Identity {
-    let pid = std::process::id();
-    Identity { pid, started: system::start_time(pid).unwrap_or(0), boot_id: system::boot_id() }
-}
-
-/// The parent's process id; 0 where the system does not tell.
-pub fn parent_pid() -> u32 {
-    system::parent_pid()
-}
-
-/// Whether the process that had this number and start time may still be there. In doubt it is.
-pub fn may_live(pid: u32, started: i64) -> bool {
-    system::may_live(pid, started)
-}
+pub use identity::{Gateway, Identity, Standing, may_live, this_process};
+pub use kin::remember_ancestors;
+pub use parent::{gateway_gone, parent_gone};
+pub use takeover::{Doubt, Facts, Kinship, Recorded, Request, Verdict, decide, end_stale, facts};
 
 /// This process's resident memory in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {

@@ -1,30 +1,84 @@
-//! Systems other than Linux: what the standard library tells.
+//! Other systems: what the standard library tells. Nothing is known for certain here, so nothing is ever ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+/// There is none: the type cannot be made.
+#[derive(Debug)]
+pub enum Handle {}
+
+/// Why there is no handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHandle {
+    /// Never said here.
+    #[allow(dead_code)]
+    NoProcess,
+    /// There may be a process.
+    Refused,
+}
+
+impl Handle {
+    /// Not given.
+    pub fn open(_pid: u32) -> Result<Handle, NoHandle> {
+        Err(NoHandle::Refused)
+    }
+
+    /// Never called.
+    pub fn has_ended(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn wait(&self, _at_most: Duration) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn terminate(&self) -> bool {
+        match *self {}
+    }
+
+    /// Never called.
+    pub fn kill(&self) -> bool {
+        match *self {}
+    }
+}
 
 /// Not told.
 pub fn start_time(_pid: u32) -> Option<i64> {
     None
 }
 
-/// Not told: it may.
-pub fn may_live(_pid: u32, _started: i64) -> bool {
-    true
-}
-
 /// Not told.
-pub fn boot_id() -> String {
-    String::new()
+pub fn parent_of(_pid: u32) -> Option<u32> {
+    None
 }
 
-/// The parent.
+/// The own parent.
 #[cfg(unix)]
 pub fn parent_pid() -> u32 {
     std::os::unix::process::parent_id()
 }
 
-/// Not told: Windows keeps no parent that could be trusted.
+/// Not told.
 #[cfg(not(unix))]
 pub fn parent_pid() -> u32 {
     0
+}
+
+/// Not told.
+pub fn boot_id() -> Option<String> {
+    None
+}
+
+/// Not told.
+pub fn program(_pid: u32) -> Option<String> {
+    None
+}
+
+/// Not told.
+pub fn holds_lock(_pid: u32, _file: &Path) -> Option<bool> {
+    None
 }
 
 /// Not told.

@@ -1,5 +1,6 @@
 //! Accounts: list, start, stop, renew, remove.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,12 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::Settings;
 use super::sidecar::Sidecar;
-use crate::accounts::{AccountFile, FilesError, Lease, LeaseError, read_legacy};
+use crate::accounts::{AccountFile, FilesError, Lease, read_legacy};
 use crate::contract::{Account, AccountId, AccountState, Config, ContractError, ErrorKind};
 use crate::ilink::Session;
 use crate::inbound::Monitor;
-use crate::process;
-use crate::store::{AccountNo, LeaseOwner, now_ms};
+use crate::store::{AccountNo, now_ms};
 
 /// How often the account files are looked at for logins of other processes: one `stat` for all accounts.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -23,6 +23,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Slot {
     running: Mutex<Option<Running>>,
+    /// Whether a start was asked for and has not succeeded, and no stop since. What starts it looks under the lock of
+    /// `running`, and what stops it forgets it there: a stop is never followed by a start that was asked for before.
+    pub(super) wanted: AtomicBool,
+    /// Held by whoever takes the account over: that takes seconds, in which nobody should wait for `running`.
+    pub(super) claim: Mutex<()>,
 }
 
 struct Running {
@@ -67,16 +72,39 @@ impl Sidecar {
         Ok(accounts)
     }
 
-    /// Starts an account's monitor; one that runs stays as it is.
+    /// Starts an account's monitor; one that runs stays as it is. Takes seconds where a stale process holds the account.
     pub async fn start_account(&self, id: &AccountId) -> Result<(), ContractError> {
         let slot = self.slot(id);
+        let running = slot.running.lock().await;
+        slot.wanted.store(true, Ordering::Relaxed);
+        drop(running);
+        let started = match self.start_wanted(id, &slot).await {
+            Err(error) if error.data.kind == ErrorKind::AccountLocked => self.take_over(id, &slot).await,
+            done => done,
+        };
+        if started.as_ref().is_err_and(|error| error.data.kind != ErrorKind::AccountLocked) {
+            slot.wanted.store(false, Ordering::Relaxed);
+        }
+        started
+    }
+
+    /// Starts an account if it is still wanted and its lease is free. All tries of this process to take a lease are made
+    /// under the lock of the slot: none of them sees the lease taken by another one.
+    pub(super) async fn start_wanted(&self, id: &AccountId, slot: &Slot) -> Result<(), ContractError> {
         let mut running = slot.running.lock().await;
-        if let Some(monitor) = &*running
-            && !monitor.task.is_finished()
-        {
+        if running.as_ref().is_some_and(|monitor| !monitor.task.is_finished()) {
+            slot.wanted.store(false, Ordering::Relaxed);
             return Ok(());
         }
-        self.start_anew(id, &mut running).await
+        if !slot.wanted.load(Ordering::Relaxed) {
+            let message = format!("account {id} was stopped before another process had given it up");
+            return Err(ContractError::new(ErrorKind::AccountLocked, message).retryable().account(id));
+        }
+        let started = self.start_anew(id, &mut running).await;
+        if started.is_ok() {
+            slot.wanted.store(false, Ordering::Relaxed);
+        }
+        started
     }
 
     /// Starts an account's monitor in its locked slot, after the end of one that is there.
@@ -89,15 +117,7 @@ impl Sidecar {
         let lease = self.take_lease(id).await?;
         let row = self.store.account(id).await?;
         let cursor = if row.imported { row.cursor } else { self.import(id, row.no).await? };
-        let owner = process::this_process();
-        let owner = LeaseOwner {
-            pid: owner.pid,
-            started: owner.started,
-            boot_id: owner.boot_id,
-            gateway_pid: self.gateway_pid,
-            version: super::VERSION.to_owned(),
-        };
-        self.store.set_lease(id, owner).await?;
+        self.store.set_lease(id, self.as_owner()).await?;
         self.dispatcher.start_account(id, row.no).await?;
         self.board.update(id, |entry| {
             entry.state = AccountState::Starting;
@@ -148,6 +168,9 @@ impl Sidecar {
     pub async fn stop_account(&self, id: &AccountId) {
         let slot = self.slot(id);
         let mut running = slot.running.lock().await;
+        if slot.wanted.swap(false, Ordering::Relaxed) {
+            self.board.update(id, |entry| entry.state = AccountState::Stopped);
+        }
         if let Some(monitor) = running.take() {
             self.end(id, monitor).await;
         }
@@ -218,18 +241,7 @@ impl Sidecar {
         let taken = self.with_files(move |files| Lease::take(files.state(), &of_lock)).await?;
         match taken {
             Ok(lease) => Ok(lease),
-            Err(LeaseError::Held) => {
-                let owner = self.lease_owner(id).await?.map_or_else(|| "unknown".to_owned(), |pid| pid.to_string());
-                let message = format!(
-                    "account {id} is polled by another process (pid {owner}); stop that gateway, or use another account"
-                );
-                self.board.update(id, |entry| {
-                    entry.state = AccountState::Superseded;
-                    entry.last_error = Some(message.clone());
-                });
-                Err(ContractError::new(ErrorKind::AccountLocked, message).retryable().account(id))
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(ContractError::from(error).account(id)),
         }
     }
 
@@ -256,7 +268,7 @@ impl Sidecar {
         }
     }
 
-    fn slot(&self, id: &AccountId) -> Arc<Slot> {
+    pub(super) fn slot(&self, id: &AccountId) -> Arc<Slot> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone()
     }
 
@@ -274,6 +286,8 @@ impl Sidecar {
                 Ok(_) if self.store.account_no(&id).await.is_ok_and(|now| now != Some(number)) => {
                     tracing::info!(account = %id, "an account was removed and added again; starting it anew");
                     if let Err(error) = self.start_anew(&id, &mut running).await {
+                        // Where the other process is in between, it is waited for.
+                        slot.wanted.store(error.data.kind == ErrorKind::AccountLocked, Ordering::Relaxed);
                         tracing::warn!(account = %id, %error, "an account could not be started anew");
                     }
                 }

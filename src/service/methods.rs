@@ -59,7 +59,7 @@ impl Host {
             config: params.config.unwrap_or_default(),
             locale: params.locale.unwrap_or_default(),
             media_roots: params.media_roots,
-            gateway_pid: params.host.pid.unwrap_or_else(crate::process::parent_pid),
+            gateway: crate::process::Gateway::of_this_process(params.host.pid),
             notices: (self.notices)(),
         };
         tracing::info!(host = params.host.name, version = params.host.version, "initialize");

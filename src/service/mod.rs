@@ -7,6 +7,7 @@
 //! | `sidecar` | everything that lives as long as the process: opened once, closed once |
 //! | `settings` | the configuration, with the environment and the account files over it |
 //! | `accounts` | list, start, stop, renew, remove |
+//! | `takeover` | an account whose lease another process holds |
 //! | `login` | logins, and what a finished one changes |
 //! | `send` | texts and typing: which account, which session |
 //! | `housekeeping` | old media and texts are removed |
@@ -26,6 +27,7 @@ mod send_media;
 mod settings;
 mod sidecar;
 mod status;
+mod takeover;
 mod wire;
 
 pub use methods::{Host, module};

@@ -20,6 +20,7 @@ use crate::inbound::{Dispatcher, MediaAccess, Preparer};
 use crate::login::Sessions;
 use crate::media::Library;
 use crate::outbound::{Outbox, Turns, Typing};
+use crate::process::Gateway;
 use crate::store::Store;
 
 /// How long a stop may take before the process ends anyway.
@@ -35,6 +36,8 @@ pub struct Notices {
     pub progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
     /// A send that was reported as held has ended.
     pub update: Box<dyn Fn(OutboundUpdate) + Send + Sync>,
+    /// The gateway is gone: the process is to end.
+    pub end: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Notices {
@@ -45,6 +48,7 @@ impl Notices {
             status: Box::new(|_| {}),
             progress: Arc::new(|_| {}),
             update: Box::new(|_| {}),
+            end: Box::new(|| {}),
         }
     }
 }
@@ -59,8 +63,8 @@ pub struct Open {
     pub locale: Locale,
     /// Directories that files may be sent from; the state directory where none are named.
     pub media_roots: Option<Vec<PathBuf>>,
-    /// The gateway's process id.
-    pub gateway_pid: u32,
+    /// The gateway.
+    pub gateway: Gateway,
     /// Who is told what.
     pub notices: Notices,
 }
@@ -80,7 +84,9 @@ pub struct Sidecar {
     pub(super) logins: Sessions,
     pub(super) progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
     pub(super) locale: Locale,
-    pub(super) gateway_pid: u32,
+    pub(super) gateway: Gateway,
+    /// Called when the gateway is gone.
+    pub(super) end: Box<dyn Fn() + Send + Sync>,
     /// One per account that was ever started; its lock orders start, stop and removal.
     pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
     /// Set off when account files may have changed.
@@ -136,7 +142,8 @@ impl Sidecar {
             logins: Sessions::default(),
             progress: open.notices.progress,
             locale: open.locale,
-            gateway_pid: open.gateway_pid,
+            gateway: open.gateway,
+            end: open.notices.end,
             slots: Mutex::default(),
             files_changed: Notify::new(),
             stop: stop.clone(),
@@ -144,7 +151,8 @@ impl Sidecar {
             started: Instant::now(),
         });
         tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop.clone()));
-        tokio::spawn(super::housekeeping::run(Arc::downgrade(&sidecar), stop));
+        tokio::spawn(super::housekeeping::run(Arc::downgrade(&sidecar), stop.clone()));
+        tokio::spawn(super::takeover::keep(Arc::downgrade(&sidecar), open.gateway, stop));
         Ok(sidecar)
     }
 

@@ -90,10 +90,13 @@ pub const MIGRATIONS: &[&str] = &[
         account_id  TEXT PRIMARY KEY,
         pid         INTEGER NOT NULL,
         started     INTEGER NOT NULL,             -- the process's start time, in the system's own units
-        boot_id     TEXT NOT NULL,
+        boot_id     TEXT NOT NULL,                -- and the namespaces in which the numbers mean something
+        program     TEXT NOT NULL,                -- its executable
         gateway_pid INTEGER NOT NULL,
+        gateway_started INTEGER NOT NULL,         -- 0: unknown
         version     TEXT NOT NULL,
-        at          INTEGER NOT NULL
+        at          INTEGER NOT NULL,
+        wanted_by   INTEGER                       -- the process that asks the owner to yield; 0: it was refused
     ) WITHOUT ROWID;
     ",
 ];

@@ -6,8 +6,10 @@
 //! | `world` | the simulator in this process, a state directory, both together |
 //! | `sidecar` | `serve` as a child: requests, what it says, how it ends |
 //! | `cli` | the other commands, run to their end |
+//! | `gateways` | gateways that are killed or suspended, and forged rows of leases |
 //! | `writes` | a database that turns read-only in the middle |
 //! | `mounts` | read-only and full disks, in a mount namespace of the child's own |
+//! | `namespaces` | a container with a gateway as pid 1, with all, some or none of `/proc` |
 //! | `random` | choices that can be played again |
 //! | `tap` | a wire between sidecar and simulator that can be listened to |
 //!
@@ -17,7 +19,11 @@
 #![allow(dead_code, unused_imports)]
 
 mod cli;
+#[cfg(target_os = "linux")]
+pub mod gateways;
 mod mounts;
+#[cfg(target_os = "linux")]
+pub mod namespaces;
 mod random;
 mod sidecar;
 mod tap;

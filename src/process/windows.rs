@@ -1,0 +1,184 @@
+//! Windows: a handle keeps a process's number from being given again, and reports its end.
+//!
+//! Nothing is ever ended here: the system does not tell who holds a file lock. A job object would end the sidecar with its
+//! gateway, but only the gateway could make one that does; the handle of the parent serves as well.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::{
+    CloseHandle, ERROR_INVALID_PARAMETER, FILETIME, GetLastError, HANDLE, INVALID_HANDLE_VALUE, WAIT_FAILED,
+    WAIT_OBJECT_0,
+};
+use windows_sys::Win32::System::Diagnostics::ToolHelp::{
+    CreateToolhelp32Snapshot, PROCESSENTRY32W, Process32FirstW, Process32NextW, TH32CS_SNAPPROCESS,
+};
+use windows_sys::Win32::System::Threading::{
+    GetProcessTimes, OpenProcess, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE, QueryFullProcessImageNameW,
+    WaitForSingleObject,
+};
+
+/// A process, whatever becomes of its number. It gives no right to end it.
+#[derive(Debug)]
+pub struct Handle(HANDLE);
+
+// SAFETY: a process handle belongs to the process, not to a thread, and the calls on it may be made at once.
+unsafe impl Send for Handle {}
+// SAFETY: as above.
+unsafe impl Sync for Handle {}
+
+/// Why there is no handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoHandle {
+    /// Nobody has this number.
+    NoProcess,
+    /// The system does not give one; there may be a process.
+    Refused,
+}
+
+impl Handle {
+    /// Of the process that has this number now, dead or alive.
+    pub fn open(pid: u32) -> Result<Handle, NoHandle> {
+        // Not a process, although the system opens something for it.
+        if pid == 0 {
+            return Err(NoHandle::Refused);
+        }
+        // SAFETY: plain numbers.
+        let (handle, error) = unsafe {
+            let handle = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE, 0, pid);
+            (handle, GetLastError())
+        };
+        match (handle.is_null(), error) {
+            (false, _) => Ok(Handle(handle)),
+            (true, ERROR_INVALID_PARAMETER) => Err(NoHandle::NoProcess),
+            (true, _) => Err(NoHandle::Refused),
+        }
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&self) -> bool {
+        self.wait(Duration::ZERO)
+    }
+
+    /// Waits for its end; returns whether it came in time.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        // The largest number means for ever.
+        let time = u32::try_from(at_most.as_millis()).unwrap_or(u32::MAX - 1);
+        // SAFETY: the handle is open until it is dropped.
+        match unsafe { WaitForSingleObject(self.0, time) } {
+            WAIT_OBJECT_0 => true,
+            WAIT_FAILED => {
+                std::thread::sleep(at_most);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// Not done.
+    pub fn terminate(&self) -> bool {
+        false
+    }
+
+    /// Not done.
+    pub fn kill(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // SAFETY: it is open, and nobody uses it any more.
+        unsafe { CloseHandle(self.0) };
+    }
+}
+
+/// Tenths of microseconds since 1601.
+pub fn start_time(pid: u32) -> Option<i64> {
+    let handle = Handle::open(pid).ok()?;
+    let mut times = [FILETIME { dwLowDateTime: 0, dwHighDateTime: 0 }; 4];
+    let [created, ended, kernel, user] = &mut times;
+    // SAFETY: the handle is open, and there is room for all four.
+    let told = unsafe { GetProcessTimes(handle.0, created, ended, kernel, user) };
+    let started = i64::from(times[0].dwHighDateTime) << 32 | i64::from(times[0].dwLowDateTime);
+    (told != 0 && started > 0).then_some(started)
+}
+
+/// The parent of any process; `None` also where it has ended: its number may be another's.
+pub fn parent_of(pid: u32) -> Option<u32> {
+    let parent = written_parent(pid)?;
+    (start_time(parent)? <= start_time(pid)?).then_some(parent)
+}
+
+/// The number that the parent had, whoever has it now.
+fn written_parent(pid: u32) -> Option<u32> {
+    // SAFETY: plain numbers.
+    let snapshot = unsafe { CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0) };
+    if snapshot == INVALID_HANDLE_VALUE {
+        return None;
+    }
+    // Closed when it is dropped.
+    let snapshot = Handle(snapshot);
+    // SAFETY: numbers only; zeros are valid for all of them.
+    let mut entry: PROCESSENTRY32W = unsafe { std::mem::zeroed() };
+    entry.dwSize = size_of::<PROCESSENTRY32W>() as u32;
+    // SAFETY: the snapshot is open, and `entry` says how large it is.
+    let mut more = unsafe { Process32FirstW(snapshot.0, &mut entry) };
+    while more != 0 {
+        if entry.th32ProcessID == pid {
+            return Some(entry.th32ParentProcessID);
+        }
+        // SAFETY: as above.
+        more = unsafe { Process32NextW(snapshot.0, &mut entry) };
+    }
+    None
+}
+
+/// The own parent; 0 when it has ended.
+pub fn parent_pid() -> u32 {
+    static PARENT: OnceLock<Option<(u32, i64)>> = OnceLock::new();
+    // A process keeps the number of a parent that has ended: whoever has it later is younger than this process.
+    let parent = PARENT.get_or_init(|| {
+        let parent = parent_of(std::process::id())?;
+        Some((parent, start_time(parent)?))
+    });
+    match parent {
+        Some((pid, started)) => {
+            let lives = Handle::open(*pid).is_ok_and(|handle| !handle.has_ended());
+            if lives && start_time(*pid) == Some(*started) { *pid } else { 0 }
+        }
+        None => 0,
+    }
+}
+
+/// Start times are absolute: with its own, a number means the same process in every boot.
+pub fn boot_id() -> Option<String> {
+    Some("windows".to_owned())
+}
+
+/// The path of the executable stands for its device and inode, which are not told without opening it.
+pub fn program(pid: u32) -> Option<String> {
+    let handle = Handle::open(pid).ok()?;
+    let mut text = [0_u16; 1024];
+    let mut length = text.len() as u32;
+    // SAFETY: the handle is open, and `text` has room for `length` characters.
+    let told = unsafe { QueryFullProcessImageNameW(handle.0, 0, text.as_mut_ptr(), &mut length) };
+    let path = PathBuf::from(String::from_utf16(text.get(..length as usize)?).ok()?);
+    (told != 0).then_some(())?;
+    let folder = path.parent()?.to_string_lossy().replace(':', "");
+    Some(format!("{folder}:0:{}", path.file_name()?.to_string_lossy()))
+}
+
+/// Not told.
+pub fn holds_lock(_pid: u32, _file: &Path) -> Option<bool> {
+    None
+}
+
+/// Not told.
+pub fn resident_bytes() -> Option<u64> {
+    None
+}
+
+/// There is no such limit.
+pub fn raise_open_files() {}
