@@ -6,6 +6,9 @@
 pub mod accounts;
 pub mod cli;
 pub mod contract;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ilink;
 pub mod inbound;
 pub mod login;

@@ -1,9 +1,9 @@
 //! A wire message as the contract says it.
 
 use super::delivery_id::DeliveryId;
-use super::intake::rescue;
+use super::intake::read_wire;
 use crate::contract::{Conversation, ConversationKind, InboundMessage, Part, PartType, Quote};
-use crate::ilink::{RefMessage, WireItem, WireMessage, item_type};
+use crate::ilink::{RefMessage, WireItem, item_type};
 use crate::store::now_ms;
 
 /// What a media part says until media are fetched.
@@ -11,7 +11,7 @@ const NOT_FETCHED: &str = "this version of the sidecar does not download media";
 
 /// Makes the notification of a message. `wire` is what the server sent, `peer` who sent it, `attempt` counts from 1.
 pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> InboundMessage {
-    let message: WireMessage = serde_json::from_str(wire).unwrap_or_else(|_| rescue(wire));
+    let message = read_wire(wire);
     let mut parts: Vec<Part> = message.item_list.iter().map(part).collect();
     if parts.is_empty() {
         let error = Some("the message has no content that this version can read".to_owned());
@@ -121,6 +121,16 @@ mod tests {
             assert_eq!(message.parts.len(), 1, "{wire}");
             assert!(message.parts[0].error.is_some(), "{wire}");
         }
+    }
+
+    #[test]
+    fn half_an_emoji_or_an_odd_item_costs_no_other_text() {
+        let message = made(
+            r#"{"item_list":[{"type":1,"text_item":{"text":"cut \ud83d"}},{"type":1,"text_item":"x"},
+                {"type":1,"text_item":{"text":"whole"}}]}"#,
+        );
+        assert_eq!(message.text, "cut \u{fffd}\nwhole");
+        assert_eq!(message.parts.len(), 3);
     }
 
     #[test]

@@ -31,3 +31,8 @@ pub use markdown::for_wechat;
 pub use outbox::{Outbox, SendError, Sent, TextRequest, queue_id};
 pub use turns::Turns;
 pub use typing::Typing;
+
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub use super::markdown::pass as markdown_pass;
+}
