@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all build pack demo test test-rust test-shim test-host contract bench clean
+.PHONY: all build pack demo test test-rust test-shim test-host test-fuzz fuzz contract bench clean
 
 all: build
 
@@ -15,12 +15,17 @@ pack: build npm-shim/node_modules
 demo: build
 	node tests/host/demo.mjs
 
-# Every test: formatting, lints, Rust, the shim, the contract documents, the real host.
+# Every test: formatting, lints, Rust, the shim, the contract documents, the real host, a short fuzzing.
 test:
 	node tests/run-all.mjs
 
-test-rust test-shim test-host:
+test-rust test-shim test-host test-fuzz:
 	node tests/run-all.mjs $(@:test-%=%)
+
+# Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.
+FUZZ_SECONDS ?= 600
+fuzz:
+	FUZZ_SECONDS=$(FUZZ_SECONDS) node fuzz/run.mjs $(TARGETS)
 
 # Writes what is generated from src/contract/ anew: documents, TypeScript types, the plugin's manifest.
 contract: npm-shim/node_modules
@@ -37,4 +42,5 @@ bench:
 
 clean:
 	cargo clean
+	rm -rf fuzz/target
 	rm -rf npm-shim/node_modules npm-shim/dist npm-shim/bin

@@ -7,6 +7,9 @@ pub mod accounts;
 pub mod cdn;
 pub mod cli;
 pub mod contract;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ilink;
 pub mod inbound;
 pub mod login;

@@ -18,6 +18,7 @@ const steps = [
   { group: "shim", name: "shim: manifest", run: ["node", "plugin-manifest/generate.mjs", "--check"] },
   { group: "shim", name: "shim: types", run: ["npm", "run", "typecheck"], cwd: "npm-shim" },
   { group: "shim", name: "shim tests", run: ["npm", "test"], cwd: "npm-shim", count: countNode },
+  { group: "fuzz", name: "fuzzing", run: ["node", "fuzz/run.mjs"], env: { FUZZ_SECONDS: "10" }, count: countFuzz },
   { group: "host", name: "release build", run: ["cargo", "build", "--release", "--locked"] },
   { group: "host", name: "host tests", run: ["node", "tests/host/run.mjs"], count: countNode },
 ];
@@ -34,6 +35,12 @@ function countNode(output) {
   return passed !== undefined && failed !== undefined && sum([[, passed, failed]]);
 }
 
+/** `fuzz targets: 7 passed, 0 failed`. */
+function countFuzz(output) {
+  const results = [...output.matchAll(/^fuzz targets: (\d+) passed, (\d+) failed/gm)];
+  return results.length > 0 && sum(results);
+}
+
 function sum(results) {
   const total = { passed: 0, failed: 0 };
   for (const [, passed, failed] of results) {
@@ -43,9 +50,10 @@ function sum(results) {
   return total;
 }
 
-function run({ run: [command, ...args], cwd }) {
+function run({ run: [command, ...args], cwd, env }) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"] });
+    const options = { cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } };
+    const child = spawn(command, args, options);
     let output = "";
     const take = (to) => (chunk) => {
       to.write(chunk);

@@ -40,6 +40,10 @@ impl AccountId {
         let valid = id == lower && id.len() <= MAX_ACCOUNT_ID && !id.starts_with(['-', '_']);
         if !valid {
             id = id.trim_matches('-').chars().take(MAX_ACCOUNT_ID).collect();
+            // What is still not valid would lose a dash that the cut has brought to the end when it is next read.
+            if id.starts_with('_') {
+                id.truncate(id.trim_end_matches('-').len());
+            }
         }
         if id.is_empty() || RESERVED.contains(&id.as_str()) {
             return AccountId("default".into());
@@ -115,6 +119,10 @@ mod tests {
             assert_eq!(AccountId::normalize(raw).as_str(), want, "{raw:?}");
         }
         assert_eq!(AccountId::normalize(&"x".repeat(500)).as_str().len(), 64);
+        for end in ["-", "--", "-_"] {
+            let cut = AccountId::normalize(&format!("_{}{end}more", "x".repeat(64 - 1 - end.len())));
+            assert_eq!(AccountId::normalize(cut.as_str()), cut, "reading an id is no change");
+        }
     }
 
     #[test]

@@ -284,17 +284,24 @@ impl Ilink {
         if !status.is_success() {
             return Err(IlinkError::Http { endpoint, status: status.as_u16() });
         }
-        let malformed = |error: serde_json::Error| IlinkError::Malformed {
-            endpoint,
-            // Only where and what kind: the content may hold secrets.
-            detail: format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column()),
-        };
-        let verdict: Verdict = serde_json::from_slice(&body).map_err(malformed)?;
-        if let Some(refused) = IlinkError::from_verdict(endpoint, verdict) {
-            return Err(refused);
-        }
-        serde_json::from_slice(&body).map_err(malformed)
+        read_answer(endpoint, &body)
     }
+}
+
+/// Reads the body of an answer: whether the server refused, then what it says.
+pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u8]) -> Result<T, IlinkError> {
+    let malformed = |error: serde_json::Error| IlinkError::Malformed {
+        endpoint,
+        // Only where and what kind: the content may hold secrets.
+        detail: format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column()),
+    };
+    // Bytes that are no text spoil the text that they are in, not the answer: a poll would be answered so again, for ever.
+    let body = String::from_utf8_lossy(body);
+    let verdict: Verdict = serde_json::from_str(&body).map_err(malformed)?;
+    if let Some(refused) = IlinkError::from_verdict(endpoint, verdict) {
+        return Err(refused);
+    }
+    serde_json::from_str(&body).map_err(malformed)
 }
 
 /// Marks a deadline that passed while the connection was being made: for a long poll that one is an error.

@@ -23,5 +23,25 @@ pub use agent::sanitize_bot_agent;
 pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Reach};
+pub use lenient::without_half_characters;
 pub use secret::{BotToken, ContextToken};
 pub use types::*;
+
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    use super::IlinkError;
+    use super::client::read_answer;
+    use super::types::{QrAnswer, QrStatus, QrStatusAnswer, Updates};
+
+    pub fn read_updates(body: &[u8]) -> Result<Updates, IlinkError> {
+        read_answer("getupdates", body)
+    }
+
+    pub fn read_qr_code(body: &[u8]) -> Result<QrAnswer, IlinkError> {
+        read_answer("get_bot_qrcode", body)
+    }
+
+    pub fn read_qr_status(body: &[u8]) -> Result<QrStatus, IlinkError> {
+        read_answer::<QrStatusAnswer>("get_qrcode_status", body).map(QrStatus::from)
+    }
+}

@@ -61,7 +61,7 @@ pub struct WireMessage {
     pub message_type: Option<i64>,
     #[serde(default, deserialize_with = "lenient::list")]
     pub item_list: Vec<WireItem>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::token_opt")]
     pub context_token: Option<ContextToken>,
 }
 

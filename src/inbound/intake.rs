@@ -3,19 +3,19 @@
 //! Whatever can be attributed to a person is taken in, also when the rest of it makes no sense: it is then delivered as
 //! what can be read of it.
 
+use std::collections::HashMap;
+
 use md5::{Digest as _, Md5};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use crate::ilink::{MESSAGE_TYPE_BOT, WireMessage};
+use crate::ilink::{MESSAGE_TYPE_BOT, WireMessage, without_half_characters};
 use crate::store::NewMessage;
 
 /// Reads one element of `msgs`. `None` for what no person sent: the bot's own messages, and those without a sender.
 /// With `keep_text` it is kept for quotes what the message says.
 pub fn read_message(raw: &str, keep_text: bool) -> Option<NewMessage> {
-    let message = serde_json::from_str::<WireMessage>(raw).unwrap_or_else(|error| {
-        tracing::warn!(%error, "a message is not what the protocol says; delivering what can be read of it");
-        rescue(raw)
-    });
+    let message = read_wire(raw);
     if message.message_type == Some(MESSAGE_TYPE_BOT) {
         return None;
     }
@@ -38,14 +38,28 @@ pub fn read_message(raw: &str, keep_text: bool) -> Option<NewMessage> {
     })
 }
 
-/// The fields that say whose message it is, of a message whose other fields have unexpected shapes.
-pub(super) fn rescue(raw: &str) -> WireMessage {
-    let Ok(Value::Object(mut fields)) = serde_json::from_str(raw) else { return WireMessage::default() };
-    fields.retain(|name, value| !matches!(value, Value::Object(_) | Value::Array(_)) && name != "item_list");
-    if fields.get("context_token").is_some_and(|token| !token.is_string()) {
-        fields.shift_remove("context_token");
+/// What can be read of a message.
+pub(super) fn read_wire(raw: &str) -> WireMessage {
+    // Serde would take an array for a message whose fields are given in order.
+    if !raw.trim_start().starts_with('{') {
+        return WireMessage::default();
     }
-    serde_json::from_value(Value::Object(fields)).unwrap_or_default()
+    let text = without_half_characters(raw);
+    serde_json::from_str(&text).unwrap_or_else(|error: serde_json::Error| {
+        // Only where and what kind: the content is nobody else's business.
+        let (kind, column) = (error.classify(), error.column());
+        tracing::warn!(?kind, column, "a message is not what the protocol says; delivering what can be read of it");
+        rescue(&text)
+    })
+}
+
+/// The fields that say whose message it is, of a message whose other fields have unexpected shapes. Each is read by
+/// itself: one that is nested too deeply, or a number beyond all bounds, spoils no other.
+fn rescue(raw: &str) -> WireMessage {
+    let fields: HashMap<String, &RawValue> = serde_json::from_str(raw).unwrap_or_default();
+    let plain = fields.into_iter().filter(|(_, value)| !value.get().starts_with(['{', '[']));
+    let read = plain.filter_map(|(name, value)| Some((name, serde_json::from_str::<Value>(value.get()).ok()?)));
+    serde_json::from_value(Value::Object(read.collect())).unwrap_or_default()
 }
 
 /// The key of a message that has no id: the same bytes are the same message.
@@ -84,6 +98,28 @@ mod tests {
         let raw = r#"{"message_id":5,"from_user_id":"u","item_list":[{"type":1,"text_item":"not an object"}]}"#;
         let message = read_message(raw, true).unwrap();
         assert_eq!((message.peer.as_str(), message.key), ("u", 5));
+    }
+
+    #[test]
+    fn one_field_that_cannot_be_read_costs_nobody_the_message() {
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        for odd in [r#""item_list":[{"ref_msg":{"title":1}},5]"#, r#""seq":1e999"#, r#""session_id":"\ud83d""#] {
+            let raw = format!(r#"{{{odd},"from_user_id":"u","message_id":5}}"#);
+            assert_eq!(read_message(&raw, true).map(|read| (read.peer, read.key)), Some(("u".into(), 5)), "{raw}");
+        }
+        for field in ["item_list", "seq", "unknown"] {
+            let raw = format!(r#"{{"from_user_id":"u","message_id":5,"{field}":{deep}}}"#);
+            assert_eq!(read_message(&raw, true).map(|read| (read.peer, read.key)), Some(("u".into(), 5)), "{raw}");
+        }
+        assert!(read_message(r#"[1,2,"u"]"#, true).is_none(), "an array is no message");
+    }
+
+    #[test]
+    fn a_blank_context_token_is_none() {
+        for token in [r#""""#, r#"" ""#, "null", "[]"] {
+            let raw = format!(r#"{{"from_user_id":"u","context_token":{token}}}"#);
+            assert_eq!(read_message(&raw, true).unwrap().context_token, None, "{raw}");
+        }
     }
 
     #[test]

@@ -23,6 +23,13 @@ mod normalize;
 mod prepare;
 mod quote;
 
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    //! What the fuzz targets reach into.
+
+    pub use super::quote::selected;
+}
+
 pub use delivery_id::DeliveryId;
 pub use dispatcher::{Deliver, Dispatcher, WINDOW};
 pub use intake::read_message;

@@ -1,10 +1,10 @@
 //! A wire message as the contract says it, and what must be fetched before it is whole.
 
 use super::delivery_id::DeliveryId;
-use super::intake::rescue;
+use super::intake::read_wire;
 use crate::cdn::{MediaKey, MediaSource};
 use crate::contract::{Conversation, ConversationKind, InboundMessage, Part, PartType, Quote};
-use crate::ilink::{CdnMedia, PartialText, RefMessage, WireItem, WireMessage, item_type};
+use crate::ilink::{CdnMedia, PartialText, RefMessage, WireItem, item_type};
 use crate::store::now_ms;
 
 /// A message as far as the wire alone tells it.
@@ -47,7 +47,7 @@ pub struct QuoteItem {
 
 /// Reads a message. `wire` is what the server sent, `peer` who sent it, `attempt` counts from 1.
 pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft {
-    let message: WireMessage = serde_json::from_str(wire).unwrap_or_else(|_| rescue(wire));
+    let message = read_wire(wire);
     let mut media = Vec::new();
     let mut parts = Vec::with_capacity(message.item_list.len());
     for (n, item) in message.item_list.iter().enumerate() {
@@ -220,6 +220,16 @@ mod tests {
             assert_eq!(message.parts.len(), 1, "{wire}");
             assert!(message.parts[0].error.is_some(), "{wire}");
         }
+    }
+
+    #[test]
+    fn half_an_emoji_or_an_odd_item_costs_no_other_text() {
+        let message = made(
+            r#"{"item_list":[{"type":1,"text_item":{"text":"cut \ud83d"}},{"type":1,"text_item":"x"},
+                {"type":1,"text_item":{"text":"whole"}}]}"#,
+        );
+        assert_eq!(message.text, "cut \u{fffd}\nwhole");
+        assert_eq!(message.parts.len(), 3);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::store::{AccountNo, Store};
 
 /// How long a message waits for its media, all of them together.
 const WAIT: Duration = Duration::from_secs(120);
+/// A voice message is a minute at most; whatever is larger is not looked into, in bytes.
+const LONGEST_VOICE: u64 = 4 * 1024 * 1024;
 /// Files that are fetched at once, over all conversations.
 const AT_ONCE: usize = 8;
 
@@ -131,7 +133,7 @@ impl Preparer {
     }
 }
 
-/// Gives a file without an extension the one of its kind, and a voice message a format that programs know. Blocks.
+/// Gives a file without an extension the one of its kind, and looks whether a voice message is whole. Blocks.
 fn finish(mut stored: Stored) -> (Stored, Option<String>) {
     if stored.path.extension().is_none()
         && let Some(extension) = extension_of(&stored.mime)
@@ -141,17 +143,11 @@ fn finish(mut stored: Stored) -> (Stored, Option<String>) {
             stored.path = named;
         }
     }
-    if stored.mime != "audio/silk" {
+    if stored.mime != "audio/silk" || stored.size > LONGEST_VOICE {
         return (stored, None);
     }
-    match voice::decode(&stored.path) {
-        Ok(wav) => {
-            let _ = std::fs::remove_file(&stored.path);
-            stored.size = std::fs::metadata(&wav).map_or(0, |about| about.len());
-            (Stored { path: wav, mime: "audio/wav".to_owned(), ..stored }, None)
-        }
-        Err(error) => (stored, Some(format!("the voice message is as WeChat sent it: {error}"))),
-    }
+    let whole = std::fs::read(&stored.path).is_ok_and(|bytes| voice::duration_ms(&bytes).is_some());
+    (stored, (!whole).then(|| "the voice message is damaged; it is as WeChat sent it".to_owned()))
 }
 
 fn fill(part: &mut Part, stored: Stored) {

@@ -297,11 +297,13 @@ pub(super) fn expiry() -> i64 {
 }
 
 /// The base URL at `host` (`host` or `host:port`), with the scheme of `home`.
-fn redirected(home: &Endpoint, host: &str) -> Option<String> {
+pub fn redirected(home: &Endpoint, host: &str) -> Option<String> {
     let scheme = home.base_url.split_once("://").map_or("https", |(scheme, _)| scheme);
     let url = url::Url::parse(&format!("{scheme}://{host}")).ok()?;
-    let plain = url.path() == "/" && url.query().is_none() && url.username().is_empty() && url.host().is_some();
-    plain.then(|| format!("{scheme}://{host}"))
+    let extras = [url.query(), url.fragment(), url.password()];
+    let plain = url.path() == "/" && extras.iter().all(Option::is_none) && url.username().is_empty();
+    // Written anew: the parser overlooks stray characters that would spoil the addresses made from the text as it came.
+    (plain && url.host().is_some()).then(|| url.origin().ascii_serialization())
 }
 
 #[cfg(test)]
@@ -313,7 +315,12 @@ mod tests {
         let home = Endpoint { base_url: "https://a.example".into(), route_tag: None, bot_agent: String::new() };
         assert_eq!(redirected(&home, "b.example").as_deref(), Some("https://b.example"));
         assert_eq!(redirected(&home, "b.example:8443").as_deref(), Some("https://b.example:8443"));
-        for wrong in ["", "b.example/path", "user@b.example", "b.example?x=1", "b example"] {
+        for odd in ["b.example\u{2}", "b.exa\nmple", "b.example\\"] {
+            assert_eq!(redirected(&home, odd).as_deref(), Some("https://b.example"), "{odd:?}");
+        }
+        for wrong in
+            ["", "b.example/path", "user@b.example", ":word@b.example", "b.example?x=1", "b.example#x", "b example"]
+        {
             assert_eq!(redirected(&home, wrong), None, "{wrong:?}");
         }
     }

@@ -65,9 +65,7 @@ impl Library {
         let prefix = format!("{n}-");
         let entries = fs::read_dir(self.folder(account, key)).ok()?;
         let found = entries.filter_map(Result::ok).find(|entry| {
-            entry.file_name().to_str().is_some_and(|name| {
-                name.starts_with(&prefix) && !name.ends_with(".part") && !name.ends_with(".decoding")
-            })
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix) && !name.ends_with(".part"))
         })?;
         stored(&found.path(), n)
     }

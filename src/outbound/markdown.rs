@@ -41,7 +41,7 @@ pub fn for_wechat(markdown: &str) -> String {
 }
 
 /// Removes what can be seen at first reading; `None` if that is nothing.
-fn pass(text: &str) -> Option<String> {
+pub fn pass(text: &str) -> Option<String> {
     let Blocks { scopes, mut definitions, mut removals, .. } = Blocks::of(text);
     for scope in scopes {
         inline::scan(text, scope, &mut definitions, &mut removals);

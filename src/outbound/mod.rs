@@ -40,3 +40,8 @@ pub use progress::{Progress, Shown, ToolEnd};
 pub use source::{SourceError, Spooled, measure, spool};
 pub use turns::Turns;
 pub use typing::Typing;
+
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub use super::markdown::pass as markdown_pass;
+}

@@ -135,7 +135,7 @@ impl<C: Send + Sync + 'static> Server<C> {
     }
 
     /// The answer to a line, if it gets one, and whether it was a `shutdown`.
-    async fn answer(self: &Arc<Self>, frame: Frame) -> (Option<String>, bool) {
+    pub(crate) async fn answer(self: &Arc<Self>, frame: Frame) -> (Option<String>, bool) {
         let refused = |(id, error): (Id<'static>, ContractError)| {
             (Some(MethodResponse::error(id, error_object(error)).into_json().get().to_owned()), false)
         };

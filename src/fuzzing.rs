@@ -1,0 +1,22 @@
+//! What the targets in `fuzz/` reach into. It exists in their builds only, and adds nothing but names.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+
+pub use crate::ilink::PartialText;
+pub use crate::ilink::fuzzing::{read_qr_code, read_qr_status, read_updates};
+pub use crate::inbound::fuzzing::selected;
+pub use crate::outbound::fuzzing::markdown_pass;
+pub use crate::rpc::{Frame, Server};
+
+/// The base URL that a login is redirected to, by a server at `home`.
+pub fn redirected(home: &str, host: &str) -> Option<String> {
+    let home = crate::ilink::Endpoint { base_url: home.to_owned(), route_tag: None, bot_agent: String::new() };
+    crate::login::fuzzing::redirected(&home, host)
+}
+
+/// The answer to a line by a server whose methods never wait.
+pub fn answer<C: Send + Sync + 'static>(server: &Arc<Server<C>>, frame: Frame) -> Option<String> {
+    server.answer(frame).now_or_never().expect("the methods do not wait").0
+}
