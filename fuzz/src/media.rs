@@ -49,6 +49,6 @@ pub fn check(data: &[u8]) {
         quotemd5: words.next().map(str::to_owned),
     };
     if let Some(part) = selected(&text, &partial) {
-        assert!(text.contains(&part) && part.starts_with(partial.start.as_deref().expect("a start")));
+        assert!(text.contains(&part), "what was selected was never there");
     }
 }

@@ -16,13 +16,14 @@ pub fn safe_name(given: &str) -> String {
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let visible = last.chars().filter(|c| !c.is_control() && !is_invisible(*c));
     let clean: String = visible.map(|c| if r#"<>:"|?*"#.contains(c) { '_' } else { c }).collect();
-    let clean = clean.trim_matches(|c: char| c == '.' || c.is_whitespace());
+    let clean = clean.trim_matches(is_edge);
     if clean.is_empty() || clean.chars().all(|c| c == '_') {
         return "file".to_owned();
     }
     let stem = clean.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
     if DEVICES.contains(&stem.as_str()) || is_numbered_device(&stem) {
-        return format!("_{}", clean.chars().take(EXTENSION).collect::<String>());
+        let short: String = clean.chars().take(EXTENSION).collect();
+        return format!("_{}", short.trim_end_matches(is_edge));
     }
     if clean.len() <= LONGEST {
         return clean.to_owned();
@@ -39,8 +40,13 @@ pub fn safe_name(given: &str) -> String {
     }
     match extension {
         Some(extension) => format!("{short}.{extension}"),
-        None => short,
+        None => short.trim_end_matches(is_edge).to_owned(),
     }
+}
+
+/// What a name neither begins nor ends with.
+fn is_edge(c: char) -> bool {
+    c == '.' || c.is_whitespace()
 }
 
 fn is_numbered_device(stem: &str) -> bool {
