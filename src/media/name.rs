@@ -17,7 +17,7 @@ pub fn safe_name(given: &str) -> String {
     let visible = last.chars().filter(|c| !c.is_control() && !is_invisible(*c));
     let clean: String = visible.map(|c| if r#"<>:"|?*"#.contains(c) { '_' } else { c }).collect();
     let clean = clean.trim_matches(is_edge);
-    if clean.is_empty() || clean.chars().all(|c| c == '_') {
+    if clean.is_empty() {
         return "file".to_owned();
     }
     let stem = clean.split('.').next().unwrap_or_default().trim_end().to_ascii_lowercase();
