@@ -99,6 +99,7 @@ function toSnapshot(status: AccountStatus): Partial<Snapshot> {
         lastError: status.lastError ?? "WeChat no longer accepts the login. Run: openclaw channels login --channel openclaw-weixin",
       };
     case "superseded":
+      return { ...times, connected: false, lifecycle: "blocked", lastError: status.lastError ?? "Another process polls this account." };
     case "stopped":
       return { ...times, connected: false, lifecycle: "stopped" };
   }

@@ -10,7 +10,7 @@ import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
 import type { AccountStatus, Config, InboundMessage, LoginProgress, Notifications, OutboundUpdate } from "./contract.js";
 import { PROTOCOL_VERSION } from "./contract.js";
-import { isSidecarError, messageOf, SidecarError } from "./errors.js";
+import { isSidecarError, messageOf } from "./errors.js";
 import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
@@ -49,6 +49,7 @@ export class Sidecar {
         config: (this.#config ??= channelConfig(hostConfig())),
         locale: localeOf(process.env),
       }),
+      timing: supervision(process.env.OPENCLAW_WEIXIN_SUPERVISION),
       ...options,
       onNotification: (method, params) => this.#onNotification(method, params),
       onReady: (_result, restarted) => {
@@ -121,6 +122,11 @@ export class Sidecar {
         await this.process.request("account.start", { accountId });
         return;
       } catch (error) {
+        // Another process polls it. The sidecar begins by itself when that one has ended; the status says so meanwhile.
+        if (isSidecarError(error) && error.kind === "account_locked") {
+          hostLog("warn", `[${accountId}] ${error.message}`);
+          return;
+        }
         // A sidecar that ended meanwhile is started again; anything else is the account's own trouble.
         if (!isSidecarError(error) || error.kind !== "sidecar_exited" || attempt >= 3) throw error;
       }
@@ -146,15 +152,6 @@ export class Sidecar {
         const status = params as AccountStatus;
         const account = this.#accounts.get(status.accountId);
         account?.onStatus(status);
-        if (status.state === "superseded") {
-          account?.fail(
-            new SidecarError(
-              "account_locked",
-              `Another OpenClaw took over the WeChat account ${status.accountId}. Stop one of the two, or give them ` +
-                `state directories of their own.`,
-            ),
-          );
-        }
         return;
       }
       case "login.progress": {
@@ -166,6 +163,15 @@ export class Sidecar {
         reportUpdate(params as OutboundUpdate);
         return;
     }
+  }
+}
+
+/** Other waits and limits of the supervision, as JSON: tests cannot wait for the real ones. */
+function supervision(text: string | undefined): NonNullable<SidecarProcessOptions["timing"]> {
+  try {
+    return text ? (JSON.parse(text) as NonNullable<SidecarProcessOptions["timing"]>) : {};
+  } catch {
+    return {};
   }
 }
 

@@ -12,14 +12,8 @@ import { after, before, describe, test } from "node:test";
 import { Lab, seedAccounts } from "./lib/lab.mjs";
 import { until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
+import { ask, note, pause, unhurried } from "./lib/talk.mjs";
 
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const note = (text) => console.log(`# ${text}`);
-/** The sidecar keeps to WeChat's pace (40 a minute); where times are measured, or many are answered at once, it must not. */
-const unhurried = (profile) =>
-  profile.configure((config) => {
-    config.channels = { ...config.channels, [CHANNEL]: { ...config.channels?.[CHANNEL], outbox: { perMinute: 6_000, burst: 100 } } };
-  });
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 let lab;
@@ -30,22 +24,6 @@ after(async () => {
   const left = await lab?.close();
   assert.deepEqual(left ?? [], [], "processes were left running");
 });
-
-/** A person writes; resolves with the first answer that the test accepts, and how long it took. */
-async function ask(simulator, bot, from, text, { waitMs = 30_000, expected = `echo: ${text}` } = {}) {
-  const known = (await simulator.sent({ botId: bot.botId, to: from })).length;
-  const startedAt = Date.now();
-  await simulator.write(bot.botId, from, text);
-  const answer = await until(
-    `an answer to ${text}`,
-    async () => {
-      const sent = await simulator.sent({ botId: bot.botId, to: from, waitMs: 50 });
-      return sent.slice(known).find((message) => message.text.includes(expected));
-    },
-    { timeoutMs: waitMs, everyMs: 5 },
-  );
-  return { answer, ms: answer.atMs - startedAt };
-}
 
 describe("from a QR scan to a reply", () => {
   let simulator;

@@ -34,6 +34,19 @@ export class Simulator {
     return messageIds;
   }
 
+  /** A person sends items, or quotes: `{text?, content?, quote?}`. */
+  async send(botId, from, message) {
+    const { messageIds } = await this.#call("POST", "/_sim/messages", { botId, from, ...message });
+    return messageIds;
+  }
+
+  /** What a receiver sees of a sent file. */
+  async content(n) {
+    const response = await fetch(`${this.url}/_sim/sent/${n}/content`);
+    if (!response.ok) throw new Error(`simulator: the content of ${n} gave ${response.status}: ${await response.text()}`);
+    return Buffer.from(await response.arrayBuffer());
+  }
+
   login(which, step, body = {}) {
     return this.#call("POST", `/_sim/logins/${which}/${step}`, body);
   }
