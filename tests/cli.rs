@@ -43,7 +43,7 @@ fn accounts_are_listed_and_removed() {
 }
 
 #[test]
-fn a_text_is_sent_from_an_argument_and_from_stdin_or_held_and_said_to_be() {
+fn texts_and_files_are_sent_from_arguments_and_stdin_or_held_and_said_to_be() {
     let world = World::new();
     let (sidecar, bot) = world.polling();
     let held = on(&world, &["send", "--to", ANN, "too early"]).exits(0).stdout;
@@ -57,9 +57,16 @@ fn a_text_is_sent_from_an_argument_and_from_stdin_or_held_and_said_to_be() {
     world.writes(&bot, ANN, "hello");
     sidecar.ack(&sidecar.deliveries(1));
     assert_eq!(on(&world, &["send", "--to", ANN, "one", "--json"]).exits(0).json()["status"], "sent");
+    let file = world.state.path().join("notes.txt");
+    std::fs::write(&file, "notes").unwrap();
+    assert_eq!(
+        on(&world, &["send", "--to", ANN, "--file", file.to_str().unwrap()]).exits(0).stdout.trim(),
+        "sent (1 message)"
+    );
+    assert_eq!(world.control.sent_bytes(world.sent().last().unwrap()).unwrap(), b"notes");
     let args = ["send", "--to", ANN, "--account", &bot.account, "-"];
     run(world.state.path(), world.url(), &args, "two\n").exits(0);
-    let texts: Vec<String> = world.sent().iter().map(|sent| sent.text.clone().unwrap()).collect();
+    let texts: Vec<String> = world.sent().iter().filter_map(|sent| sent.text.clone()).collect();
     assert_eq!(texts, ["one", "two"]);
 }
 
@@ -68,6 +75,7 @@ fn the_exit_code_says_what_kind_of_failure_it_was() {
     let mut world = World::new();
     on(&world, &["send", "--to", ANN, "x"]).exits(3);
     on(&world, &["send", "--to", ANN]).exits(2);
+    on(&world, &["send", "--to", ANN, "--file", "/nowhere"]).exits(3);
     on(&world, &["no-such-command"]).exits(2);
     world.end();
     on(&world, &["login"]).exits(4);

@@ -24,6 +24,9 @@ const SEND_TIMEOUT_MS = 120_000;
 /** A large file takes as long as it takes; the sidecar gives up a transfer that does not move. */
 const MEDIA_TIMEOUT_MS = 30 * 60_000;
 
+/** How many ends of the sidecar a send outlives. */
+const RESTARTS = 8;
+
 export type TextSend = {
   to: string;
   text: string;
@@ -59,7 +62,7 @@ export async function sendMedia(send: MediaSend): Promise<SendResult> {
       ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
     } as const;
     const request = () => sidecar().process.request("outbound.sendMedia", params, { timeoutMs: MEDIA_TIMEOUT_MS });
-    return await turns.sending(send.accountId, to, request);
+    return await turns.sending(send.accountId, to, () => overRestarts(send.idempotencyKey, request));
   });
 }
 
@@ -74,7 +77,21 @@ export async function sendText(send: TextSend): Promise<SendResult> {
     ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
   };
   const request = () => sidecar().process.request("outbound.sendText", params, { timeoutMs: SEND_TIMEOUT_MS });
-  return await turns.sending(send.accountId, to, request);
+  return await turns.sending(send.accountId, to, () => overRestarts(send.idempotencyKey, request));
+}
+
+/**
+ * Asks again when the sidecar ended in the middle. With a key that is always safe, and better than to leave it to the
+ * host's queue, which waits for up to ten minutes before it tries again.
+ */
+async function overRestarts(key: string | undefined, request: () => Promise<SendResult>): Promise<SendResult> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await request();
+    } catch (error) {
+      if (!key || !isSidecarError(error) || error.kind !== "sidecar_exited" || attempt >= RESTARTS) throw error;
+    }
+  }
 }
 
 /**

@@ -87,6 +87,11 @@ type Run = {
   ended: Promise<void>;
 };
 
+/** Whether the program has ended, or cannot be spoken to any more; the events that say so may be yet to come. */
+function isOver(run: Run): boolean {
+  return run.child.exitCode !== null || run.child.signalCode !== null || !run.child.stdin?.writable;
+}
+
 export class SidecarProcess {
   readonly #options: SidecarProcessOptions;
   readonly #timing: Timing;
@@ -138,8 +143,12 @@ export class SidecarProcess {
     params: Methods[M]["params"],
     options: { timeoutMs?: number } = {},
   ): Promise<Methods[M]["result"]> {
-    const run = await this.#ensureRun();
-    return await this.#send(run, method, params, options.timeoutMs ?? this.#timing.requestMs);
+    for (;;) {
+      const run = await this.#ensureRun();
+      if (!isOver(run)) return await this.#send(run, method, params, options.timeoutMs ?? this.#timing.requestMs);
+      // It has just ended, and nothing was sent: the next run takes it.
+      await run.ended;
+    }
   }
 
   /** Sends a request only where the sidecar runs already; `undefined` where it does not. */
@@ -317,7 +326,7 @@ export class SidecarProcess {
   }
 
   #send<M extends Method>(run: Run, method: M, params: Methods[M]["params"], timeoutMs: number): Promise<Methods[M]["result"]> {
-    if (run.child.exitCode !== null || run.child.signalCode !== null || !run.child.stdin?.writable) {
+    if (isOver(run)) {
       return Promise.reject(
         new SidecarError("sidecar_exited", `The WeChat sidecar ended before ${method} was sent.`, { retryable: true }),
       );

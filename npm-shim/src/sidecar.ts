@@ -128,7 +128,7 @@ export class Sidecar {
           return;
         }
         // A sidecar that ended meanwhile is started again; anything else is the account's own trouble.
-        if (!isSidecarError(error) || error.kind !== "sidecar_exited" || attempt >= 3) throw error;
+        if (!isSidecarError(error) || error.kind !== "sidecar_exited" || attempt >= 8) throw error;
       }
     }
   }

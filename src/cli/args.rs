@@ -110,8 +110,12 @@ pub struct SendArgs {
     /// Makes a repeated call the same message instead of a second one
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
+    /// A picture, a video or any other file; the text goes before it
+    #[arg(long, value_name = "PATH")]
+    pub file: Option<String>,
     /// The text (Markdown); - reads it from stdin
-    pub text: String,
+    #[arg(required_unless_present = "file")]
+    pub text: Option<String>,
 }
 
 /// Options of `outbox`.

@@ -1,28 +1,32 @@
-//! `send`: a text from the terminal.
+//! `send`: a text or a file from the terminal.
 
 use std::io::Read as _;
 
 use super::args::{Common, SendArgs};
 use super::open::open;
 use super::output::Outcome;
-use crate::contract::{ContractError, ErrorKind, SendStatus, SendTextParams};
+use crate::contract::{ContractError, ErrorKind, SendMediaParams, SendStatus, SendTextParams};
 use crate::service::Notices;
 
-/// Sends a text.
+/// Sends a text, a file, or both.
 pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractError> {
-    let text = match args.text.as_str() {
-        "-" => read_stdin()?,
+    let text = match args.text.as_deref() {
+        Some("-") => Some(read_stdin()?),
         _ => args.text,
     };
     let sidecar = open(common, Notices::none()).await?;
-    let params = SendTextParams {
-        to: args.to,
-        text,
-        account_id: args.account,
-        run_id: None,
-        idempotency_key: args.idempotency_key,
+    let (to, account_id, run_id, idempotency_key) = (args.to, args.account, None, args.idempotency_key);
+    let sent = match args.file {
+        Some(path) => {
+            let (path, url, kind, file_name) = (Some(path), None, None, None);
+            let params = SendMediaParams { to, path, url, text, kind, file_name, account_id, run_id, idempotency_key };
+            sidecar.send_media(params).await
+        }
+        None => {
+            let text = text.unwrap_or_default();
+            sidecar.send_text(SendTextParams { to, text, account_id, run_id, idempotency_key }).await
+        }
     };
-    let sent = sidecar.send_text(params).await;
     sidecar.close().await;
     let sent = sent?;
     if sent.status == SendStatus::Held {

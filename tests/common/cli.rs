@@ -38,7 +38,7 @@ pub fn run(state: &Path, url: &str, args: &[&str], stdin: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar"));
     command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("HOME", state).env("OPENCLAW_STATE_DIR", state).env("LANG", "C.UTF-8");
-    command.env("WEIXIN_ILINK_BASE_URL", url).env("WEIXIN_CDN_BASE_URL", url);
+    command.env("WEIXIN_ILINK_BASE_URL", url).env("WEIXIN_CDN_BASE_URL", format!("{url}/c2c"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
     // A command that does not read its stdin is none the worse.

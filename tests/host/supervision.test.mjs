@@ -48,14 +48,14 @@ describe("a gateway whose sidecar dies", { skip: process.platform !== "linux" },
         killed.add(sidecar);
       }
       const answersTo = (sent, { from, text }) => sent.filter((one) => one.to === from && one.text?.includes(text));
-      await until(
-        "all answers",
-        async () => {
-          const sent = await simulator.sent({ botId: bot.botId });
-          return asked.every((message) => answersTo(sent, message).length > 0);
-        },
-        { timeoutMs: 120_000, everyMs: 250 },
-      );
+      const unanswered = async () => {
+        const sent = await simulator.sent({ botId: bot.botId });
+        return asked.filter((message) => answersTo(sent, message).length === 0).map(({ text }) => text);
+      };
+      await until("all answers", async () => (await unanswered()).length === 0, { timeoutMs: 60_000, everyMs: 250 }).catch(async () => {
+        const lines = gateway.output.split("\n").filter((line) => /weixin|deliver/.test(line));
+        assert.fail(`no answer to ${(await unanswered()).join(" ")}\n${lines.slice(-60).join("\n")}`);
+      });
       await pause(3_000);
       const sent = await simulator.sent({ botId: bot.botId });
       for (const message of asked) assert.equal(answersTo(sent, message).length, 1, `${message.text} was answered ${answersTo(sent, message).length} times`);
