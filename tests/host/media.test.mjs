@@ -1,5 +1,6 @@
 // Files, quotes, commands and hooks: through a real OpenClaw gateway.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -12,12 +13,46 @@ import { ask, note, pause, unhurried } from "./lib/talk.mjs";
 const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
 const sha = (bytes) => bytes.toString("base64");
 
+/** A plugin that writes down what the message hooks see, and changes or cancels on request. Returns the file it writes. */
+function installHookProbe(lab, profile) {
+  const folder = path.join(lab.folder, "hook-probe");
+  const seen = path.join(lab.folder, "hooks.jsonl");
+  mkdirSync(folder, { recursive: true });
+  const write = (name, content) => writeFileSync(path.join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
+  write("package.json", { name: "hook-probe", version: "1.0.0", type: "module", openclaw: { extensions: ["./index.js"] } });
+  write("openclaw.plugin.json", { id: "hook-probe", activation: { onStartup: true }, configSchema: { type: "object", additionalProperties: false, properties: {} } });
+  write(
+    "index.js",
+    `import { appendFileSync } from "node:fs";
+    const note = (hook, event) => appendFileSync(${JSON.stringify(seen)}, JSON.stringify({ hook, content: event.content ?? "", success: event.success }) + "\\n");
+    export default {
+      id: "hook-probe",
+      name: "Hook probe",
+      register(api) {
+        api.on("message_sending", (event) => {
+          note("message_sending", event);
+          if (event.content?.includes("#please-cancel")) return { cancel: true };
+          if (event.content?.includes("#please-change")) return { content: event.content.replace("#please-change", "#was-changed") };
+        });
+        api.on("message_sent", (event) => note("message_sent", event));
+      },
+    };`,
+  );
+  writeFileSync(seen, "");
+  profile.configure((config) => {
+    config.plugins = { ...config.plugins, load: { paths: [folder] }, entries: { ...config.plugins?.entries, "hook-probe": { enabled: true } } };
+    if (config.plugins.allow) config.plugins.allow.push("hook-probe");
+  });
+  return seen;
+}
+
 describe("what a message can carry", () => {
   let lab;
   let simulator;
   let profile;
   let gateway;
   let bot;
+  let hooks;
   const stranger = "guest@im.wechat";
 
   before(async () => {
@@ -32,6 +67,7 @@ describe("what a message can carry", () => {
       Object.assign(config.channels[CHANNEL], { dmPolicy: "open", allowFrom: ["*"] });
       config.channels[CHANNEL].outbox.quotaPerMessage = 1000;
     });
+    hooks = installHookProbe(lab, profile);
     gateway = await lab.gateway(profile);
     await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
   }, { timeout: 900_000 });
@@ -103,6 +139,32 @@ describe("what a message can carry", () => {
     await until("the timing", async () => (await simulator.sent({ to: bot.userId })).at(-1).text?.startsWith("⏱"));
     await ask(simulator, bot, bot.userId, "/toggle-debug", { expected: "Debug mode is off" });
     assert.equal(lab.model.askedAbout("hello there").length, 0);
+  });
+
+  test("message_sending changes and cancels, message_sent reports, once for each message in every path", async () => {
+    const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const of = (hook, text) => seen().filter((event) => event.hook === hook && event.content.includes(text));
+    // By the gateway: a command line is a process of its own, in which OpenClaw loads the channel and no other plugin.
+    const byRpc = (text) => profile.rpc("send", { channel: CHANNEL, to: bot.userId, message: text, idempotencyKey: randomUUID() });
+    const texts = async () => (await simulator.sent({ to: bot.userId })).map((message) => message.text ?? "");
+
+    await ask(simulator, bot, bot.userId, "#hooked-answer");
+    await byRpc("#hooked-send");
+    for (const text of ["#hooked-answer", "#hooked-send"]) {
+      await until(`message_sent for ${text}`, () => of("message_sent", text).length > 0);
+      assert.deepEqual([of("message_sending", text).length, of("message_sent", text).length], [1, 1], text);
+      assert.equal(of("message_sent", text)[0].success, true);
+    }
+    await ask(simulator, bot, bot.userId, "#please-change", { expected: "#was-changed" });
+    await byRpc("#please-change by hand");
+    assert.equal((await texts()).filter((text) => text.includes("#was-changed")).length, 2);
+    assert.equal((await texts()).filter((text) => text.includes("#please-change")).length, 0);
+    await simulator.write(bot.botId, bot.userId, "#please-cancel");
+    await until("the cancelled answer", () => of("message_sending", "#please-cancel").length === 1);
+    await byRpc("#please-cancel by hand").catch(() => {});
+    await pause(2_000);
+    assert.equal((await texts()).filter((text) => text.includes("#please-cancel")).length, 0);
+    assert.equal(of("message_sent", "#please-cancel").filter((event) => event.success).length, 0);
   });
 
   test("a guest whom the allowlist does not name gives no commands", async () => {
