@@ -4,7 +4,6 @@ import path from "node:path";
 
 import type { InboundMessage } from "./contract.js";
 import { CHANNEL_ID } from "./ids.js";
-import { stateDir } from "./state-dir.js";
 
 export type ChannelCommand = { name: "echo"; text: string } | { name: "toggle-debug" };
 
@@ -21,9 +20,9 @@ export function parseCommand(text: string): ChannelCommand | undefined {
 }
 
 /** What the command answers. `receivedAtMs` is when the message reached this process. */
-export function runCommand(command: ChannelCommand, message: InboundMessage, receivedAtMs: number): string {
+export function runCommand(command: ChannelCommand, message: InboundMessage, receivedAtMs: number, stateDir: string): string {
   if (command.name === "toggle-debug") {
-    const on = toggleDebug(message.accountId);
+    const on = toggleDebug(message.accountId, stateDir);
     return on
       ? "Debug mode is on: every answer is followed by how long it took. /toggle-debug ends it."
       : "Debug mode is off.";
@@ -43,17 +42,17 @@ export function debugLine(message: InboundMessage, receivedAtMs: number, answere
 }
 
 /** The official plugin's file, so that the switch survives a change of plugins. */
-const debugFile = () => path.join(stateDir(), CHANNEL_ID, "debug-mode.json");
+const debugFile = (stateDir: string) => path.join(stateDir, CHANNEL_ID, "debug-mode.json");
 
-export function isDebug(accountId: string): boolean {
-  return readDebug()[accountId] === true;
+export function isDebug(accountId: string, stateDir: string): boolean {
+  return readDebug(stateDir)[accountId] === true;
 }
 
-function toggleDebug(accountId: string): boolean {
-  const accounts = { ...readDebug() };
+function toggleDebug(accountId: string, stateDir: string): boolean {
+  const accounts = { ...readDebug(stateDir) };
   const on = accounts[accountId] !== true;
   accounts[accountId] = on;
-  const file = debugFile();
+  const file = debugFile(stateDir);
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   const next = `${file}.${process.pid}.tmp`;
   writeFileSync(next, JSON.stringify({ accounts }, null, 2), { mode: 0o600 });
@@ -61,9 +60,9 @@ function toggleDebug(accountId: string): boolean {
   return on;
 }
 
-function readDebug(): Record<string, boolean> {
+function readDebug(stateDir: string): Record<string, boolean> {
   try {
-    const read = JSON.parse(readFileSync(debugFile(), "utf8")) as { accounts?: unknown };
+    const read = JSON.parse(readFileSync(debugFile(stateDir), "utf8")) as { accounts?: unknown };
     return typeof read.accounts === "object" && read.accounts !== null ? (read.accounts as Record<string, boolean>) : {};
   } catch {
     return {};

@@ -89,7 +89,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
   const own = parseCommand(message.text);
   if (own) {
     if (access.commandAccess.authorized) {
-      await sendText({ to: sender, text: runCommand(own, message, receivedAtMs), accountId, idempotencyKey: `openclaw:command:${message.deliveryId}` });
+      await sendText({ to: sender, text: runCommand(own, message, receivedAtMs, stateDir()), accountId, idempotencyKey: `openclaw:command:${message.deliveryId}` });
       deps.onOutbound();
     } else {
       hostLog("info", `[${accountId}] /${own.name} of ${sender} refused: not authorized for commands`);
@@ -152,13 +152,12 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
     messageId: message.messageId,
     delivery: {
       // Final answers go through the host's outbound queue, which survives a crash; see the message adapter.
-      durable: () => {
-        progress.end();
+      durable: (_payload, info) => {
+        if (info.kind === "final") progress.end();
         return { to: sender };
       },
       // What that queue does not take: partial answers, and payloads it cannot carry.
       deliver: async (payload) => {
-        progress.end();
         const text = payload.text?.trim() ? payload.text : undefined;
         const media = payload.mediaUrls?.length ? payload.mediaUrls : payload.mediaUrl ? [payload.mediaUrl] : [];
         const send = { to: sender, accountId };
@@ -182,7 +181,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
       onDelivered: async (_payload, info, result) => {
         if (!result || result.visibleReplySent !== false) {
           deps.onOutbound();
-          if (info.kind === "final" && isDebug(accountId)) {
+          if (info.kind === "final" && isDebug(accountId, stateDir())) {
             const text = debugLine(message, receivedAtMs, Date.now());
             await sendText({ to: sender, text, accountId, idempotencyKey: `openclaw:debug:${message.deliveryId}` }).catch(() => {});
           }

@@ -8,7 +8,8 @@ import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { hostLog, hostRuntime } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
-import { localeOf, sidecar } from "./sidecar.js";
+import { localeOf } from "./locale.js";
+import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 
 type Login = NonNullable<NonNullable<ChannelPlugin<ResolvedAccount>["auth"]>["login"]>;

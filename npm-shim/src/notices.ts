@@ -2,8 +2,7 @@
 import type { InboundMessage } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
-import { sendText } from "./outbound.js";
-import { localeOf } from "./sidecar.js";
+import { localeOf } from "./locale.js";
 
 /** One notice to a person within this time; every message counts against what WeChat allows. */
 const QUIET_MS = 60_000;
@@ -29,8 +28,10 @@ export class Notices {
   readonly #now: () => number;
 
   constructor(
-    send: (to: string, text: string, accountId: string, key: string) => Promise<unknown> = (to, text, accountId, idempotencyKey) =>
-      sendText({ to, text, accountId, idempotencyKey }),
+    send: (to: string, text: string, accountId: string, key: string) => Promise<unknown> = async (to, text, accountId, idempotencyKey) => {
+      const { sendText } = await import("./outbound.js");
+      return await sendText({ to, text, accountId, idempotencyKey });
+    },
     now: () => number = Date.now,
   ) {
     this.#send = send;

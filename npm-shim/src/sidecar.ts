@@ -14,6 +14,7 @@ import { isSidecarError, messageOf } from "./errors.js";
 import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
+import { localeOf } from "./locale.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
 import { stateDir } from "./state-dir.js";
 
@@ -173,12 +174,6 @@ function supervision(text: string | undefined): NonNullable<SidecarProcessOption
   } catch {
     return {};
   }
-}
-
-/** Chinese where the person's environment says so; `OPENCLAW_LOCALE` first, as in the host. */
-export function localeOf(env: NodeJS.ProcessEnv): "zh-CN" | "en" {
-  const named = [env.OPENCLAW_LOCALE, env.LC_ALL, env.LC_MESSAGES, env.LANG].find((value) => value?.trim());
-  return named?.trim().toLowerCase().startsWith("zh") ? "zh-CN" : "en";
 }
 
 /** This package's version. */
