@@ -14,9 +14,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// A connection on which nothing moves for so long is given up.
 const STALLED: Duration = Duration::from_secs(30);
 /// How often a transfer is begun.
-pub(super) const TRIES: u32 = 3;
+const TRIES: u32 = 3;
 /// The wait before the second try; twice as long before the third.
-pub(super) const RETRY: Duration = Duration::from_millis(500);
+const RETRY: Duration = Duration::from_millis(500);
 /// How many redirects a URL may take.
 pub(super) const REDIRECTS: u32 = 5;
 
@@ -83,13 +83,22 @@ fn build(more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) ->
     more(client).build().expect("an HTTP client can be built")
 }
 
-/// Waits before the try after `failures` of them; `false` after the last.
-pub(super) async fn again(failures: u32) -> bool {
-    if failures >= TRIES {
-        return false;
+/// Makes a transfer, three times at most: what may pass by itself is tried again, anything else is final.
+pub(super) async fn retried<T, F>(mut transfer: impl FnMut() -> F) -> Result<T, CdnError>
+where
+    F: Future<Output = Result<T, CdnError>>,
+{
+    let mut failures = 0;
+    loop {
+        match transfer().await {
+            Err(error) if error.is_transient() && failures + 1 < TRIES => {
+                failures += 1;
+                tracing::debug!(%error, failures, "media was not moved; trying again");
+                tokio::time::sleep(RETRY * failures).await;
+            }
+            done => return done,
+        }
     }
-    tokio::time::sleep(RETRY * failures).await;
-    true
 }
 
 /// A response that is a success, or what the host said instead.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::cipher::Decryptor;
-use super::client::{Cdn, REDIRECTS, accepted, again};
+use super::client::{Cdn, REDIRECTS, accepted, retried};
 use super::error::CdnError;
 use super::key::MediaKey;
 
@@ -50,39 +50,16 @@ impl Cdn {
             (None, Some(param)) => self.url("download", &[("encrypted_query_param", param)])?,
             (None, None) => return Err(CdnError::NoSource),
         };
-        self.fetch(url, source.key.as_ref(), limit, file, 0).await
+        retried(|| self.fetch(url.clone(), source.key.as_ref(), limit, file, 0)).await
     }
 
     /// Fetches a URL that the gateway named into `file`.
     pub async fn fetch_url(&self, url: &str, limit: u64, file: &Path) -> Result<Downloaded, CdnError> {
         let url = Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?;
-        self.fetch(url, None, limit, file, REDIRECTS).await
+        retried(|| self.fetch(url.clone(), None, limit, file, REDIRECTS)).await
     }
 
     async fn fetch(
-        &self,
-        url: Url,
-        key: Option<&MediaKey>,
-        limit: u64,
-        file: &Path,
-        redirects: u32,
-    ) -> Result<Downloaded, CdnError> {
-        let mut failures = 0;
-        loop {
-            match self.fetch_once(url.clone(), key, limit, file, redirects).await {
-                Err(error) if error.is_transient() => {
-                    failures += 1;
-                    tracing::debug!(%error, failures, "media was not fetched");
-                    if !again(failures).await {
-                        return Err(error);
-                    }
-                }
-                done => return done,
-            }
-        }
-    }
-
-    async fn fetch_once(
         &self,
         mut url: Url,
         key: Option<&MediaKey>,

@@ -23,7 +23,7 @@ impl MediaKey {
 
     /// From 32 hex digits.
     pub fn from_hex(text: &str) -> Result<MediaKey, KeyError> {
-        hex(text.trim().as_bytes()).map(MediaKey).ok_or(KeyError)
+        from_digits(text.trim().as_bytes()).map(MediaKey).ok_or(KeyError)
     }
 
     /// From base64 of 16 bytes, or of 32 hex digits.
@@ -32,7 +32,7 @@ impl MediaKey {
         let bytes = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)).map_err(|_| KeyError)?;
         match <[u8; 16]>::try_from(bytes.as_slice()) {
             Ok(key) => Ok(MediaKey(key)),
-            Err(_) => hex(&bytes).map(MediaKey).ok_or(KeyError),
+            Err(_) => from_digits(&bytes).map(MediaKey).ok_or(KeyError),
         }
     }
 
@@ -43,7 +43,7 @@ impl MediaKey {
 
     /// 32 hex digits, as `getuploadurl` takes it.
     pub fn to_hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Base64 of the hex digits, as a sent message carries it.
@@ -58,7 +58,12 @@ impl fmt::Debug for MediaKey {
     }
 }
 
-fn hex(digits: &[u8]) -> Option<[u8; 16]> {
+/// Bytes as hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_digits(digits: &[u8]) -> Option<[u8; 16]> {
     if digits.len() != 32 {
         return None;
     }

@@ -24,6 +24,6 @@ pub use client::Cdn;
 pub use download::{Downloaded, MediaSource};
 pub use error::CdnError;
 pub use guard::{is_public, public_only};
+pub(crate) use key::hex;
 pub use key::{KeyError, MediaKey};
-pub(crate) use upload::hex;
 pub use upload::{UploadTarget, Uploaded};

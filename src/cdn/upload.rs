@@ -11,9 +11,9 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::cipher::{Encryptor, cipher_len};
-use super::client::{Cdn, accepted, again};
+use super::client::{Cdn, accepted, retried};
 use super::error::CdnError;
-use super::key::MediaKey;
+use super::key::{MediaKey, hex};
 
 /// Pieces that wait between the disk and the network.
 const PIECES: usize = 4;
@@ -59,19 +59,7 @@ impl Cdn {
                 self.url("upload", &query)?
             }
         };
-        let mut failures = 0;
-        loop {
-            match self.upload_once(url.clone(), key, file, size, md5).await {
-                Err(error) if error.is_transient() => {
-                    failures += 1;
-                    tracing::debug!(%error, failures, "media was not uploaded");
-                    if !again(failures).await {
-                        return Err(error);
-                    }
-                }
-                done => return done,
-            }
-        }
+        retried(|| self.upload_once(url.clone(), key, file, size, md5)).await
     }
 
     async fn upload_once(
@@ -145,9 +133,4 @@ fn read(
             return Ok(());
         }
     }
-}
-
-/// Bytes as hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -46,7 +46,7 @@ pub fn encode(file: &Path, mime: &str, out: &Path) -> Result<u64, String> {
                 _ => [&[2], bytes.as_slice()].concat(),
             }
         }
-        "audio/wav" | "audio/x-wav" | "audio/wave" => codec::encode(&read_wav(file)?)?,
+        "audio/wav" | "audio/x-wav" | "audio/wave" => codec::encode(file)?,
         other => return Err(format!("{other} cannot be sent as a voice message; WAV and SILK can")),
     };
     let length = duration_ms(&silk).ok_or("it is no voice message that WeChat would play")?;
@@ -54,48 +54,19 @@ pub fn encode(file: &Path, mime: &str, out: &Path) -> Result<u64, String> {
     Ok(length)
 }
 
-/// Sound of one channel.
-pub struct Sound {
-    /// Samples a second.
-    pub rate: u32,
-    /// The samples.
-    pub samples: Vec<i16>,
-}
-
-fn read_wav(file: &Path) -> Result<Sound, String> {
-    let described = |error: hound::Error| error.to_string();
-    let mut reader = hound::WavReader::open(file).map_err(described)?;
-    let spec = reader.spec();
-    let channels = usize::from(spec.channels.max(1));
-    let samples: Vec<i32> = match spec.sample_format {
-        hound::SampleFormat::Int => {
-            let shift = i32::from(spec.bits_per_sample) - 16;
-            let to_16 = |sample: i32| if shift >= 0 { sample >> shift } else { sample << -shift };
-            reader.samples::<i32>().map(|sample| sample.map(to_16)).collect::<Result<_, _>>().map_err(described)?
-        }
-        hound::SampleFormat::Float => {
-            let to_16 = |sample: f32| (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i32;
-            reader.samples::<f32>().map(|sample| sample.map(to_16)).collect::<Result<_, _>>().map_err(described)?
-        }
-    };
-    let mixed = samples.chunks(channels).map(|frame| {
-        let mean = frame.iter().map(|sample| i64::from(*sample)).sum::<i64>() / frame.len() as i64;
-        mean.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
-    });
-    Ok(Sound { rate: spec.sample_rate, samples: mixed.collect() })
-}
-
 #[cfg(feature = "silk")]
 mod codec {
-    use silk_codec::{SilkCoder, TailPolicy};
+    use std::path::Path;
 
-    use super::Sound;
+    use silk_codec::{SilkCoder, TailPolicy};
 
     /// What the encoder takes.
     const RATES: [u32; 7] = [8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000];
     const BIT_RATE: i32 = 24_000;
 
-    pub fn encode(sound: &Sound) -> Result<Vec<u8>, String> {
+    /// Encodes a WAV file.
+    pub fn encode(wav: &Path) -> Result<Vec<u8>, String> {
+        let sound = read_wav(wav)?;
         if !RATES.contains(&sound.rate) {
             return Err(format!("a sample rate of {} Hz cannot be encoded", sound.rate));
         }
@@ -103,16 +74,45 @@ mod codec {
         let mut coder = encoder.tail_policy(TailPolicy::PadWithSilence).build().map_err(|error| error.to_string())?;
         coder.encode(&sound.samples, true).map_err(|error| error.to_string())
     }
+
+    /// Sound of one channel.
+    struct Sound {
+        /// Samples a second.
+        rate: u32,
+        samples: Vec<i16>,
+    }
+
+    fn read_wav(file: &Path) -> Result<Sound, String> {
+        let described = |error: hound::Error| error.to_string();
+        let mut reader = hound::WavReader::open(file).map_err(described)?;
+        let spec = reader.spec();
+        let channels = usize::from(spec.channels.max(1));
+        let samples: Vec<i32> = match spec.sample_format {
+            hound::SampleFormat::Int => {
+                let shift = i32::from(spec.bits_per_sample) - 16;
+                let to_16 = |sample: i32| if shift >= 0 { sample >> shift } else { sample << -shift };
+                reader.samples::<i32>().map(|sample| sample.map(to_16)).collect::<Result<_, _>>().map_err(described)?
+            }
+            hound::SampleFormat::Float => {
+                let to_16 = |sample: f32| (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i32;
+                reader.samples::<f32>().map(|sample| sample.map(to_16)).collect::<Result<_, _>>().map_err(described)?
+            }
+        };
+        let mixed = samples.chunks(channels).map(|frame| {
+            let mean = frame.iter().map(|sample| i64::from(*sample)).sum::<i64>() / frame.len() as i64;
+            mean.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
+        });
+        Ok(Sound { rate: spec.sample_rate, samples: mixed.collect() })
+    }
 }
 
 #[cfg(not(feature = "silk"))]
 mod codec {
-    use super::Sound;
+    use std::path::Path;
 
-    const MISSING: &str = "this build has no SILK codec (feature silk)";
-
-    pub fn encode(_: &Sound) -> Result<Vec<u8>, String> {
-        Err(MISSING.to_owned())
+    /// Encodes nothing.
+    pub fn encode(_wav: &Path) -> Result<Vec<u8>, String> {
+        Err("this build has no SILK codec (feature silk)".to_owned())
     }
 }
 
