@@ -290,7 +290,7 @@ fn trouble_at_the_media_host_is_waited_out_and_no_other_conversation_waits() {
 fn media_that_was_fetched_is_not_fetched_again_after_a_kill() {
     let world = World::new();
     let (sidecar, bot) = world.polling();
-    world.sends(&bot, ANN, vec![image(Media::bytes(PNG)), voice(Media::bytes("no voice"), Some("hi"))]);
+    world.sends(&bot, ANN, vec![image(Media::bytes(PNG)), voice(Media::bytes("\u{2}#!SILK_V3 cut off"), Some("hi"))]);
     let first = sidecar.deliveries(1)[0].clone();
     sidecar.kill();
     let downloads = world.requests(&bot, Endpoint::CdnDownload);
@@ -299,6 +299,8 @@ fn media_that_was_fetched_is_not_fetched_again_after_a_kill() {
     again.start_account(&bot);
     let second = again.deliveries(1)[0].clone();
     assert_eq!((&second["deliveryId"], &second["parts"][0]), (&first["deliveryId"], &first["parts"][0]));
+    assert!(text(&first["parts"][1], "error").contains("damaged"), "{first}");
+    assert_eq!(second["parts"][1], first["parts"][1]);
     assert_eq!(world.requests(&bot, Endpoint::CdnDownload), downloads);
 }
 

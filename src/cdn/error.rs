@@ -45,7 +45,7 @@ pub enum CdnError {
     #[error("the media is damaged, or its key is wrong")]
     Ciphertext,
     /// A file of ours, or of the gateway's, could not be read or written.
-    #[error("{path}: {cause}")]
+    #[error("{path} cannot be read or written ({cause}); see that the disk has room and that this user may use it")]
     File {
         /// Which.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum CdnError {
         cause: String,
     },
     /// It is not the file any more that was to be sent.
-    #[error("{path} was changed while it was being sent")]
+    #[error("{path} was changed while it was being sent; send it again")]
     Changed {
         /// Which.
         path: PathBuf,

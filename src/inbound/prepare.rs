@@ -87,9 +87,9 @@ impl Preparer {
         // The quote's file goes behind the parts.
         let n = item.part.unwrap_or(usize::from(u16::MAX));
         let (library, of) = (self.library.clone(), account.to_owned());
-        let blocking = tokio::task::spawn_blocking(move || library.find(&of, key, n));
-        if let Ok(Some(stored)) = blocking.await {
-            return Ok((stored, None));
+        let blocking = tokio::task::spawn_blocking(move || library.find(&of, key, n).map(checked));
+        if let Ok(Some(found)) = blocking.await {
+            return Ok(found);
         }
         let source = item.source.as_ref().map_err(Clone::clone)?;
         // The semaphore is never closed.
@@ -103,7 +103,7 @@ impl Preparer {
         let downloaded = cdn.download(source, limit, &file).await.map_err(|error| error.to_string())?;
         let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
         let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
-        let finished = tokio::task::spawn_blocking(move || finish(stored)).await;
+        let finished = tokio::task::spawn_blocking(move || checked(named(stored))).await;
         finished.map_err(|error| error.to_string())
     }
 
@@ -133,8 +133,8 @@ impl Preparer {
     }
 }
 
-/// Gives a file without an extension the one of its kind, and looks whether a voice message is whole. Blocks.
-fn finish(mut stored: Stored) -> (Stored, Option<String>) {
+/// Gives a file without an extension the one of its kind. Blocks.
+fn named(mut stored: Stored) -> Stored {
     if stored.path.extension().is_none()
         && let Some(extension) = extension_of(&stored.mime)
     {
@@ -143,10 +143,13 @@ fn finish(mut stored: Stored) -> (Stored, Option<String>) {
             stored.path = named;
         }
     }
-    if stored.mime != "audio/silk" || stored.size > LONGEST_VOICE {
-        return (stored, None);
-    }
-    let whole = std::fs::read(&stored.path).is_ok_and(|bytes| voice::duration_ms(&bytes).is_some());
+    stored
+}
+
+/// Looks whether a voice message is whole. Blocks.
+fn checked(stored: Stored) -> (Stored, Option<String>) {
+    let looked_into = stored.mime == "audio/silk" && stored.size <= LONGEST_VOICE;
+    let whole = !looked_into || std::fs::read(&stored.path).is_ok_and(|bytes| voice::duration_ms(&bytes).is_some());
     (stored, (!whole).then(|| "the voice message is damaged; it is as WeChat sent it".to_owned()))
 }
 

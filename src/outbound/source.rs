@@ -29,7 +29,7 @@ pub enum SourceError {
         limit: u64,
     },
     /// It cannot be read, or the spool not be written.
-    #[error("{path}: {cause}")]
+    #[error("{path} cannot be read ({cause}); see that it is there, and that this user may read it")]
     Unreadable {
         /// Which file.
         path: PathBuf,
