@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::gateways::{
-    Named, SHELL, Served, ancestry, descendants, locked, name_in_lease, program, runs, start_time, state,
+    Named, SHELL, Served, ancestry, descendants, locked, name_in_lease, program, runs, stale, start_time, state,
 };
 use common::namespaces::{Container, Joined, Namespaces, Proc};
 use common::{Bot, EXIT, Launch, Random, World, eventually, pid, skip, text, until};
@@ -97,16 +97,6 @@ fn only_the_process_room_can_signal_anybody_and_nothing_starts_a_process() {
 }
 
 // Who survives
-
-/// A sidecar that is truly stale and holds an account; rows that name others are forged over its own.
-fn stale(world: &World) -> (Served, Bot) {
-    let bot = world.bot();
-    let stale = Served::start(world.launch());
-    stale.gateway.start_account(&bot);
-    world.wait_for_poll(&bot);
-    stale.make_stale();
-    (stale, bot)
-}
 
 /// Starts the account whose row names `victim`: it is refused at once, without a word to the victim; returns the text.
 #[track_caller]

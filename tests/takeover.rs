@@ -6,7 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::gateways::{Served, copy, locked, name_in_lease, program, runs, start_time, state};
+use common::gateways::{Served, copy, locked, name_in_lease, program, runs, stale, start_time, state};
 use common::{Bot, EXIT, World, eventually, text, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -22,16 +22,6 @@ fn account(bot: &Bot) -> Value {
 fn check_one_poller(world: &World, bot: &Bot) {
     until("a poll", || world.report(bot).active_polls == 1);
     assert_eq!(world.report(bot).max_active_polls, 1);
-}
-
-/// A stale sidecar that polls, suspended so that it cannot yield.
-fn stale(world: &World) -> (Served, Bot) {
-    let bot = world.bot();
-    let stale = Served::start(world.launch());
-    stale.gateway.start_account(&bot);
-    world.wait_for_poll(&bot);
-    stale.make_stale();
-    (stale, bot)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rusqlite::params;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use super::{Launch, Sidecar, State, pid, until};
+use super::{Bot, Launch, Sidecar, State, World, pid, until};
 
 /// A shell as the gateway: it starts the sidecar and waits for it. The test holds the other end of the sidecar's stdin.
 pub const SHELL: [&str; 4] = ["sh", "-c", "exec 3<&0; \"$@\" <&3 3<&- & wait", "gateway"];
@@ -155,4 +155,14 @@ pub fn copy(program: &Path, to: &Path) {
 pub fn locked(error: &Value) -> &str {
     assert_eq!(error["data"]["kind"], "account_locked", "{error}");
     super::text(error, "message")
+}
+
+/// A sidecar that is truly stale and polls an account, suspended so that it cannot yield.
+pub fn stale(world: &World) -> (Served, Bot) {
+    let bot = world.bot();
+    let stale = Served::start(world.launch());
+    stale.gateway.start_account(&bot);
+    world.wait_for_poll(&bot);
+    stale.make_stale();
+    (stale, bot)
 }
