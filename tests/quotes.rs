@@ -111,6 +111,24 @@ fn what_is_not_known_any_more_is_said_to_be_unresolved() {
 }
 
 #[test]
+fn a_quote_expires_with_the_texts_and_settings_take_effect_at_once() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.writes(&bot, ANN, "fleeting");
+    let hers = id(&next(&sidecar));
+    let configure = |cache: Value| sidecar.call("config.set", json!({ "config": { "quoteCache": cache } }));
+    for (cache, resolved) in [
+        (json!({ "retentionDays": 0 }), false),
+        (json!({ "retentionDays": 1 }), true),
+        (json!({ "enabled": false }), false),
+    ] {
+        configure(cache);
+        let found = quote(&world, &sidecar, &bot, Quote::of(hers));
+        assert_eq!((&found["resolved"], found["text"].is_null()), (&json!(resolved), !resolved));
+    }
+}
+
+#[test]
 fn nobody_reads_another_persons_messages_by_quoting_them() {
     let world = World::new();
     let (sidecar, bot) = world.polling();

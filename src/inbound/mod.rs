@@ -35,4 +35,4 @@ pub use dispatcher::{Deliver, Dispatcher, WINDOW};
 pub use intake::read_message;
 pub use monitor::Monitor;
 pub use normalize::{Draft, normalize};
-pub use prepare::{MediaAccess, Preparer};
+pub use prepare::{Preparer, Resources};

@@ -24,11 +24,13 @@ const LONGEST_VOICE: u64 = 4 * 1024 * 1024;
 const AT_ONCE: usize = 8;
 
 /// What the preparation uses now; asked anew for every message.
-pub struct MediaAccess {
+pub struct Resources {
     /// The media host.
     pub cdn: Cdn,
     /// The largest file, in bytes.
     pub limit: u64,
+    /// How old a quoted message may be, in milliseconds.
+    pub quotes_ms: i64,
 }
 
 /// Makes drafts whole. Clones share it.
@@ -36,14 +38,14 @@ pub struct MediaAccess {
 pub struct Preparer {
     store: Store,
     library: Library,
-    access: Arc<dyn Fn() -> MediaAccess + Send + Sync>,
+    resources: Arc<dyn Fn() -> Resources + Send + Sync>,
     at_once: Arc<Semaphore>,
 }
 
 impl Preparer {
     /// With files in `library`.
-    pub fn new(store: Store, library: Library, access: Arc<dyn Fn() -> MediaAccess + Send + Sync>) -> Preparer {
-        Preparer { store, library, access, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub fn new(store: Store, library: Library, resources: Arc<dyn Fn() -> Resources + Send + Sync>) -> Preparer {
+        Preparer { store, library, resources, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// Makes a draft whole. It takes as long as its media, two minutes at most.
@@ -94,7 +96,7 @@ impl Preparer {
         let source = item.source.as_ref().map_err(Clone::clone)?;
         // The semaphore is never closed.
         let _permit = self.at_once.acquire().await;
-        let MediaAccess { cdn, limit } = (self.access)();
+        let Resources { cdn, limit, .. } = (self.resources)();
         let (library, of, name) = (self.library.clone(), account.to_owned(), item.name.clone());
         let place = tokio::task::spawn_blocking(move || library.place(&of, key, n, &name)).await;
         let file = place
@@ -109,7 +111,7 @@ impl Preparer {
 
     async fn look_up(&self, account: AccountNo, id: &str, peer: &str, lookup: QuoteItem, quote: &mut Quote) {
         if let Some(key) = lookup.id {
-            match self.store.quoted(account, peer, key).await {
+            match self.store.quoted(account, peer, key, (self.resources)().quotes_ms).await {
                 Ok(Some(known)) => {
                     quote.resolved = true;
                     quote.from_bot = Some(known.from_bot);

@@ -61,9 +61,12 @@ impl Settings {
         self.config.quote_cache.as_ref().and_then(|cache| cache.enabled).unwrap_or(true)
     }
 
-    /// For how long, in milliseconds, and for how many messages of an account texts are kept for quotes. The defaults
-    /// are the official plugin's.
+    /// For how long, in milliseconds, and for how many messages of an account texts are kept for quotes: none where
+    /// they are not kept at all. The defaults are the official plugin's.
     pub fn quotes(&self) -> (i64, u64) {
+        if !self.keeps_texts() {
+            return (0, 0);
+        }
         let cache = self.config.quote_cache.clone().unwrap_or_default();
         let days = cache.retention_days.filter(|days| *days >= 0.0).unwrap_or(30.0);
         ((days * DAY_MS) as i64, cache.max_messages_per_account.unwrap_or(10_000))

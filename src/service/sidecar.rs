@@ -16,7 +16,7 @@ use crate::contract::{
     AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress, OutboundUpdate,
 };
 use crate::ilink::Ilink;
-use crate::inbound::{Dispatcher, MediaAccess, Preparer};
+use crate::inbound::{Dispatcher, Preparer, Resources};
 use crate::login::Sessions;
 use crate::media::Library;
 use crate::outbound::{Outbox, Turns, Typing};
@@ -117,9 +117,11 @@ impl Sidecar {
         let files = AccountFiles::new(state);
         let wire = Wire::new(files.clone(), Settings::new(open.config));
         let of_media = wire.clone();
-        let access =
-            Arc::new(move || MediaAccess { cdn: of_media.cdn(), limit: of_media.settings().media_max_bytes() });
-        let preparer = Preparer::new(store.clone(), library.clone(), access);
+        let resources = Arc::new(move || {
+            let settings = of_media.settings();
+            Resources { cdn: of_media.cdn(), limit: settings.media_max_bytes(), quotes_ms: settings.quotes().0 }
+        });
+        let preparer = Preparer::new(store.clone(), library.clone(), resources);
         let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer, open.notices.deliver, stop.clone());
         let backend = OutboxBackend {
             wire: wire.clone(),

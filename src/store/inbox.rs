@@ -2,16 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
-
-/// How long the id of a message is remembered.
-const SEEN_FOR_MS: i64 = 30 * 24 * 3600 * 1000;
-/// How many ids of an account are remembered; those of the last day always are.
-const SEEN_AT_MOST: i64 = 20_000;
-/// Ids younger than this are remembered whatever their number, so that a burst cannot push out its own ids.
-const SEEN_SURELY_MS: i64 = 24 * 3600 * 1000;
 
 /// A message as a poll brought it.
 #[derive(Clone, Debug)]
@@ -39,15 +32,6 @@ pub struct Pending {
     pub attempt: u32,
     /// The message as the server sent it: JSON.
     pub wire: String,
-}
-
-/// What a message said that somebody quotes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quoted {
-    /// Its text; empty where it had none.
-    pub text: String,
-    /// Whether the bot wrote it.
-    pub from_bot: bool,
 }
 
 /// What a poll's answer came to.
@@ -181,56 +165,6 @@ impl Store {
             )?
             .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?
             .collect()
-        })
-        .await
-    }
-
-    /// What a message said that a person quotes in the same conversation.
-    pub async fn quoted(&self, account: AccountNo, peer: &str, key: u64) -> Result<Option<Quoted>, StoreError> {
-        let peer = peer.to_owned();
-        self.read(move |db| {
-            db.prepare_cached(
-                "SELECT text, from_bot FROM seen WHERE account = ?1 AND key = ?2 AND peer = ?3 AND text IS NOT NULL",
-            )?
-            .query_row(params![account.0, key as i64, peer], |row| {
-                Ok(Quoted { text: row.get(0)?, from_bot: row.get(1)? })
-            })
-            .optional()
-        })
-        .await
-    }
-
-    /// Forgets what quoted messages said, beyond an age and a number for each account.
-    pub async fn prune_quotes(&self, age_ms: i64, at_most: u64) -> Result<(), StoreError> {
-        self.write(Durability::Process, move |db| {
-            db.prepare_cached("UPDATE seen SET text = NULL, peer = NULL WHERE text IS NOT NULL AND at < ?1")?
-                .execute([now_ms() - age_ms])?;
-            db.prepare_cached(
-                "UPDATE seen SET text = NULL, peer = NULL WHERE (account, key) IN (
-                     SELECT account, key FROM (
-                         SELECT account, key, ROW_NUMBER() OVER (PARTITION BY account ORDER BY at DESC) AS nth
-                         FROM seen WHERE text IS NOT NULL)
-                     WHERE nth > ?1)",
-            )?
-            .execute([i64::try_from(at_most).unwrap_or(i64::MAX)])
-            .map(|_| ())
-        })
-        .await
-    }
-
-    /// Forgets ids that are old, or too many.
-    pub async fn prune_seen(&self, account: AccountNo) -> Result<(), StoreError> {
-        self.write(Durability::Process, move |db| {
-            let now = now_ms();
-            db.prepare_cached("DELETE FROM seen WHERE account = ?1 AND at < ?2")?
-                .execute(params![account.0, now - SEEN_FOR_MS])?;
-            // The age of the oldest id that is kept for its number; NULL where there are fewer.
-            db.prepare_cached(
-                "DELETE FROM seen WHERE account = ?1 AND at < MIN(?3, (
-                     SELECT at FROM seen WHERE account = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2))",
-            )?
-            .execute(params![account.0, SEEN_AT_MOST - 1, now - SEEN_SURELY_MS])
-            .map(|_| ())
         })
         .await
     }

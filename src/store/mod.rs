@@ -12,7 +12,7 @@
 //! | `open` | opening, migrations, what happens to a damaged database |
 //! | `schema` | the tables |
 //! | `threads` | the writer and the reader |
-//! | `accounts`, `inbox`, `peers`, `outbox`, `ledger`, `lease` | typed queries, one file a subject |
+//! | `accounts`, `inbox`, `seen`, `peers`, `outbox`, `ledger`, `lease` | typed queries, one file a subject |
 
 mod accounts;
 mod inbox;
@@ -22,15 +22,17 @@ mod open;
 mod outbox;
 mod peers;
 mod schema;
+mod seen;
 mod threads;
 
 pub use accounts::AccountRow;
-pub use inbox::{Fetched, NewMessage, Pending, Quoted, TakenIn};
+pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
 pub use lease::LeaseOwner;
 pub use ledger::{Limits, Turn};
 pub use open::{OpenReport, StoreError, check};
 pub use outbox::{Head, NewPart, NewSend, OutboundPart, OutboundRow, SendState};
 pub use peers::PeerRow;
+pub use seen::Quoted;
 pub use threads::{Durability, Store};
 
 /// The number that stands for an account in every other table.

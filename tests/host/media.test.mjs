@@ -77,8 +77,11 @@ describe("what a message can carry", () => {
     assert.deepEqual(left ?? [], [], "processes were left running");
   });
 
-  /** Everything that the model was told when it was asked about `text`. */
-  const context = (text) => JSON.stringify(lab.model.askedAbout(text).at(-1).messages.slice(-4));
+  /** The message with `text` as the model was told it, with what the host says behind it and nothing of what was before. */
+  const context = (text) => {
+    const { messages } = lab.model.askedAbout(text).at(-1);
+    return JSON.stringify(messages.slice(messages.findIndex((message) => message.role === "user" && JSON.stringify(message.content).includes(text))));
+  };
   const send = (content, more = {}) => () => simulator.send(bot.botId, bot.userId, { content, ...more });
 
   test("nine pictures and a text are in the agent's context, in order", async () => {
@@ -112,6 +115,28 @@ describe("what a message can carry", () => {
     assert.match(context("#in-part"), /quick brown/);
     await quoting("#unknown", { svr_id: "1234567890123456789" });
     assert.match(context("#unknown"), /not known here any more/);
+  });
+
+  test("a quote is answered with its content after a restart, and no more when it has expired", async () => {
+    const [id] = await simulator.write(bot.botId, bot.userId, "#quoted-later jumps over the lazy dog");
+    const picture = await send([{ type: "text", text: "#a-picture" }, { type: "image", media: { bytes: sha(PNG) } }])();
+    await until("both answers", async () => (await simulator.sent({ to: bot.userId })).at(-1).text?.includes("#a-picture"));
+    await gateway.stop();
+    gateway = await lab.gateway(profile);
+    const quoting = (text, svr_id) => ask(simulator, bot, bot.userId, text, { waitMs: 60_000, send: () => simulator.send(bot.botId, bot.userId, { text, quote: { svr_id } }) });
+    await quoting("#after-the-restart", id);
+    assert.match(context("#after-the-restart"), /jumps over the lazy dog/);
+    await quoting("#picture-after-the-restart", picture[0]);
+    assert.match(context("#picture-after-the-restart"), /media[/\\]+inbound[/\\]/);
+
+    profile.configure((config) => (config.channels[CHANNEL].quoteCache = { retentionDays: 0 }));
+    let asked = 0;
+    await until("the setting to take effect", async () => {
+      const text = `#expired-${(asked += 1)}`;
+      await quoting(text, id);
+      return /not known here any more/.test(context(text));
+    });
+    assert.doesNotMatch(context(`#expired-${asked}`), /lazy dog/);
   });
 
   test("the agent's files and those of the command line reach the person byte for byte", async () => {

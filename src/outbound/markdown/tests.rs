@@ -4,7 +4,9 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::fence::{Fence, FenceLine, Lead};
 use super::for_wechat;
+use crate::outbound::chunk;
 
 /// What must come out as it went in.
 const KEPT: &[&str] = &[
@@ -168,6 +170,61 @@ fn a_whole_reply_is_filtered_in_place() {
     let expected = "## 结果\n\n总结：**完成** 3/4。\n\n\n\n明细\n\n\
         | 文件 | 状态 |\n|---|---|\n| `a_*b*.rs` | 好 |\n\n```py\nx = 2*3*4  # *注*\n```\n\n> 参见 [文档](https://a.com/a_b)\n";
     assert_eq!(for_wechat(reply), expected);
+}
+
+/// The blocks in which a gateway that streams sends a text: it cuts between paragraphs, and not within a fence.
+fn streamed(text: &str) -> Vec<&str> {
+    let mut blocks = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    let mut fence: Option<Fence> = None;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        let line = line.trim_end_matches(['\n', '\r']);
+        match &fence {
+            Some(open) if open.line(line) == FenceLine::Inside => continue,
+            Some(open) if open.line(line) == FenceLine::Closes => fence = None,
+            _ => {
+                let lead = Lead::of(line);
+                fence = Fence::opened_by(&line[lead.len..], lead);
+            }
+        }
+        if line.is_empty() && fence.is_none() {
+            blocks.push(&text[start..at]);
+            start = at;
+        }
+    }
+    blocks.push(&text[start..]);
+    blocks
+}
+
+#[test]
+fn streamed_blocks_come_out_as_the_whole_text_does() {
+    // What a reference means may stand blocks away, and an open fence has no end to stream to.
+    let in_one_block = |text: &str| !text.contains("]: ") && !text.contains("unclosed");
+    let cases = KEPT.iter().map(|text| (*text, *text)).chain(CHANGED.iter().copied());
+    let (sources, expected): (Vec<_>, Vec<_>) = cases.filter(|(text, _)| in_one_block(text)).unzip();
+    let document = sources.join("\n\n");
+
+    let blocks = streamed(&document);
+    assert!(blocks.len() > 80, "{} blocks", blocks.len());
+    let shown: String = blocks.into_iter().map(for_wechat).collect();
+
+    assert_eq!(shown, for_wechat(&document));
+    assert_eq!(shown, expected.join("\n\n"));
+}
+
+#[test]
+fn a_fence_that_a_stream_cuts_and_opens_again_stays_code() {
+    let line = "结果 = 年度*数量*2  # *注* ##### ![图](x)\n";
+    for (open, close) in [("```py\n", "```"), ("~~~\n", "~~~"), ("> ````md\n", "> ````")] {
+        let quote = if open.starts_with('>') { "> " } else { "" };
+        let code = format!("{open}{}{close}", format!("{quote}{line}").repeat(40));
+        let blocks = chunk(&code, 200);
+        assert!(blocks.len() > 5);
+        for block in blocks {
+            assert_eq!(for_wechat(&block), block);
+        }
+    }
 }
 
 /// Anything put together from what the filter looks at: it must not panic, must only remove, must not touch a text a
