@@ -304,6 +304,55 @@ fn media_that_was_fetched_is_not_fetched_again_after_a_kill() {
     assert_eq!(world.requests(&bot, Endpoint::CdnDownload), downloads);
 }
 
+/// A photograph-like JPEG.
+fn photo(width: u32, height: u32) -> Vec<u8> {
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    let pixels = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([x as u8, y as u8, (x / 3 + y / 5) as u8]));
+    pixels.write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    jpeg.into_inner()
+}
+
+#[test]
+fn a_picture_brings_its_thumbnail_and_does_not_fail_with_it() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({}));
+    knows_ann(&world, &sidecar, &bot);
+    let thumb_of_last = || {
+        let sent = last_sent(&world);
+        let thumb = sent.media.as_ref().unwrap().thumb.clone();
+        thumb.map(|thumb| (thumb.width.unwrap(), thumb.height.unwrap(), world.control.sent_thumb(&sent).unwrap()))
+    };
+
+    let picture = photo(600, 300);
+    send(&sidecar, &outgoing(&world, "a.jpg", &picture), json!({}));
+    let (width, height, (jpeg, content)) = thumb_of_last().unwrap();
+    let shown = image::load_from_memory_with_format(&jpeg, image::ImageFormat::Jpeg).unwrap();
+    assert_eq!((width, height, shown.width(), shown.height()), (240, 120, 240, 120));
+    let announced = content.announced.unwrap();
+    assert_eq!((announced.rawsize, announced.rawfilemd5), (content.size, content.md5));
+    assert_eq!(last_sent(&world).media.as_ref().unwrap().thumb.as_ref().unwrap().size, Some(content.ciphertext_size));
+    assert_eq!(world.control.sent_bytes(&last_sent(&world)).unwrap(), picture);
+
+    send(&sidecar, &outgoing(&world, "again.jpg", &picture), json!({}));
+    assert_eq!(thumb_of_last().map(|(_, _, (again, _))| again), Some(jpeg), "what is sent again has it too");
+
+    // A server that wants no thumbnails.
+    world.fault(Endpoint::GetUploadUrl, FaultKind::Ret { ret: -3, errmsg: None }, 1);
+    send(&sidecar, &outgoing(&world, "b.jpg", &photo(500, 500)), json!({}));
+    assert!(thumb_of_last().is_none());
+    // A media host that takes pictures and no thumbnails.
+    let other = photo(400, 500);
+    world.fault(Endpoint::CdnUpload, FaultKind::Refuse { status: 400, message: "no thumbnails".into() }, 1);
+    send(&sidecar, &outgoing(&world, "c.jpg", &other), json!({}));
+    assert!(thumb_of_last().is_none());
+    assert_eq!(world.control.sent_bytes(&last_sent(&world)).unwrap(), other);
+    // What cannot be read as a picture.
+    send(&sidecar, &outgoing(&world, "d.png", PNG), json!({}));
+    assert!(thumb_of_last().is_none());
+    assert_eq!(last_sent(&world).item_type, 2);
+}
+
 #[test]
 fn uploads_are_tried_three_times_and_a_refusal_is_final() {
     let world = World::new();

@@ -52,14 +52,32 @@ impl Cdn {
         size: u64,
         md5: &str,
     ) -> Result<Uploaded, CdnError> {
-        let url = match &target.full_url {
-            Some(url) => Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?,
+        let url = self.upload_url(target)?;
+        retried(|| self.upload_once(url.clone(), key, file, size, md5)).await
+    }
+
+    /// The same for a small file that is in memory.
+    pub async fn upload_bytes(
+        &self,
+        target: &UploadTarget,
+        key: &MediaKey,
+        bytes: &[u8],
+    ) -> Result<Uploaded, CdnError> {
+        let url = self.upload_url(target)?;
+        let (mut encryptor, mut encrypted) = (Encryptor::new(key), Vec::new());
+        encryptor.update(bytes, &mut encrypted);
+        encryptor.finish(&mut encrypted);
+        retried(|| self.put(url.clone(), key, encrypted.len() as u64, encrypted.clone().into())).await
+    }
+
+    fn upload_url(&self, target: &UploadTarget) -> Result<Url, CdnError> {
+        match &target.full_url {
+            Some(url) => Url::parse(url).map_err(|error| CdnError::Denied(error.to_string())),
             None => {
                 let query = [("encrypted_query_param", target.upload_param.as_str()), ("filekey", &target.filekey)];
-                self.url("upload", &query)?
+                self.url("upload", &query)
             }
-        };
-        retried(|| self.upload_once(url.clone(), key, file, size, md5)).await
+        }
     }
 
     async fn upload_once(
@@ -79,17 +97,21 @@ impl Cdn {
             let piece: Result<Vec<u8>, std::io::Error> = body.recv().await?;
             Some((piece, body))
         });
-        let cipher_size = cipher_len(size);
+        let answered = self.put(url, key, cipher_len(size), reqwest::Body::wrap_stream(body)).await;
+        // A file that cannot be read, or has changed, says more than the connection that broke because of it.
+        reader.await.map_err(|error| CdnError::file(file, error))??;
+        answered
+    }
+
+    /// Sends a ciphertext once.
+    async fn put(&self, url: Url, key: &MediaKey, cipher_size: u64, body: reqwest::Body) -> Result<Uploaded, CdnError> {
         let request = self
             .client_for(&url)?
             .post(url)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, cipher_size)
-            .body(reqwest::Body::wrap_stream(body));
-        let answered = request.send().await;
-        // A file that cannot be read, or has changed, says more than the connection that broke because of it.
-        reader.await.map_err(|error| CdnError::file(file, error))??;
-        let response = accepted(answered.map_err(CdnError::from_reqwest)?)?;
+            .body(body);
+        let response = accepted(request.send().await.map_err(CdnError::from_reqwest)?)?;
         let param = response.headers().get("x-encrypted-param").and_then(|param| param.to_str().ok());
         let param = param.filter(|param| !param.is_empty());
         let param = param.ok_or_else(|| CdnError::Answer("an upload without x-encrypted-param".to_owned()))?;

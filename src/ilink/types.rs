@@ -229,7 +229,12 @@ pub enum OutgoingItem<'a> {
     /// Text.
     Text(&'a str),
     /// A picture.
-    Image(OutgoingMedia<'a>),
+    Image {
+        /// Where it is.
+        media: OutgoingMedia<'a>,
+        /// What is shown until somebody opens it.
+        thumb: Option<OutgoingThumb<'a>>,
+    },
     /// A video.
     Video(OutgoingMedia<'a>),
     /// A file.
@@ -277,6 +282,17 @@ pub struct OutgoingMedia<'a> {
     pub cipher_size: u64,
 }
 
+/// A thumbnail at the media host.
+#[derive(Clone, Copy, Debug)]
+pub struct OutgoingThumb<'a> {
+    /// Where it is.
+    pub media: OutgoingMedia<'a>,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+}
+
 impl std::fmt::Debug for OutgoingMedia<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "OutgoingMedia({} bytes)", self.cipher_size)
@@ -289,10 +305,16 @@ impl OutgoingItem<'_> {
         let media = |media: OutgoingMedia<'_>| json!({ "encrypt_query_param": media.query_param, "aes_key": media.aes_key, "encrypt_type": 1 });
         match self {
             OutgoingItem::Text(text) => json!({ "type": item_type::TEXT, "text_item": { "text": text } }),
-            OutgoingItem::Image(image) => json!({
-                "type": item_type::IMAGE,
-                "image_item": { "media": media(image), "mid_size": image.cipher_size },
-            }),
+            OutgoingItem::Image { media: image, thumb } => {
+                let mut body = json!({ "media": media(image), "mid_size": image.cipher_size });
+                if let Some(OutgoingThumb { media: thumb, width, height }) = thumb {
+                    body["thumb_media"] = media(thumb);
+                    body["thumb_size"] = thumb.cipher_size.into();
+                    body["thumb_width"] = width.into();
+                    body["thumb_height"] = height.into();
+                }
+                json!({ "type": item_type::IMAGE, "image_item": body })
+            }
             OutgoingItem::Video(video) => json!({
                 "type": item_type::VIDEO,
                 "video_item": { "media": media(video), "video_size": video.cipher_size },
@@ -354,10 +376,24 @@ pub struct UploadRequest<'a> {
     pub rawfilemd5: &'a str,
     /// Bytes of the ciphertext.
     pub filesize: u64,
-    /// Thumbnails are the server's.
+    /// Whether no thumbnail comes with it.
     pub no_need_thumb: bool,
-    /// The key, in hex.
+    /// The thumbnail that does.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub thumb: Option<ThumbRequest<'a>>,
+    /// The key, in hex; the thumbnail's as well.
     pub aeskey: UploadKey<'a>,
+}
+
+/// A thumbnail that is to be uploaded.
+#[derive(Debug, Serialize)]
+pub struct ThumbRequest<'a> {
+    /// Bytes.
+    pub thumb_rawsize: u64,
+    /// MD5 of the file, in hex.
+    pub thumb_rawfilemd5: &'a str,
+    /// Bytes of the ciphertext.
+    pub thumb_filesize: u64,
 }
 
 /// A key that shows nothing.
@@ -380,6 +416,12 @@ pub struct UploadAnswer {
     /// A whole address; comes first.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub upload_full_url: Option<String>,
+    /// The same for the thumbnail.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub thumb_upload_param: Option<String>,
+    /// The same for the thumbnail.
+    #[serde(default, deserialize_with = "lenient::text_opt")]
+    pub thumb_upload_full_url: Option<String>,
 }
 
 /// Answer of `sendmessage`.

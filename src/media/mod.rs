@@ -6,12 +6,15 @@
 //! | `mime` | what a file is, by its content |
 //! | `voice` | SILK, WeChat's voice messages |
 //! | `name` | file names that people gave, made safe |
+//! | `thumbnail` | small versions of pictures |
 
 mod library;
 mod mime;
 mod name;
+mod thumbnail;
 pub mod voice;
 
 pub use library::{Keep, Library, Stored};
 pub use mime::{Kind, extension_of, kind_of, mime_of};
 pub use name::safe_name;
+pub use thumbnail::{Thumbnail, thumbnail};

@@ -190,9 +190,13 @@ impl Lane<'_> {
     ) -> Result<Next, StoreError> {
         let inner = &self.outbox.inner;
         let before = inner.store.media_sent_before(number, &row.peer, &media.md5, now_ms() - REUSE_MS).await?;
-        let before = before.as_deref().and_then(MediaPart::from_json).filter(|before| before.kind == media.kind);
-        media.uploaded = before.and_then(|before| before.uploaded);
-        if media.uploaded.is_none() {
+        let before = before
+            .as_deref()
+            .and_then(MediaPart::from_json)
+            .filter(|before| before.kind == media.kind && before.uploaded.is_some());
+        if let Some(before) = before {
+            (media.uploaded, media.thumb) = (before.uploaded, before.thumb);
+        } else {
             let _moving = Moving::begin(inner, row.id);
             let upload = media.clone().upload(&ready.ilink, &ready.session, &ready.cdn, &row.peer);
             tokio::pin!(upload);
@@ -205,7 +209,7 @@ impl Lane<'_> {
                 }
             };
             match done {
-                Ok(uploaded) => media.uploaded = Some(uploaded),
+                Ok(uploaded) => media = uploaded,
                 Err(UploadError::Ilink(error)) => {
                     if error.is_stale_token() {
                         inner.set_stale(&self.key.0, ready.session.token.clone());

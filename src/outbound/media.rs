@@ -2,10 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
-use crate::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len};
-use crate::ilink::{Ilink, IlinkError, OutgoingItem, OutgoingMedia, Session, UploadKey, UploadRequest};
+use crate::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len, hex};
+use crate::ilink::{
+    Ilink, IlinkError, OutgoingItem, OutgoingMedia, OutgoingThumb, Session, ThumbRequest, UploadAnswer, UploadKey,
+    UploadRequest,
+};
 
 /// How long a file that was uploaded for somebody is sent to them again without another upload.
 pub const REUSE_MS: i64 = 60 * 60 * 1000;
@@ -64,9 +70,41 @@ pub struct MediaPart {
     /// Of a voice message, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// Of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumb: Option<Thumb>,
     /// Where it is at the media host, once it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded: Option<Uploaded>,
+}
+
+/// A small version of a picture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thumb {
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: ThumbPlace,
+}
+
+/// Where a thumbnail is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThumbPlace {
+    /// In the row: a JPEG, in base64.
+    Here(String),
+    /// At the media host.
+    Uploaded(Uploaded),
+}
+
+impl Thumb {
+    /// Of a JPEG.
+    pub fn new(jpeg: &[u8], width: u32, height: u32) -> Thumb {
+        Thumb { width, height, place: ThumbPlace::Here(STANDARD.encode(jpeg)) }
+    }
 }
 
 /// Why a file did not get to the media host.
@@ -92,45 +130,108 @@ impl MediaPart {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Brings it to the media host.
-    pub async fn upload(self, ilink: &Ilink, session: &Session, cdn: &Cdn, to: &str) -> Result<Uploaded, UploadError> {
+    /// Brings it to the media host, with its thumbnail if both sides have one. The picture does not fail with that.
+    pub async fn upload(
+        mut self,
+        ilink: &Ilink,
+        session: &Session,
+        cdn: &Cdn,
+        to: &str,
+    ) -> Result<MediaPart, UploadError> {
         let (key, filekey) = (MediaKey::random(), format!("{:032x}", rand::random::<u128>()));
-        let hex = key.to_hex();
+        let thumb = self.thumb.take();
+        let jpeg = thumb.as_ref().and_then(|thumb| match &thumb.place {
+            ThumbPlace::Here(jpeg) => STANDARD.decode(jpeg).ok(),
+            ThumbPlace::Uploaded(_) => None,
+        });
+        let mut answer = self.announce(ilink, session, &key, &filekey, to, jpeg.as_deref()).await;
+        if jpeg.is_some()
+            && let Err(error @ (IlinkError::Refused { .. } | IlinkError::Http { .. })) = &answer
+            && !(error.is_stale_token() || error.is_throttled() || error.is_transient())
+        {
+            tracing::warn!(%error, "a picture is announced again, without its thumbnail");
+            answer = self.announce(ilink, session, &key, &filekey, to, None).await;
+        }
+        let answer = answer?;
+        let target = target(answer.upload_full_url, answer.upload_param, &filekey).ok_or_else(|| {
+            let detail = "it names no place for the file".to_owned();
+            IlinkError::Malformed { endpoint: "getuploadurl", detail }
+        })?;
+        let thumb_target = self::target(answer.thumb_upload_full_url, answer.thumb_upload_param, &filekey);
+        if let (Some(thumb), Some(jpeg), Some(target)) = (thumb, jpeg, thumb_target) {
+            match cdn.upload_bytes(&target, &key, &jpeg).await {
+                Ok(uploaded) => self.thumb = Some(Thumb { place: ThumbPlace::Uploaded(uploaded), ..thumb }),
+                Err(error) => tracing::warn!(%error, "a picture is sent without its thumbnail"),
+            }
+        }
+        self.uploaded = Some(cdn.upload(&target, &key, &self.file, self.size, &self.md5).await?);
+        Ok(self)
+    }
+
+    /// Asks where it goes, and where its thumbnail goes.
+    async fn announce(
+        &self,
+        ilink: &Ilink,
+        session: &Session,
+        key: &MediaKey,
+        filekey: &str,
+        to: &str,
+        thumb: Option<&[u8]>,
+    ) -> Result<UploadAnswer, IlinkError> {
+        let hex_key = key.to_hex();
+        let digest = thumb.map(|jpeg| hex(&Md5::digest(jpeg)));
+        let thumb = thumb.zip(digest.as_deref()).map(|(jpeg, digest)| ThumbRequest {
+            thumb_rawsize: jpeg.len() as u64,
+            thumb_rawfilemd5: digest,
+            thumb_filesize: cipher_len(jpeg.len() as u64),
+        });
         let request = UploadRequest {
-            filekey: &filekey,
+            filekey,
             media_type: self.kind.media_type(),
             to_user_id: to,
             rawsize: self.size,
             rawfilemd5: &self.md5,
             filesize: cipher_len(self.size),
-            no_need_thumb: true,
-            aeskey: UploadKey(&hex),
+            no_need_thumb: thumb.is_none(),
+            thumb,
+            aeskey: UploadKey(&hex_key),
         };
-        let answer = ilink.get_upload_url(session, &request).await?;
-        let full_url = answer.upload_full_url.filter(|url| !url.is_empty());
-        let upload_param = answer.upload_param.unwrap_or_default();
-        if full_url.is_none() && upload_param.is_empty() {
-            let detail = "it names no place for the file".to_owned();
-            return Err(IlinkError::Malformed { endpoint: "getuploadurl", detail }.into());
-        }
-        let target = UploadTarget { full_url, upload_param, filekey };
-        Ok(cdn.upload(&target, &key, &self.file, self.size, &self.md5).await?)
+        ilink.get_upload_url(session, &request).await
     }
 
     /// The item that shows it, once it is uploaded.
     pub fn item<'a>(&'a self, uploaded: &'a Uploaded) -> OutgoingItem<'a> {
-        let media = OutgoingMedia {
-            query_param: &uploaded.query_param,
-            aes_key: &uploaded.aes_key,
-            cipher_size: uploaded.cipher_size,
-        };
+        let media = outgoing(uploaded);
         match self.kind {
-            MediaKind::Image => OutgoingItem::Image(media),
+            MediaKind::Image => {
+                let thumb = self.thumb.as_ref().and_then(|thumb| match &thumb.place {
+                    ThumbPlace::Uploaded(place) => {
+                        Some(OutgoingThumb { media: outgoing(place), width: thumb.width, height: thumb.height })
+                    }
+                    ThumbPlace::Here(_) => None,
+                });
+                OutgoingItem::Image { media, thumb }
+            }
             MediaKind::Video => OutgoingItem::Video(media),
             MediaKind::File => OutgoingItem::File { media, name: &self.name, len: self.size },
             MediaKind::Voice => OutgoingItem::Voice { media, playtime: self.duration_ms.unwrap_or(0) },
         }
     }
+}
+
+/// Where an answer of `getuploadurl` says that something goes; `None` where it names no place.
+fn target(full_url: Option<String>, upload_param: Option<String>, filekey: &str) -> Option<UploadTarget> {
+    let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let (full_url, upload_param) = (filled(full_url), filled(upload_param));
+    (full_url.is_some() || upload_param.is_some()).then(|| UploadTarget {
+        full_url,
+        upload_param: upload_param.unwrap_or_default(),
+        filekey: filekey.to_owned(),
+    })
+}
+
+fn outgoing(uploaded: &Uploaded) -> OutgoingMedia<'_> {
+    OutgoingMedia { query_param: &uploaded.query_param, aes_key: &uploaded.aes_key, cipher_size: uploaded.cipher_size }
 }
 
 /// The files of these rows.

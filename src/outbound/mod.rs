@@ -34,7 +34,7 @@ mod typing;
 pub use backend::{Backend, OutboxSettings, Ready};
 pub use chunk::chunk;
 pub use markdown::for_wechat;
-pub use media::{MediaKind, MediaPart, REUSE_MS, UploadError, discard, files_of};
+pub use media::{MediaKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};
 pub use outbox::{Accepted, Content, Outbox, SendError, SendRequest, Sent, queue_id};
 pub use progress::{Progress, Shown, ToolEnd};
 pub use source::{SourceError, Spooled, measure, spool};

@@ -8,8 +8,10 @@ use crate::contract::{
     AccountId, ContractError, ErrorKind, HeldReason, MediaKind as Asked, ProgressPhase, SendMediaParams,
     SendProgressParams, SendResult, SendStatus,
 };
-use crate::media::{Kind, kind_of, mime_of, safe_name, voice};
-use crate::outbound::{Content, MediaKind, MediaPart, Progress, Shown, Spooled, ToolEnd, discard, measure, spool};
+use crate::media::{Kind, kind_of, mime_of, safe_name, thumbnail, voice};
+use crate::outbound::{
+    Content, MediaKind, MediaPart, Progress, Shown, Spooled, Thumb, ToolEnd, discard, measure, spool,
+};
 
 impl Sidecar {
     /// Sends a file, with what is said of it before it.
@@ -76,7 +78,16 @@ impl Sidecar {
             (Asked::Voice, _) => return self.as_voice(file, name, mime, size, md5).await,
             (Asked::File | Asked::Auto, _) => MediaKind::File,
         };
-        Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, uploaded: None })
+        let thumb = match kind {
+            MediaKind::Image => {
+                let file = file.clone();
+                // A picture that breaks the decoder is sent all the same.
+                let small = tokio::task::spawn_blocking(move || thumbnail(&file)).await.unwrap_or_default();
+                small.map(|small| Thumb::new(&small.jpeg, small.width, small.height))
+            }
+            _ => None,
+        };
+        Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, thumb, uploaded: None })
     }
 
     /// As a voice message where that is on and possible, else as a file where that is allowed.
@@ -103,12 +114,22 @@ impl Sidecar {
                     discard(&file);
                     let Spooled { file, size, md5, .. } = measure(&out)?;
                     let (kind, mime) = (MediaKind::Voice, "audio/silk".to_owned());
-                    Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: Some(duration), uploaded: None })
+                    Ok(MediaPart {
+                        kind,
+                        file,
+                        name,
+                        mime,
+                        size,
+                        md5,
+                        duration_ms: Some(duration),
+                        thumb: None,
+                        uploaded: None,
+                    })
                 }
                 Err(why) if falls_back => {
                     tracing::debug!(why, "a voice message is sent as a file");
                     let kind = MediaKind::File;
-                    Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, uploaded: None })
+                    Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, thumb: None, uploaded: None })
                 }
                 Err(why) => {
                     discard(&file);

@@ -63,5 +63,5 @@ pub use login::LoginStep;
 pub use message::NewMessages;
 pub use report::{BotReport, HeadersSeen, LoginReport, RequestReport, SimulatorState, TypingReport};
 pub use run::run_cli;
-pub use sent_media::{MediaKind, SentContent, SentMedia};
+pub use sent_media::{MediaKind, SentContent, SentMedia, SentThumb};
 pub use server::Simulator;

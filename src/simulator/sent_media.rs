@@ -40,6 +40,24 @@ pub struct SentMedia {
     pub image_aeskey: Option<String>,
     /// `media.encrypt_type`.
     pub encrypt_type: Option<i64>,
+    /// `thumb_media` and what is said of it.
+    pub thumb: Option<SentThumb>,
+}
+
+/// What an item says about its thumbnail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SentThumb {
+    /// `thumb_media.encrypt_query_param`.
+    pub encrypt_query_param: String,
+    /// `thumb_media.aes_key`.
+    pub aes_key: String,
+    /// `thumb_size`: bytes of the ciphertext.
+    pub size: Option<u64>,
+    /// `thumb_width`, in pixels.
+    pub width: Option<u64>,
+    /// `thumb_height`, in pixels.
+    pub height: Option<u64>,
 }
 
 /// The kinds of media.
@@ -111,6 +129,16 @@ impl SentMedia {
             aes_key: text(&media["aes_key"]),
             image_aeskey: text(&body["aeskey"]),
             encrypt_type: media["encrypt_type"].as_i64(),
+            thumb: match &body["thumb_media"] {
+                Value::Null => None,
+                thumb => Some(SentThumb {
+                    encrypt_query_param: text(&thumb["encrypt_query_param"]).ok_or("a thumbnail without a place")?,
+                    aes_key: text(&thumb["aes_key"]).ok_or("a thumbnail without a key")?,
+                    size: body["thumb_size"].as_u64(),
+                    width: body["thumb_width"].as_u64(),
+                    height: body["thumb_height"].as_u64(),
+                }),
+            },
         }))
     }
 
@@ -120,16 +148,19 @@ impl SentMedia {
         if let Some(hex) = self.image_aeskey.as_ref().filter(|hex| !hex.is_empty()) {
             return key_of_hex(hex.as_bytes()).map(Some).ok_or_else(|| wrong("aeskey"));
         }
-        let Some(encoded) = self.aes_key.as_ref().filter(|key| !key.is_empty()) else {
-            return match self.kind {
-                MediaKind::Image => Ok(None),
-                _ => Err(ControlError::Content("there is no key".into())),
-            };
-        };
-        let bytes = STANDARD.decode(encoded).map_err(|_| wrong("aes_key"))?;
-        let key = Key::try_from(bytes.as_slice()).ok().or_else(|| key_of_hex(&bytes));
-        key.map(Some).ok_or_else(|| wrong("aes_key"))
+        match self.aes_key.as_ref().filter(|key| !key.is_empty()) {
+            Some(encoded) => key_of_base64(encoded).map(Some),
+            None if self.kind == MediaKind::Image => Ok(None),
+            None => Err(ControlError::Content("there is no key".into())),
+        }
     }
+}
+
+/// A key as `aes_key` says it: 16 bytes, or their hex digits.
+fn key_of_base64(encoded: &str) -> Result<Key, ControlError> {
+    let bytes = STANDARD.decode(encoded).unwrap_or_default();
+    let key = Key::try_from(bytes.as_slice()).ok().or_else(|| key_of_hex(&bytes));
+    key.ok_or_else(|| ControlError::Content("aes_key is no key".into()))
 }
 
 /// What a receiver gets to see of sent media.
@@ -190,6 +221,17 @@ impl Control {
         Ok(bytes)
     }
 
+    /// The decrypted bytes of its thumbnail, and what was announced of it.
+    pub fn sent_thumb(&self, sent: &Sent) -> Result<(Vec<u8>, SentContent), ControlError> {
+        let thumb = sent.media.as_ref().and_then(|media| media.thumb.as_ref());
+        let thumb = thumb.ok_or(ControlError::NoMedia(sent.n))?;
+        let found =
+            Found { object: self.object(&thumb.encrypt_query_param)?, key: Some(key_of_base64(&thumb.aes_key)?) };
+        let mut bytes = Vec::new();
+        let content = found.write(&mut bytes)?;
+        Ok((bytes, content))
+    }
+
     /// Writes the decrypted bytes somewhere: the way for large ones.
     pub fn write_sent(&self, sent: &Sent, to: &mut impl Write) -> Result<SentContent, ControlError> {
         self.found(sent)?.write(to)
@@ -205,8 +247,10 @@ impl Control {
 
     fn found(&self, sent: &Sent) -> Result<Found, ControlError> {
         let media = sent.media.as_ref().ok_or(ControlError::NoMedia(sent.n))?;
-        let object = self.world.cdn.object(&media.encrypt_query_param);
-        let object = object.ok_or_else(|| ControlError::Content("the CDN has no such file".into()))?;
-        Ok(Found { object, key: media.key()? })
+        Ok(Found { object: self.object(&media.encrypt_query_param)?, key: media.key()? })
+    }
+
+    fn object(&self, parameter: &str) -> Result<Arc<Object>, ControlError> {
+        self.world.cdn.object(parameter).ok_or_else(|| ControlError::Content("the CDN has no such file".into()))
     }
 }
