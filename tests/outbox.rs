@@ -80,6 +80,7 @@ fn the_quota_is_never_exceeded_and_the_rest_follows_in_order_over_restarts() {
     until("the outbox to be empty", || held(&sidecar) == 0);
     let updates = sidecar.wait("six updates", |seen| (seen.updates.len() >= 6).then(|| seen.updates.clone()));
     assert!(updates.iter().all(|update| update["status"] == "sent"), "{updates:?}");
+    assert_eq!(updates.iter().map(|update| text(update, "text")).collect::<Vec<_>>(), numbered(20, 26));
     assert!(world.control.rejected(&Default::default()).is_empty(), "no -2 was ever seen");
 }
 
@@ -356,7 +357,7 @@ fn too_many_and_too_old_messages_are_given_up_and_said_to_be() {
     }
     let updates = sidecar.wait("two updates", |seen| (seen.updates.len() >= 2).then(|| seen.updates.clone()));
     assert!(updates.iter().all(|update| update["status"] == "expired"), "{updates:?}");
-    assert_eq!(updates[0]["queueId"], first["queueId"]);
+    assert_eq!((&updates[0]["queueId"], text(&updates[0], "text")), (&first["queueId"], "m0"));
     assert_eq!(held(&sidecar), 2);
 }
 

@@ -988,6 +988,10 @@ export interface OutboundUpdate {
    */
   messageIds?: string[] | null;
   /**
+   * What it says; a text that was split is put together with newlines.
+   */
+  text?: string | null;
+  /**
    * Why it was not sent.
    */
   error?: string | null;

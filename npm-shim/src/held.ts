@@ -8,6 +8,7 @@ import type { OpenClawConfig } from "openclaw/plugin-sdk/channel-core";
 
 import type { HeldReason, OutboundUpdate } from "./contract.js";
 import { messageOf } from "./errors.js";
+import { reportSent } from "./hooks.js";
 import { hostConfig, hostLog, hostRuntime, runsAccounts } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 
@@ -38,6 +39,7 @@ export function reportUpdate(update: OutboundUpdate): void {
   const why = update.error ? ` (${update.error})` : "";
   hostLog(lost ? "warn" : "info", `held message ${update.queueId} to ${to ?? "somebody"}: ${status}${why}`);
   if (!accountId || !to || !runsAccounts()) return;
+  reportSent({ ...update, to }).catch((error: unknown) => hostLog("warn", `message_sent was not reported: ${messageOf(error)}`));
   if (status === "sent") tellAgent(accountId, to, "A message of yours that was held has now been sent.");
   else tellAgent(accountId, to, `A message of yours that was held was never sent: ${status}${why}.`);
 }

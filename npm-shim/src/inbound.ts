@@ -32,6 +32,8 @@ const TYPING_MAX_MS = 10 * 60_000;
  * second message that would wait behind the first.
  */
 const HELD = "channel_transform";
+/** What reads as a turn without any answer and is none: a held answer, and one that another plugin took away. */
+const NO_FAILURE = /^(adapter_returned_no_send|(cancelled_by|empty_after)_\w+_hook)$/;
 
 /** The sender's WeChat id is what iLink's server says over the account's authenticated connection. */
 const IDENTITY = {
@@ -187,7 +189,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
           }
           return;
         }
-        if (result.suppression?.reason === "adapter_returned_no_send") result.suppression.reason = HELD;
+        if (result.suppression && NO_FAILURE.test(result.suppression.reason)) result.suppression.reason = HELD;
       },
       onError: (error, info) => {
         hostLog("error", `[${accountId}] ${info.kind} answer to ${sender} was not sent: ${messageOf(error)}`);

@@ -335,6 +335,9 @@ pub struct OutboundUpdate {
     /// The server's ids (uint64 as text) of the wire messages that it took, where it named them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_ids: Option<Vec<String>>,
+    /// What it says; a text that was split is put together with newlines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Why it was not sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

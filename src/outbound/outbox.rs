@@ -341,6 +341,8 @@ impl Inner {
         };
         if row.held.is_some() {
             let ids: Vec<String> = row.parts.iter().filter_map(|part| part.message_id.clone()).collect();
+            let texts = row.parts.iter().map(|part| part.text.as_str()).filter(|text| !text.is_empty());
+            let text = texts.collect::<Vec<_>>().join("\n");
             self.backend.ended(OutboundUpdate {
                 queue_id: queue_id(row.id),
                 account_id: Some(row.account_id.clone()).filter(|id| !id.is_empty()),
@@ -348,6 +350,7 @@ impl Inner {
                 client_ids: row.parts.iter().map(|part| part.client_id.clone()).collect(),
                 status,
                 message_ids: Some(ids).filter(|ids| !ids.is_empty()),
+                text: Some(text).filter(|text| !text.is_empty()),
                 error: row.error.clone(),
             });
         }

@@ -190,6 +190,21 @@ describe("what a message can carry", () => {
     await pause(2_000);
     assert.equal((await texts()).filter((text) => text.includes("#please-cancel")).length, 0);
     assert.equal(of("message_sent", "#please-cancel").filter((event) => event.success).length, 0);
+    assert.equal((await texts()).filter((text) => text.includes("couldn't produce")).length, 0, "a cancelled answer is no failure");
+  });
+
+  test("message_sent reports a held message once, when it was sent", async () => {
+    const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const sent = () => seen().filter((event) => event.hook === "message_sent" && event.content.includes("#hooked-later"));
+    const newcomer = "newcomer@im.wechat";
+    await profile.rpc("send", { channel: CHANNEL, to: newcomer, message: "#hooked-later", idempotencyKey: randomUUID() }).catch(() => {});
+    await pause(1_000);
+    assert.equal(sent().length, 0);
+    await simulator.write(bot.botId, newcomer, "#i-am-here");
+    await until("the held message", async () => (await simulator.sent({ to: newcomer })).some((one) => one.text === "#hooked-later"));
+    await until("message_sent", () => sent().length > 0);
+    await pause(1_000);
+    assert.deepEqual(sent().map((event) => event.success), [true]);
   });
 
   test("a guest whom the allowlist does not name gives no commands", async () => {
