@@ -5,10 +5,12 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { statSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
 
 import { Lab } from "./lib/lab.mjs";
 import { OPENCLAW_VERSION } from "./lib/openclaw.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
+import { PNG } from "./lib/talk.mjs";
 
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const failures = [];
@@ -40,10 +42,13 @@ let profile;
 const bots = async () => (await simulator.state()).bots;
 
 /** A person writes, and is answered. */
-async function talk(bot, text) {
+const talk = (bot, text) => answered(bot, text, () => simulator.write(bot.botId, bot.userId, text));
+
+/** A person sends something with `text` in it, and is answered. */
+async function answered(bot, text, send) {
   const before = (await simulator.sent({ botId: bot.botId, to: bot.userId })).length;
   const at = Date.now();
-  await simulator.write(bot.botId, bot.userId, text);
+  await send();
   const all = await simulator.sent({ botId: bot.botId, to: bot.userId, count: before + 1, waitMs: 60_000 });
   const answer = all[before];
   must(answer, `${bot.userId} wrote "${text}" and got no answer within a minute`);
@@ -89,6 +94,24 @@ async function run() {
   await step("five messages are answered", async () => {
     const [bot] = await bots();
     for (const text of ["#1 hello", "#2 你好，在吗？", "#3 what is a sidecar?", "#4 **bold** and `code`", "#5 thank you"]) await talk(bot, text);
+  });
+
+  await step("a picture comes in, a file goes out", async () => {
+    const [bot] = await bots();
+    const content = [{ type: "text", text: "#picture" }, { type: "image", media: { bytes: PNG.toString("base64") } }];
+    await answered(bot, "#picture", () => simulator.send(bot.botId, bot.userId, { content }));
+    const asked = JSON.stringify(lab.model.askedAbout("#picture").at(-1).messages);
+    const [file] = asked.match(/media[/\\]+inbound[/\\]+[^\s"'()\[\]|\\]+/) ?? [];
+    must(file, `the agent was not told of a picture:\n${asked.slice(-1500)}`);
+    console.log(`      the agent was given ${file}`);
+    const report = path.join(profile.stateDir, "workspace", "report.txt");
+    await mkdir(path.dirname(report), { recursive: true });
+    await writeFile(report, "All is well.\n");
+    await profile.must(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", "the report", "--media", report]);
+    const sent = (await simulator.sent({ botId: bot.botId, to: bot.userId })).at(-1);
+    must(sent.media?.fileName === "report.txt", `what came is ${JSON.stringify(sent)}`);
+    must(String(await simulator.content(sent.n)) === "All is well.\n", "the file that came is another one");
+    return "report.txt arrived byte for byte";
   });
 
   await step("a second account, while the gateway runs", async () => {

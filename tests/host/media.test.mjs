@@ -8,9 +8,8 @@ import { after, before, describe, test } from "node:test";
 import { Lab, seedAccounts } from "./lib/lab.mjs";
 import { until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
-import { ask, note, pause, unhurried } from "./lib/talk.mjs";
+import { PNG, ask, note, pause, unhurried } from "./lib/talk.mjs";
 
-const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
 const sha = (bytes) => bytes.toString("base64");
 
 /** A plugin that writes down what the message hooks see, and changes or cancels on request. Returns the file it writes. */

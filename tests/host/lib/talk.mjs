@@ -2,6 +2,8 @@
 import { until } from "./processes.mjs";
 import { CHANNEL } from "./profile.mjs";
 
+/** A picture of one pixel. */
+export const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export const note = (text) => console.log(`# ${text}`);
 
