@@ -4,13 +4,15 @@
 //! | --- | --- |
 //! | `library` | the directory: a folder a message, a spool for what is to be sent, cleaning |
 //! | `mime` | what a file is, by its content |
-//! | `voice` | SILK, WeChat's voice messages |
+//! | `voice` | WeChat's voice messages |
+//! | `silk` | the decoder for them |
 //! | `name` | file names that people gave, made safe |
 //! | `thumbnail` | small versions of pictures |
 
 mod library;
 mod mime;
 mod name;
+pub mod silk;
 mod thumbnail;
 pub mod voice;
 
