@@ -138,18 +138,17 @@ fn pictures_videos_and_voice_arrive_as_what_they_are_in_both_directions() {
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({ "voice": { "send": true } }));
     knows_ann(&world, &sidecar, &bot);
-    let silk = [b"\x02#!SILK_V3".as_slice(), &[30, 0], &[7; 30], &[30, 0], &[8; 30]].concat();
+    let silk = include_bytes!("../src/media/silk/testdata/24khz.silk");
     for (content, name, item, kind) in [
         (PNG, "a.png", image(Media::bytes(PNG)), MediaKind::Image),
         (MP4, "a.mp4", video(Media::bytes(MP4)), MediaKind::Video),
-        (&silk, "a.silk", voice(Media::bytes(silk.clone()), Some("good morning")), MediaKind::Voice),
+        (silk, "a.silk", voice(Media::bytes(silk), Some("good morning")), MediaKind::Voice),
     ] {
         let message = received(&world, &sidecar, &bot, vec![item]);
         let part = &message["parts"][0];
-        if kind != MediaKind::Voice {
-            assert!(content_of(part) == content, "{part}");
-            assert_eq!(part["error"], Value::Null);
-        }
+        assert_eq!(part["error"], Value::Null);
+        // What becomes of voice is in `voice.rs`.
+        assert!(kind == MediaKind::Voice || content_of(part) == content, "{part}");
         let asked = if kind == MediaKind::Voice { "voice" } else { "auto" };
         let path = outgoing(&world, name, content);
         send(&sidecar, &path, json!({ "kind": asked, "text": "**look**" }));
@@ -166,7 +165,7 @@ fn pictures_videos_and_voice_arrive_as_what_they_are_in_both_directions() {
     assert_eq!(came[2]["parts"][0]["durationMs"], 3_000);
     let spoken = &came[3];
     assert_eq!((text(spoken, "text"), spoken["parts"][0]["durationMs"].as_u64()), ("good morning", Some(1_200)));
-    assert_eq!(last_sent(&world).media.as_ref().unwrap().playtime, Some(40));
+    assert_eq!(last_sent(&world).media.as_ref().unwrap().playtime, Some(1_200));
 }
 
 #[test]
@@ -290,7 +289,7 @@ fn trouble_at_the_media_host_is_waited_out_and_no_other_conversation_waits() {
 fn media_that_was_fetched_is_not_fetched_again_after_a_kill() {
     let world = World::new();
     let (sidecar, bot) = world.polling();
-    world.sends(&bot, ANN, vec![image(Media::bytes(PNG)), voice(Media::bytes("\u{2}#!SILK_V3 cut off"), Some("hi"))]);
+    world.sends(&bot, ANN, vec![image(Media::bytes(PNG)), file("a.txt", Media::bytes("hello"))]);
     let first = sidecar.deliveries(1)[0].clone();
     sidecar.kill();
     let downloads = world.requests(&bot, Endpoint::CdnDownload);
@@ -299,7 +298,6 @@ fn media_that_was_fetched_is_not_fetched_again_after_a_kill() {
     again.start_account(&bot);
     let second = again.deliveries(1)[0].clone();
     assert_eq!((&second["deliveryId"], &second["parts"][0]), (&first["deliveryId"], &first["parts"][0]));
-    assert!(text(&first["parts"][1], "error").contains("damaged"), "{first}");
     assert_eq!(second["parts"][1], first["parts"][1]);
     assert_eq!(world.requests(&bot, Endpoint::CdnDownload), downloads);
 }

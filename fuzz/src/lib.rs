@@ -10,7 +10,8 @@
 //! | `markdown` | a model | the reply minus some parts, plain text untouched, nothing left for a second run |
 //! | `chunks` | a model | within the limit, between clusters, nothing lost |
 //! | `names` | a host, old state directories, settings | identifiers are safe, and reading what was written is no change |
-//! | `media` | whoever writes to the bot | keys, ciphertext, names and voice are read or refused; what is encrypted decrypts |
+//! | `media` | whoever writes to the bot | keys, ciphertext and names are read or refused; what is encrypted decrypts |
+//! | `silk` | the same: voice messages | sound or an error, in bounded memory and time |
 
 pub mod chunks;
 pub mod dispatch;
@@ -19,13 +20,14 @@ pub mod login;
 pub mod markdown;
 pub mod media;
 pub mod names;
+pub mod silk;
 pub mod wire;
 
 /// A target: its name and what it checks.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("frames", frames::check),
     ("dispatch", dispatch::check),
     ("wire", wire::check),
@@ -34,4 +36,5 @@ pub const TARGETS: [Target; 8] = [
     ("chunks", chunks::check),
     ("names", names::check),
     ("media", media::check),
+    ("silk", silk::check),
 ];

@@ -36,6 +36,8 @@ export async function pack({ out, binary }) {
       mkdirSync(path.dirname(target), { recursive: true });
       copyFileSync(binary, target);
       chmodSync(target, 0o755);
+      // Its condition: it goes where the binary goes.
+      copyFileSync(path.join(repository, "src", "media", "silk", "LICENSE-SILK"), path.join(path.dirname(target), "LICENSE-SILK"));
     }
     mkdirSync(out, { recursive: true });
     const run = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", path.resolve(out)], {

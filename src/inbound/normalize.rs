@@ -7,6 +7,9 @@ use crate::contract::{Conversation, ConversationKind, InboundMessage, Part, Part
 use crate::ilink::{CdnMedia, PartialText, RefMessage, WireItem, item_type};
 use crate::store::now_ms;
 
+/// What voice messages are named: WeChat gives them no name.
+pub const VOICE: &str = "voice";
+
 /// A message as far as the wire alone tells it.
 #[derive(Debug)]
 pub struct Draft {
@@ -34,6 +37,14 @@ pub struct MediaItem {
     pub source: Result<MediaSource, String>,
     /// The sender's name for it, or one that says what it is.
     pub name: String,
+    /// Whether it is a voice message.
+    pub is_voice: bool,
+}
+
+impl MediaItem {
+    fn new(part: Option<usize>, (source, name): (Result<MediaSource, String>, String), of: PartType) -> MediaItem {
+        MediaItem { part, source, name, is_voice: of == PartType::Voice }
+    }
 }
 
 /// A quote whose content the wire does not bring, or not the selected part of it.
@@ -52,7 +63,7 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft
     let mut parts = Vec::with_capacity(message.item_list.len());
     for (n, item) in message.item_list.iter().enumerate() {
         let (part, file) = part(item);
-        media.extend(file.map(|(source, name)| MediaItem { part: Some(n), source, name }));
+        media.extend(file.map(|file| MediaItem::new(Some(n), file, part.part_type)));
         parts.push(part);
     }
     if parts.is_empty() {
@@ -63,7 +74,8 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft
     let (quote, lookup) = match reference {
         Some(reference) => {
             let (quote, lookup, file) = quote(reference);
-            media.extend(file.map(|(source, name)| MediaItem { part: None, source, name }));
+            let of = quote.media.as_ref().map_or(PartType::Unknown, |part| part.part_type);
+            media.extend(file.map(|file| MediaItem::new(None, file, of)));
             (Some(quote), lookup)
         }
         None => (None, None),
@@ -120,7 +132,7 @@ fn part(item: &WireItem) -> (Part, Missing) {
                 transcript: voice.and_then(|voice| voice.text.clone()).filter(|text| !text.is_empty()),
                 ..Part::of(PartType::Voice)
             };
-            (part, Some((source(voice.and_then(|voice| voice.media.as_ref()), None, false), "voice".to_owned())))
+            (part, Some((source(voice.and_then(|voice| voice.media.as_ref()), None, false), VOICE.to_owned())))
         }
         Some(item_type::FILE) => {
             let file = item.file_item.as_ref();

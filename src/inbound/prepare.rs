@@ -3,13 +3,14 @@
 //! A conversation waits for that, for a bounded time, and no other does. What cannot be had is said in the part; the
 //! text is never lost with it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
-use super::normalize::{Draft, MediaItem, QuoteItem, readable};
+use super::normalize::{Draft, MediaItem, QuoteItem, VOICE, readable};
 use super::quote::selected;
 use crate::cdn::{Cdn, CdnError};
 use crate::contract::{InboundMessage, Part, PartType, Quote};
@@ -18,9 +19,7 @@ use crate::store::{AccountNo, Store};
 
 /// How long a message waits for its media, all of them together.
 const WAIT: Duration = Duration::from_secs(120);
-/// A voice message is a minute at most; whatever is larger is not looked into, in bytes.
-const LONGEST_VOICE: u64 = 4 * 1024 * 1024;
-/// Files that are fetched at once, over all conversations.
+/// Files that are fetched or decoded at once, over all conversations.
 const AT_ONCE: usize = 8;
 
 /// What the preparation uses now; asked anew for every message.
@@ -31,6 +30,15 @@ pub struct Resources {
     pub limit: u64,
     /// How old a quoted message may be, in milliseconds.
     pub quotes_ms: i64,
+}
+
+/// A file as it goes into a part.
+struct Attachment {
+    stored: Stored,
+    /// How long it plays, where that is known from the file, in milliseconds.
+    duration_ms: Option<u64>,
+    /// What is wrong with it although it is there.
+    problem: Option<String>,
 }
 
 /// Makes drafts whole. Clones share it.
@@ -70,9 +78,11 @@ impl Preparer {
             };
             let Some(part) = part else { continue };
             match result {
-                Ok((stored, problem)) => {
-                    fill(part, stored);
-                    part.error = problem;
+                Ok(attachment) => {
+                    if let Some(problem) = &attachment.problem {
+                        tracing::warn!(account = %id, message = %message.message_id, problem, "a media part is damaged");
+                    }
+                    fill(part, attachment);
                 }
                 Err(error) => {
                     tracing::warn!(account = %id, message = %message.message_id, error, "a media part has no file");
@@ -84,15 +94,20 @@ impl Preparer {
         message
     }
 
-    /// The file of an item, and what is wrong with it although it is there.
-    async fn fetch(&self, account: &str, key: u64, item: &MediaItem) -> Result<(Stored, Option<String>), String> {
+    /// The file of an item.
+    async fn fetch(&self, account: &str, key: u64, item: &MediaItem) -> Result<Attachment, String> {
         // The quote's file goes behind the parts.
         let n = item.part.unwrap_or(usize::from(u16::MAX));
         let (library, of) = (self.library.clone(), account.to_owned());
-        let blocking = tokio::task::spawn_blocking(move || library.find(&of, key, n).map(checked));
-        if let Ok(Some(found)) = blocking.await {
-            return Ok(found);
-        }
+        let found = tokio::task::spawn_blocking(move || library.find(&of, key, n)).await;
+        let stored = match found {
+            Ok(Some(found)) => found,
+            _ => self.download(account, key, n, item).await?,
+        };
+        self.attached(stored, item.is_voice).await
+    }
+
+    async fn download(&self, account: &str, key: u64, n: usize, item: &MediaItem) -> Result<Stored, String> {
         let source = item.source.as_ref().map_err(Clone::clone)?;
         // The semaphore is never closed.
         let _permit = self.at_once.acquire().await;
@@ -105,8 +120,16 @@ impl Preparer {
         let downloaded = cdn.download(source, limit, &file).await.map_err(|error| error.to_string())?;
         let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
         let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
-        let finished = tokio::task::spawn_blocking(move || checked(named(stored))).await;
-        finished.map_err(|error| error.to_string())
+        tokio::task::spawn_blocking(move || named(stored)).await.map_err(|error| error.to_string())
+    }
+
+    /// A file, made WAV if it is a voice message.
+    async fn attached(&self, stored: Stored, is_voice: bool) -> Result<Attachment, String> {
+        if !is_voice {
+            return Ok(Attachment { stored, duration_ms: None, problem: None });
+        }
+        let _permit = self.at_once.acquire().await;
+        tokio::task::spawn_blocking(move || heard(stored)).await.map_err(|error| error.to_string())
     }
 
     async fn look_up(&self, account: AccountNo, id: &str, peer: &str, lookup: QuoteItem, quote: &mut Quote) {
@@ -119,10 +142,13 @@ impl Preparer {
                     let (library, of) = (self.library.clone(), id.to_owned());
                     let first = tokio::task::spawn_blocking(move || library.first(&of, key)).await;
                     if let Ok(Some(stored)) = first {
-                        let mut part = Part::of(type_of(&stored.mime));
-                        part.file_name = Some(stored.name.clone());
-                        fill(&mut part, stored);
-                        quote.media = Some(part);
+                        let is_voice = Path::new(&stored.name).file_stem().is_some_and(|stem| stem == VOICE);
+                        if let Ok(attachment) = self.attached(stored, is_voice).await {
+                            let mut part = Part::of(type_of(&attachment.stored.mime));
+                            part.file_name = Some(attachment.stored.name.clone());
+                            fill(&mut part, attachment);
+                            quote.media = Some(part);
+                        }
                     }
                 }
                 Ok(None) => {}
@@ -148,17 +174,31 @@ fn named(mut stored: Stored) -> Stored {
     stored
 }
 
-/// Looks whether a voice message is whole. Blocks.
-fn checked(stored: Stored) -> (Stored, Option<String>) {
-    let looked_into = stored.mime == "audio/silk" && stored.size <= LONGEST_VOICE;
-    let whole = !looked_into || std::fs::read(&stored.path).is_ok_and(|bytes| voice::duration_ms(&bytes).is_some());
-    (stored, (!whole).then(|| "the voice message is damaged; it is as WeChat sent it".to_owned()))
+/// A voice message as everything can play it. What cannot be decoded stays as WeChat sent it. Blocks.
+fn heard(stored: Stored) -> Attachment {
+    if stored.mime != "audio/silk" {
+        let duration_ms = voice::wav_duration_ms(&stored.path);
+        return Attachment { stored, duration_ms, problem: None };
+    }
+    match voice::decode(&stored.path).and_then(|path| Ok((path.metadata()?.len(), path))) {
+        Ok((size, path)) => {
+            let duration_ms = voice::wav_duration_ms(&path);
+            let name = Path::new(&stored.name).with_extension("wav").to_string_lossy().into_owned();
+            Attachment { stored: Stored { path, size, mime: "audio/wav".to_owned(), name }, duration_ms, problem: None }
+        }
+        Err(error) => {
+            let problem = format!("the voice message cannot be decoded, it is as WeChat sent it: {error}");
+            Attachment { stored, duration_ms: None, problem: Some(problem) }
+        }
+    }
 }
 
-fn fill(part: &mut Part, stored: Stored) {
+fn fill(part: &mut Part, Attachment { stored, duration_ms, problem }: Attachment) {
     part.path = Some(stored.path.to_string_lossy().into_owned());
     part.size_bytes = Some(stored.size);
     part.mime = Some(stored.mime);
+    part.duration_ms = duration_ms.or(part.duration_ms);
+    part.error = problem;
 }
 
 fn type_of(mime: &str) -> PartType {

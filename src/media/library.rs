@@ -64,10 +64,11 @@ impl Library {
     pub fn find(&self, account: &str, key: u64, n: usize) -> Option<Stored> {
         let prefix = format!("{n}-");
         let entries = fs::read_dir(self.folder(account, key)).ok()?;
-        let found = entries.filter_map(Result::ok).find(|entry| {
+        let named = entries.filter_map(Result::ok).filter(|entry| {
             entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix) && !name.ends_with(".part"))
-        })?;
-        stored(&found.path(), n)
+        });
+        // The first by name: a kill may leave a voice message in both its forms, and then `.silk` is to be finished.
+        stored(&named.map(|entry| entry.path()).min()?, n)
     }
 
     /// The first media file of a message, if one is here.

@@ -62,7 +62,10 @@ pub fn mime_of(head: &[u8], name: Option<&str>) -> Cow<'static, str> {
         }
     }
     if let Some(found) = infer::get(head) {
-        return Cow::Borrowed(found.mime_type());
+        return Cow::Borrowed(match found.mime_type() {
+            "audio/x-wav" => "audio/wav",
+            other => other,
+        });
     }
     let by_name = name.and_then(|name| mime_guess::from_path(name).first());
     let text = is_text(head);
@@ -115,6 +118,7 @@ mod tests {
             (b"\xff\xd8\xff\xe0\0\x10JFIF", Some("x"), "image/jpeg"),
             (b"#!AMR\n", Some("x.bin"), "audio/amr"),
             (b"\x02#!SILK_V3", None, "audio/silk"),
+            (b"RIFF\0\0\0\0WAVEfmt ", None, "audio/wav"),
             (b"hello", Some("a.png"), "text/plain"),
             (b"hello", Some("a.md"), "text/markdown"),
             (b"{\"a\":1}", Some("a.json"), "application/json"),

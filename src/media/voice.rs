@@ -1,37 +1,66 @@
-//! WeChat's voice messages: SILK, 24 kHz, mono; in a file a byte 0x02, `#!SILK_V3`, then packets of 20 ms, each behind its
-//! length (u16, little-endian).
-//!
-//! What people send is not decoded here. Every decoder of SILK there is comes from one C source, which writes beyond its
-//! buffers when a packet is made to (seen with AddressSanitizer), and voice messages come from strangers. The gateway gets
-//! the file as WeChat sent it and the transcript that WeChat made.
+//! WeChat's voice messages: SILK, 24 kHz, mono. What people send becomes WAV, which everything can play; what the bot says
+//! becomes SILK.
 
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
 
-const MARK: &[u8] = b"#!SILK_V3";
-const PACKET_MS: u64 = 20;
-/// Packets are short; a longer one is no packet.
-const LONGEST_PACKET: usize = 1024;
+use super::silk;
 
-/// How long a SILK file plays; `None` where it is none, or cut.
-pub fn duration_ms(silk: &[u8]) -> Option<u64> {
-    let mut rest = silk.strip_prefix(&[2]).unwrap_or(silk).strip_prefix(MARK)?;
-    let mut packets = 0;
-    while !rest.is_empty() {
-        let (length, behind) = rest.split_first_chunk::<2>()?;
-        let length = usize::from(u16::from_le_bytes(*length));
-        // The standard's end mark; WeChat leaves it out.
-        if length == 0xffff {
-            break;
-        }
-        if length > LONGEST_PACKET || length > behind.len() {
-            return None;
-        }
-        rest = &behind[length..];
-        packets += 1;
+const WAV: hound::WavSpec = hound::WavSpec {
+    channels: 1,
+    sample_rate: silk::OUTPUT_RATE,
+    bits_per_sample: 16,
+    sample_format: hound::SampleFormat::Int,
+};
+
+/// Makes a WAV file of a SILK file, beside it, and removes that one. Returns where it is. It has its name only when it is
+/// whole; where this fails the SILK file stays. Blocks.
+pub fn decode(file: &Path) -> Result<PathBuf, silk::Error> {
+    let wav = file.with_extension("wav");
+    // A name of its own, for a message may be delivered again while this is still at work.
+    let part = file.with_extension(format!("wav.{:08x}.part", rand::random::<u32>()));
+    let done = write_wav(file, &part).and_then(|()| Ok(fs::rename(&part, &wav)?));
+    if done.is_err() {
+        let _ = fs::remove_file(&part);
     }
-    (packets > 0).then_some(packets * PACKET_MS)
+    done?;
+    // Whoever is killed before this finds the SILK file first, and decodes it again.
+    let _ = fs::remove_file(file);
+    Ok(wav)
+}
+
+fn write_wav(file: &Path, out: &Path) -> Result<(), silk::Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let input = BufReader::new(File::open(file)?);
+    let mut writer = hound::WavWriter::new(BufWriter::new(options.open(out)?), WAV).map_err(io_error)?;
+    silk::decode(input, |samples| {
+        samples.iter().try_for_each(|sample| writer.write_sample(*sample)).map_err(io_error)
+    })?;
+    writer.finalize().map_err(io_error)?;
+    Ok(())
+}
+
+/// How long a WAV file plays, in milliseconds; `None` where it is none. Blocks.
+pub fn wav_duration_ms(file: &Path) -> Option<u64> {
+    let reader = hound::WavReader::open(file).ok()?;
+    (u64::from(reader.duration()) * 1000).checked_div(reader.spec().sample_rate.into())
+}
+
+/// How long a SILK file plays, in milliseconds. Reads all of it.
+fn silk_duration_ms(file: &[u8]) -> Result<u64, silk::Error> {
+    let samples = silk::decode(file, |_| Ok(()))?;
+    Ok(samples * 1000 / u64::from(silk::OUTPUT_RATE))
+}
+
+fn io_error(error: hound::Error) -> io::Error {
+    match error {
+        hound::Error::IoError(error) => error,
+        other => io::Error::other(other),
+    }
 }
 
 /// Makes a WeChat voice message of a SILK or WAV file: writes it to `out` and returns how long it plays, in milliseconds.
@@ -46,10 +75,10 @@ pub fn encode(file: &Path, mime: &str, out: &Path) -> Result<u64, String> {
                 _ => [&[2], bytes.as_slice()].concat(),
             }
         }
-        "audio/wav" | "audio/x-wav" | "audio/wave" => codec::encode(file)?,
+        "audio/wav" => codec::encode(file)?,
         other => return Err(format!("{other} cannot be sent as a voice message; WAV and SILK can")),
     };
-    let length = duration_ms(&silk).ok_or("it is no voice message that WeChat would play")?;
+    let length = silk_duration_ms(&silk).map_err(|error| format!("WeChat would not play it: {error}"))?;
     fs::write(out, silk).map_err(described)?;
     Ok(length)
 }
@@ -120,35 +149,51 @@ mod codec {
 mod tests {
     use super::*;
 
-    fn silk(packets: &[usize]) -> Vec<u8> {
-        let mut bytes = b"\x02#!SILK_V3".to_vec();
-        for length in packets {
-            bytes.extend((*length as u16).to_le_bytes());
-            bytes.extend(vec![7; *length]);
-        }
-        bytes
-    }
+    const VOICE: &[u8] = include_bytes!("silk/testdata/16khz-100ms-repeats.silk");
 
     #[test]
-    fn the_duration_is_counted_in_packets_and_damage_is_noticed() {
-        assert_eq!(duration_ms(&silk(&[30, 40, 50])), Some(60));
-        assert_eq!(duration_ms(&silk(&[30, 40])[1..]), Some(40));
-        let ended = [silk(&[30]).as_slice(), &[0xff, 0xff]].concat();
-        assert_eq!(duration_ms(&ended), Some(20));
-        for damaged in [b"".as_slice(), b"RIFF", b"\x02#!SILK_V3", &silk(&[30])[..20], &silk(&[30, 5000])] {
-            assert_eq!(duration_ms(damaged), None);
+    fn a_voice_message_becomes_wav_and_a_damaged_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("0-voice.silk");
+        let there = || {
+            let entries = fs::read_dir(dir.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        fs::write(&file, &VOICE[..VOICE.len() / 2]).unwrap();
+        assert!(matches!(decode(&file), Err(silk::Error::Cut { .. })));
+        assert_eq!(there(), ["0-voice.silk"]);
+
+        fs::write(&file, VOICE).unwrap();
+        let wav = decode(&file).unwrap();
+        assert_eq!(there(), ["0-voice.wav"]);
+        assert_eq!(wav_duration_ms(&wav), Some(1200));
+        let mut samples = Vec::new();
+        silk::decode(VOICE, |piece| {
+            samples.extend_from_slice(piece);
+            Ok(())
+        })
+        .unwrap();
+        let mut reader = hound::WavReader::open(&wav).unwrap();
+        assert_eq!(reader.spec(), WAV);
+        assert_eq!(reader.samples::<i16>().collect::<Result<Vec<_>, _>>().unwrap(), samples);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&wav).unwrap().permissions().mode() & 0o777, 0o600);
         }
+        assert_eq!(wav_duration_ms(&file), None);
     }
 
     #[test]
     fn a_silk_file_is_sent_as_it_is_with_wechats_prefix() {
         let dir = tempfile::tempdir().unwrap();
         let (file, out) = (dir.path().join("a.silk"), dir.path().join("out"));
-        fs::write(&file, &silk(&[30, 30])[1..]).unwrap();
-        assert_eq!(encode(&file, "audio/silk", &out), Ok(40));
-        assert_eq!(fs::read(&out).unwrap(), silk(&[30, 30]));
-        fs::write(&file, "no voice").unwrap();
-        assert!(encode(&file, "audio/silk", &out).is_err());
+        fs::write(&file, VOICE).unwrap();
+        assert_eq!(encode(&file, "audio/silk", &out), Ok(1200));
+        assert_eq!(fs::read(&out).unwrap(), [&[2], VOICE].concat());
+        fs::write(&file, &VOICE[..200]).unwrap();
+        let error = encode(&file, "audio/silk", &out).unwrap_err();
+        assert!(error.starts_with("WeChat would not play it: it ends in the middle of packet"), "{error}");
         assert!(encode(&file, "audio/mpeg", &out).unwrap_err().contains("WAV and SILK"));
     }
 

@@ -51,9 +51,11 @@ fn file(packets: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn the_sound_is_the_references_to_the_last_bit() {
-    let files: [(&str, &[u8], &str); 7] = [
+    let files: [(&str, &[u8], &str); 8] = [
         ("8khz", SHORT, "dff060bd1d83e91ac04b3a0de4bee9bf"),
         ("12khz-60ms", include_bytes!("testdata/12khz-60ms.silk"), "87361b23865cd2269ff702813b99157f"),
+        // Its pitch reaches back behind what is kept: this is where the reference writes beyond its buffers.
+        ("12khz-far-back", include_bytes!("testdata/12khz-far-back.silk"), "5c64357b2f422c9a8caf823e7ce91563"),
         (
             "16khz-100ms-repeats",
             include_bytes!("testdata/16khz-100ms-repeats.silk"),
