@@ -1,5 +1,5 @@
 //! A voice message arrives as sound that everything can play, or, where it is damaged, as WeChat sent it and with the
-//! reason; also after a kill, and also when it is quoted.
+//! reason; also after a kill, and also when it is quoted. What the bot says becomes voice where this build can encode it.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Bot, Sidecar, World, text};
 use md5::{Digest as _, Md5};
-use openclaw_weixin_sidecar::simulator::{Content, Endpoint, FaultKind, Media, Quote};
+use openclaw_weixin_sidecar::simulator::{Content, Endpoint, FaultKind, Media, MediaKind, Quote};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";
@@ -162,4 +162,35 @@ fn a_quoted_voice_message_is_sound_too() {
     assert_eq!((text(quoted, "text"), &quoted["resolved"]), ("hi", &json!(true)));
     assert_is_the_voice(&quoted["media"]);
     assert_eq!(quoted["media"]["path"], said["parts"][0]["path"]);
+}
+
+#[test]
+fn sound_is_sent_as_voice_where_this_build_can_encode_it_and_as_a_file_else() {
+    let world = World::new();
+    let bot = world.bot();
+    let start = |fallback: bool| {
+        let config = json!({ "voice": { "send": true, "fallback": fallback }, "outbox": { "notice": false } });
+        let sidecar = world.launch().with("config", config).start();
+        sidecar.start_account(&bot);
+        sidecar
+    };
+    let sidecar = start(true);
+    world.writes(&bot, ANN, "say something");
+    next(&sidecar);
+    let path = world.state.path().join("tone.mp3");
+    fs::write(&path, include_bytes!("../src/media/testdata/tone.mp3")).unwrap();
+    let params = json!({ "to": ANN, "path": path, "kind": "voice" });
+    assert_eq!(sidecar.call("outbound.sendMedia", params.clone())["status"], "sent");
+    let sent = world.sent().pop().unwrap();
+    let said = sent.media.as_ref().unwrap();
+    let content = world.control.sent_bytes(&sent).unwrap();
+    if cfg!(feature = "silk") {
+        assert_eq!(said.kind, MediaKind::Voice);
+        assert!((500..=580).contains(&said.playtime.unwrap()) && content.starts_with(b"\x02#!SILK_V3"));
+        return;
+    }
+    assert_eq!((said.kind, content), (MediaKind::File, fs::read(&path).unwrap()));
+    sidecar.kill();
+    let error = start(false).refused("outbound.sendMedia", params);
+    assert!(text(&error, "message").contains("audio/mpeg: send SILK, or build it with `--features silk`"), "{error}");
 }

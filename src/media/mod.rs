@@ -6,6 +6,7 @@
 //! | `mime` | what a file is, by its content |
 //! | `voice` | WeChat's voice messages |
 //! | `silk` | the decoder for them |
+//! | `sound` | WAV, MP3 and Ogg/Opus, for those that are sent (feature `silk`) |
 //! | `name` | file names that people gave, made safe |
 //! | `thumbnail` | small versions of pictures |
 
@@ -13,6 +14,8 @@ mod library;
 mod mime;
 mod name;
 pub mod silk;
+#[cfg(feature = "silk")]
+mod sound;
 mod thumbnail;
 pub mod voice;
 

@@ -63,8 +63,7 @@ fn io_error(error: hound::Error) -> io::Error {
     }
 }
 
-/// Makes a WeChat voice message of a SILK or WAV file: writes it to `out` and returns how long it plays, in milliseconds.
-/// Blocks.
+/// Makes a WeChat voice message of a file: writes it to `out` and returns how long it plays, in milliseconds. Blocks.
 pub fn encode(file: &Path, mime: &str, out: &Path) -> Result<u64, String> {
     let described = |error: io::Error| error.to_string();
     let silk = match mime {
@@ -75,8 +74,7 @@ pub fn encode(file: &Path, mime: &str, out: &Path) -> Result<u64, String> {
                 _ => [&[2], bytes.as_slice()].concat(),
             }
         }
-        "audio/wav" => codec::encode(file)?,
-        other => return Err(format!("{other} cannot be sent as a voice message; WAV and SILK can")),
+        _ => to_silk(file, mime)?,
     };
     let length = silk_duration_ms(&silk).map_err(|error| format!("WeChat would not play it: {error}"))?;
     fs::write(out, silk).map_err(described)?;
@@ -84,65 +82,21 @@ pub fn encode(file: &Path, mime: &str, out: &Path) -> Result<u64, String> {
 }
 
 #[cfg(feature = "silk")]
-mod codec {
-    use std::path::Path;
-
+fn to_silk(file: &Path, mime: &str) -> Result<Vec<u8>, String> {
     use silk_codec::{SilkCoder, TailPolicy};
 
-    /// What the encoder takes.
-    const RATES: [u32; 7] = [8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000];
+    /// Bits a second.
     const BIT_RATE: i32 = 24_000;
 
-    /// Encodes a WAV file.
-    pub fn encode(wav: &Path) -> Result<Vec<u8>, String> {
-        let sound = read_wav(wav)?;
-        if !RATES.contains(&sound.rate) {
-            return Err(format!("a sample rate of {} Hz cannot be encoded", sound.rate));
-        }
-        let encoder = SilkCoder::builder().encoder().sample_rate(sound.rate as _).bit_rate(BIT_RATE as _);
-        let mut coder = encoder.tail_policy(TailPolicy::PadWithSilence).build().map_err(|error| error.to_string())?;
-        coder.encode(&sound.samples, true).map_err(|error| error.to_string())
-    }
-
-    /// Sound of one channel.
-    struct Sound {
-        /// Samples a second.
-        rate: u32,
-        samples: Vec<i16>,
-    }
-
-    fn read_wav(file: &Path) -> Result<Sound, String> {
-        let described = |error: hound::Error| error.to_string();
-        let mut reader = hound::WavReader::open(file).map_err(described)?;
-        let spec = reader.spec();
-        let channels = usize::from(spec.channels.max(1));
-        let samples: Vec<i32> = match spec.sample_format {
-            hound::SampleFormat::Int => {
-                let shift = i32::from(spec.bits_per_sample) - 16;
-                let to_16 = |sample: i32| if shift >= 0 { sample >> shift } else { sample << -shift };
-                reader.samples::<i32>().map(|sample| sample.map(to_16)).collect::<Result<_, _>>().map_err(described)?
-            }
-            hound::SampleFormat::Float => {
-                let to_16 = |sample: f32| (sample.clamp(-1.0, 1.0) * f32::from(i16::MAX)) as i32;
-                reader.samples::<f32>().map(|sample| sample.map(to_16)).collect::<Result<_, _>>().map_err(described)?
-            }
-        };
-        let mixed = samples.chunks(channels).map(|frame| {
-            let mean = frame.iter().map(|sample| i64::from(*sample)).sum::<i64>() / frame.len() as i64;
-            mean.clamp(i64::from(i16::MIN), i64::from(i16::MAX)) as i16
-        });
-        Ok(Sound { rate: spec.sample_rate, samples: mixed.collect() })
-    }
+    let sound = super::sound::read(file, mime)?;
+    let encoder = SilkCoder::builder().encoder().sample_rate(sound.rate as i32).bit_rate(BIT_RATE);
+    let mut coder = encoder.tail_policy(TailPolicy::PadWithSilence).build().map_err(|error| error.to_string())?;
+    coder.encode(&sound.samples, true).map_err(|error| error.to_string())
 }
 
 #[cfg(not(feature = "silk"))]
-mod codec {
-    use std::path::Path;
-
-    /// Encodes nothing.
-    pub fn encode(_wav: &Path) -> Result<Vec<u8>, String> {
-        Err("this build has no SILK codec (feature silk)".to_owned())
-    }
+fn to_silk(_file: &Path, mime: &str) -> Result<Vec<u8>, String> {
+    Err(format!("this sidecar cannot make a voice message of {mime}: send SILK, or build it with `--features silk`"))
 }
 
 #[cfg(test)]
@@ -194,22 +148,84 @@ mod tests {
         fs::write(&file, &VOICE[..200]).unwrap();
         let error = encode(&file, "audio/silk", &out).unwrap_err();
         assert!(error.starts_with("WeChat would not play it: it ends in the middle of packet"), "{error}");
-        assert!(encode(&file, "audio/mpeg", &out).unwrap_err().contains("WAV and SILK"));
+        let error = encode(&file, "audio/flac", &out).unwrap_err();
+        let hint = if cfg!(feature = "silk") { "SILK, WAV, MP3" } else { "`--features silk`" };
+        assert!(error.contains("audio/flac") && error.contains(hint), "{error}");
+    }
+
+    /// What the decoder makes of a voice message made of `file`: 440 Hz must be what it mostly is.
+    #[cfg(feature = "silk")]
+    fn sent_and_heard(file: &Path, mime: &str) -> (u64, f32) {
+        let out = file.with_extension("out");
+        let duration = encode(file, mime, &out).unwrap();
+        let voice = fs::read(&out).unwrap();
+        assert!(voice.starts_with(b"\x02#!SILK_V3") && !voice.ends_with(&[0xff, 0xff]));
+        let mut samples: Vec<f32> = Vec::new();
+        silk::decode(&voice[..], |piece| {
+            samples.extend(piece.iter().map(|sample| f32::from(*sample)));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(samples.len() as u64, duration * 24);
+        let (mut cosine, mut sine, mut all) = (0.0, 0.0, 0.0);
+        for (n, sample) in samples.iter().enumerate() {
+            let angle = n as f32 * 440.0 * std::f32::consts::TAU / 24_000.0;
+            (cosine, sine, all) = (cosine + sample * angle.cos(), sine + sample * angle.sin(), all + sample * sample);
+        }
+        (duration, (cosine * cosine + sine * sine) * 2.0 / (all * samples.len() as f32))
     }
 
     #[cfg(feature = "silk")]
     #[test]
-    fn a_second_of_sound_becomes_a_second_of_voice() {
+    fn wav_mp3_and_opus_become_voice_that_sounds_as_they_did() {
         let dir = tempfile::tempdir().unwrap();
-        let (wav, out) = (dir.path().join("a.wav"), dir.path().join("out"));
+        let fixtures: [(&str, &[u8], &str); 2] = [
+            ("tone.mp3", include_bytes!("testdata/tone.mp3"), "audio/mpeg"),
+            ("tone.opus", include_bytes!("testdata/tone.opus"), "audio/opus"),
+        ];
+        let mut files = Vec::new();
+        for (name, bytes, mime) in fixtures {
+            let file = dir.path().join(name);
+            fs::write(&file, bytes).unwrap();
+            files.push((file, mime));
+        }
+        for (rate, channels, bits) in [(48_000, 2, 16), (24_000, 1, 24), (22_050, 1, 8), (96_000, 2, 32)] {
+            let file = dir.path().join(format!("{rate}.wav"));
+            let sample_format = hound::SampleFormat::Int;
+            let spec = hound::WavSpec { channels, sample_rate: rate, bits_per_sample: bits, sample_format };
+            let mut writer = hound::WavWriter::create(&file, spec).unwrap();
+            let top = 2f64.powi(i32::from(bits) - 1) * 0.3;
+            for n in 0..rate / 2 {
+                let value = (f64::from(n) * 440.0 * std::f64::consts::TAU / f64::from(rate)).sin() * top;
+                (0..channels).for_each(|_| writer.write_sample(value as i32).unwrap());
+            }
+            writer.finalize().unwrap();
+            files.push((file, "audio/wav"));
+        }
+        for (file, mime) in files {
+            let (duration, tone) = sent_and_heard(&file, mime);
+            assert!((500..=580).contains(&duration), "{}: {duration} ms", file.display());
+            assert!(tone > 0.75, "{}: {tone} of it is the tone", file.display());
+        }
+    }
+
+    #[cfg(feature = "silk")]
+    #[test]
+    fn what_is_no_sound_or_too_much_of_it_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, out) = (dir.path().join("a"), dir.path().join("out"));
+        for mime in ["audio/wav", "audio/mpeg", "audio/opus"] {
+            for content in [&b""[..], b"no sound at all", &[0xff; 3000]] {
+                fs::write(&file, content).unwrap();
+                assert!(encode(&file, mime, &out).is_err_and(|why| !why.is_empty()), "{mime}");
+            }
+        }
         let sample_format = hound::SampleFormat::Int;
-        let spec = hound::WavSpec { channels: 2, sample_rate: 48_000, bits_per_sample: 16, sample_format };
-        let mut writer = hound::WavWriter::create(&wav, spec).unwrap();
-        let tone = |n: u32| ((n as f32 * 440.0 * std::f32::consts::TAU / 48_000.0).sin() * 10_000.0) as i16;
-        (0..48_000).for_each(|n| (0..2).for_each(|_| writer.write_sample(tone(n)).unwrap()));
+        let spec = hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 8, sample_format };
+        let mut writer = hound::WavWriter::create(&file, spec).unwrap();
+        (0..8000 * 601).for_each(|_| writer.write_sample(0i8).unwrap());
         writer.finalize().unwrap();
-        assert_eq!(encode(&wav, "audio/wav", &out), Ok(1_000));
-        let voice = fs::read(&out).unwrap();
-        assert!(voice.starts_with(b"\x02#!SILK_V3") && voice.len() > 1_000, "{}", voice.len());
+        assert_eq!(encode(&file, "audio/wav", &out).unwrap_err(), "it plays for more than 10 minutes");
+        assert!(!out.exists());
     }
 }
