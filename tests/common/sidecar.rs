@@ -17,6 +17,7 @@ use super::{DEADLINE, eventually};
 
 /// How a sidecar is started.
 pub struct Launch {
+    binary: OsString,
     state: PathBuf,
     wrapper: Vec<OsString>,
     env: Vec<(String, String)>,
@@ -29,11 +30,18 @@ impl Launch {
         let env =
             [("WEIXIN_ILINK_BASE_URL", url), ("WEIXIN_CDN_BASE_URL", cdn.as_str()), ("OPENCLAW_WEIXIN_LOG", "debug")];
         Launch {
+            binary: env!("CARGO_BIN_EXE_openclaw-weixin-sidecar").into(),
             state: state.to_owned(),
             wrapper: Vec::new(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             params: json!({ "protocolVersion": 1, "host": { "name": "test", "version": "1" }, "stateDir": state }),
         }
+    }
+
+    /// Starts another binary than the one that Cargo built.
+    pub fn binary(mut self, binary: impl Into<OsString>) -> Launch {
+        self.binary = binary.into();
+        self
     }
 
     /// Sets a variable of the child's environment.
@@ -56,8 +64,7 @@ impl Launch {
 
     /// The command that starts it, with nothing inherited but the search path.
     pub fn command(&self) -> Command {
-        let binary = OsString::from(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar"));
-        let mut line = self.wrapper.iter().cloned().chain([binary, "serve".into()]);
+        let mut line = self.wrapper.iter().cloned().chain([self.binary.clone(), "serve".into()]);
         let mut command = Command::new(line.next().unwrap());
         command.args(line).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", &self.state).envs(self.env.iter().map(|(name, value)| (name, value)));
@@ -203,7 +210,7 @@ impl Sidecar {
     /// The same where the sidecar may be gone.
     pub fn try_write(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut stdin = self.stdin.lock().unwrap();
-        let stdin = stdin.as_mut().expect("stdin is open");
+        let stdin = stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
         stdin.write_all(bytes).and_then(|()| stdin.flush())
     }
 

@@ -1,0 +1,67 @@
+//! How long, how much, with what: from the environment.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// People that write to each bot.
+pub const PEOPLE: u64 = 3;
+/// For how long a first refusal closes a conversation; a minute would leave nothing to see of what follows.
+pub const CLOSE_MS: &str = "3000";
+
+/// What is to be done.
+pub struct Plan {
+    /// From the first message to the last.
+    pub time: Duration,
+    /// How much of it one process lives, before the restarts begin.
+    pub one_life: Duration,
+    pub accounts: usize,
+    /// Messages a second, over all accounts.
+    pub rate: f64,
+    pub binary: PathBuf,
+    pub csv: PathBuf,
+}
+
+impl Plan {
+    pub fn from_env() -> Plan {
+        let time = Duration::from_secs(value("WEIXIN_SOAK_S", 3600));
+        let tmp = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        Plan {
+            time,
+            one_life: time * 2 / 3,
+            accounts: value("WEIXIN_SOAK_ACCOUNTS", 100),
+            rate: value("WEIXIN_SOAK_RATE", 8.0),
+            binary: value("WEIXIN_SOAK_BINARY", PathBuf::from(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar"))),
+            csv: value("WEIXIN_SOAK_CSV", tmp.join("soak.csv")),
+        }
+    }
+
+    /// The shortest and the longest life after the first one, in milliseconds.
+    pub fn lives(&self) -> (u64, u64) {
+        let time = self.time.as_millis() as u64;
+        ((time / 90).clamp(5_000, 40_000), (time / 20).clamp(15_000, 180_000))
+    }
+
+    /// The settings: limits that are met within the hour. `turn` makes one differ from the next.
+    pub fn config(&self, turn: u64) -> Value {
+        json!({
+            "botAgent": format!("soak/{turn}"),
+            "mediaMaxMb": if turn.is_multiple_of(2) { 100 } else { 50 },
+            "quoteCache": {
+                "maxMessagesPerAccount": 200,
+                // Six minutes.
+                "mediaRetentionDays": 0.004,
+            },
+            "outbox": { "notice": false },
+        })
+    }
+}
+
+fn value<T: FromStr>(name: &str, default: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text}: not a value")),
+        Err(_) => default,
+    }
+}
