@@ -101,7 +101,8 @@ impl Lane<'_> {
         let inner = &self.outbox.inner;
         let (account, peer) = self.key;
         let Some(number) = inner.store.account_no(account).await? else { return Ok(Next::Rest) };
-        let row = match inner.store.claim_head(number, peer, &inner.me, is_gone).await? {
+        let me = inner.me.clone();
+        let row = match inner.store.claim_head(number, peer, inner.me.name(), move |other| me.is_gone(other)).await? {
             Head::None => return Ok(Next::Rest),
             Head::Theirs { claimed_by } => {
                 tracing::debug!(%account, claimed_by, "another process sends in this conversation");
@@ -203,7 +204,7 @@ impl Lane<'_> {
             let done = loop {
                 tokio::select! {
                     done = &mut upload => break done,
-                    () = tokio::time::sleep(KEEP_CLAIM) => inner.store.renew_claim(row.id, &inner.me).await?,
+                    () = tokio::time::sleep(KEEP_CLAIM) => inner.store.renew_claim(row.id, inner.me.name()).await?,
                     // What was uploaded by then is uploaded again after the restart.
                     () = inner.stop.cancelled() => return Ok(Next::Rest),
                 }
@@ -294,14 +295,5 @@ impl Lane<'_> {
         }
         let waiting = self.outbox.inner.store.waiting_sends(Some(&self.key.0), Some(&self.key.1)).await?;
         Ok(waiting.iter().any(|other| other.id != row.id))
-    }
-}
-
-/// Whether the process that made a claim (`pid:start time`) is no more.
-fn is_gone(claimed_by: &str) -> bool {
-    let Some((pid, started)) = claimed_by.split_once(':') else { return false };
-    match (pid.parse(), started.parse()) {
-        (Ok(pid), Ok(started)) => !crate::process::may_live(pid, started),
-        _ => false,
     }
 }

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `outbox` | accepting, waiting, cancelling; one lane task for each conversation with something to send |
 //! | `lane` | what a lane task does: take turns, send, hold |
+//! | `claim` | which process is at a send, and whether it still can be |
 //! | `media` | a file that is a wire message, and its way to the media host |
 //! | `source` | which files may be sent, and a copy of our own |
 //! | `progress` | tool progress: sent where there is room, dropped where there is none |
@@ -20,6 +21,7 @@
 
 mod backend;
 mod chunk;
+mod claim;
 mod fence;
 mod lane;
 mod markdown;

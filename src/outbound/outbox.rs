@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backend::Backend;
 use super::chunk::chunk;
+use super::claim::Claimant;
 use super::lane;
 use super::markdown::for_wechat;
 use super::media::{MediaPart, UploadError};
@@ -112,8 +113,8 @@ pub struct Outbox {
 pub(super) struct Inner {
     pub store: Store,
     pub backend: Box<dyn Backend>,
-    /// This process in claims: pid and start time.
-    pub me: String,
+    /// This process in claims.
+    pub me: Arc<Claimant>,
     /// Lanes with a task; setting off the notify makes the task look again.
     pub lanes: Mutex<HashMap<LaneKey, Arc<tokio::sync::Notify>>>,
     /// Callers that wait for a send; several may wait for the same.
@@ -130,12 +131,11 @@ pub(super) struct Inner {
 impl Outbox {
     /// An outbox on this database. Its tasks end with `stop`.
     pub fn new(store: Store, backend: impl Backend, stop: CancellationToken) -> Outbox {
-        let me = crate::process::this_process();
         let outbox = Outbox {
             inner: Arc::new(Inner {
                 store,
                 backend: Box::new(backend),
-                me: format!("{}:{}", me.pid, me.started),
+                me: Arc::new(Claimant::this_process()),
                 lanes: Mutex::default(),
                 waiting: Mutex::default(),
                 kept: Mutex::default(),

@@ -94,7 +94,8 @@ pub fn standing(pid: u32, started: i64) -> Standing {
     }
 }
 
-/// Whether the process that had this number and start time may still be there. In doubt it is.
+/// Whether the process that had this number and start time, in this process's own `boot_id`, may still be there. In doubt
+/// it is.
 pub fn may_live(pid: u32, started: i64) -> bool {
     match Handle::open(pid) {
         Err(NoHandle::NoProcess) => false,

@@ -127,14 +127,14 @@ impl Sidecar {
 
     /// Ends this process if it was asked to yield and its gateway is gone; else it keeps its accounts.
     async fn answer_requests(&self, me: &Identity) -> Result<(), StoreError> {
-        let Some(by) = self.store.lease_wanted(me.pid, me.started).await? else { return Ok(()) };
+        let Some(by) = self.store.lease_wanted(me.pid, me.started, &me.boot_id).await? else { return Ok(()) };
         if self.gateway.standing() == Standing::Gone {
             tracing::warn!(by, "another sidecar asks for an account, and the gateway is gone; ending");
             (self.end)();
             return Ok(());
         }
         tracing::info!(by, "another sidecar asks for an account; the gateway lives, so it is kept");
-        self.store.refuse_leases(me.pid, me.started).await
+        self.store.refuse_leases(me.pid, me.started, &me.boot_id).await
     }
 }
 

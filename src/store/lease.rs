@@ -76,11 +76,13 @@ impl Store {
 
     /// Asks `owner` to yield the lease. Returns whether the lease is still its.
     pub async fn ask_for_lease(&self, account: &AccountId, owner: &LeaseOwner, by: u32) -> Result<bool, StoreError> {
-        let (account, pid, started) = (account.clone(), owner.pid, owner.started);
+        let (account, LeaseOwner { pid, started, boot_id, .. }) = (account.clone(), owner.clone());
         self.write(Durability::Process, move |db| {
-            db.prepare_cached("UPDATE lease SET wanted_by = ?4 WHERE account_id = ?1 AND pid = ?2 AND started = ?3")?
-                .execute(params![account.as_str(), pid, started, by])
-                .map(|changed| changed > 0)
+            db.prepare_cached(
+                "UPDATE lease SET wanted_by = ?5 WHERE account_id = ?1 AND pid = ?2 AND started = ?3 AND boot_id = ?4",
+            )?
+            .execute(params![account.as_str(), pid, started, boot_id, by])
+            .map(|changed| changed > 0)
         })
         .await
     }
@@ -94,22 +96,28 @@ impl Store {
         .await
     }
 
-    /// The process that asks for any lease of the process `pid` with this start time.
-    pub async fn lease_wanted(&self, pid: u32, started: i64) -> Result<Option<u32>, StoreError> {
+    /// The process that asks for any lease of the process with this number, start time and boot.
+    pub async fn lease_wanted(&self, pid: u32, started: i64, boot_id: &str) -> Result<Option<u32>, StoreError> {
+        let boot_id = boot_id.to_owned();
         self.read(move |db| {
-            db.prepare_cached("SELECT wanted_by FROM lease WHERE wanted_by > 0 AND pid = ?1 AND started = ?2 LIMIT 1")?
-                .query_row(params![pid, started], |row| row.get(0))
-                .optional()
+            db.prepare_cached(
+                "SELECT wanted_by FROM lease WHERE wanted_by > 0 AND pid = ?1 AND started = ?2 AND boot_id = ?3 LIMIT 1",
+            )?
+            .query_row(params![pid, started, boot_id], |row| row.get(0))
+            .optional()
         })
         .await
     }
 
-    /// Refuses everybody who asks for a lease of the process `pid` with this start time.
-    pub async fn refuse_leases(&self, pid: u32, started: i64) -> Result<(), StoreError> {
+    /// Refuses everybody who asks for a lease of the process with this number, start time and boot.
+    pub async fn refuse_leases(&self, pid: u32, started: i64, boot_id: &str) -> Result<(), StoreError> {
+        let boot_id = boot_id.to_owned();
         self.write(Durability::Process, move |db| {
-            db.prepare_cached("UPDATE lease SET wanted_by = 0 WHERE wanted_by > 0 AND pid = ?1 AND started = ?2")?
-                .execute(params![pid, started])
-                .map(|_| ())
+            db.prepare_cached(
+                "UPDATE lease SET wanted_by = 0 WHERE wanted_by > 0 AND pid = ?1 AND started = ?2 AND boot_id = ?3",
+            )?
+            .execute(params![pid, started, boot_id])
+            .map(|_| ())
         })
         .await
     }
