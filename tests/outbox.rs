@@ -293,58 +293,6 @@ fn a_held_message_can_be_listed_and_cancelled() {
 }
 
 #[test]
-fn the_same_key_is_the_same_message_also_while_it_is_held_and_from_another_process() {
-    let world = World::new();
-    let bot = world.bot();
-    let sidecar = start(&world, &bot);
-    let params = json!({ "to": ALICE, "text": "one", "idempotencyKey": "k" });
-    let first = sidecar.call("outbound.sendText", params.clone());
-    let again = sidecar.call("outbound.sendText", params.clone());
-    assert_eq!(first["clientIds"], again["clientIds"]);
-    assert_eq!(first["queueId"], again["queueId"]);
-    let args = ["send", "--to", ALICE, "--idempotency-key", "k", "--json", "one"];
-    let other = run(world.state.path(), world.url(), &args, "").exits(0).json();
-    assert_eq!(first["clientIds"], other["clientIds"]);
-    hears(&world, &sidecar, &bot, ALICE);
-    world.wait_for_sent(1);
-    assert_eq!(sidecar.call("outbound.sendText", params)["status"], "sent");
-    assert_eq!(texts(&world), ["one"]);
-}
-
-#[test]
-fn what_a_short_lived_process_could_not_finish_the_one_that_polls_sends() {
-    let world = World::new();
-    let bot = world.bot();
-    let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
-    let other = world.launch().with("config", fast()).start();
-    world.fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_secs(20)), 1);
-    other.ask("outbound.sendText", json!({ "to": ALICE, "text": "one" }));
-    until("the request", || world.requests(&bot, Endpoint::SendMessage) > 0);
-    other.kill();
-    world.wait_for_sent(1);
-    until("the outbox to be empty", || held(&sidecar) == 0);
-    assert_eq!(texts(&world), ["one"]);
-}
-
-#[test]
-fn two_processes_keep_the_quota_together() {
-    let world = World::new();
-    let bot = world.bot();
-    let one = start(&world, &bot);
-    hears(&world, &one, &bot, ALICE);
-    let two = world.launch().with("config", fast()).start();
-    let params = |n: usize| json!({ "to": ALICE, "text": format!("m{n}") });
-    let asked: Vec<(u64, u64)> = (0..10)
-        .map(|n| (one.ask("outbound.sendText", params(n)), two.ask("outbound.sendText", params(n + 100))))
-        .collect();
-    let results: Vec<Value> = asked.iter().flat_map(|(a, b)| [one.result(*a), two.result(*b)]).collect();
-    let sent = results.iter().filter(|result| result["status"] == "sent").count();
-    assert_eq!((sent, world.sent().len()), (10, 10));
-    assert!(world.control.rejected(&Default::default()).is_empty());
-}
-
-#[test]
 fn too_many_and_too_old_messages_are_given_up_and_said_to_be() {
     let world = World::new();
     let bot = world.bot();

@@ -9,6 +9,7 @@
 //! | `outbox` | accepting, waiting, cancelling; one lane task for each conversation with something to send |
 //! | `lane` | what a lane task does: take turns, send, hold |
 //! | `claim` | which process is at a send, and whether it still can be |
+//! | `rounds` | what other processes left behind, and what waited too long |
 //! | `media` | a file that is a wire message, and its way to the media host |
 //! | `source` | which files may be sent, and a copy of our own |
 //! | `progress` | tool progress: sent where there is room, dropped where there is none |
@@ -29,6 +30,7 @@ mod media;
 mod notice;
 mod outbox;
 mod progress;
+mod rounds;
 mod source;
 mod turns;
 mod typing;

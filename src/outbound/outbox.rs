@@ -13,16 +13,13 @@ use super::claim::Claimant;
 use super::lane;
 use super::markdown::for_wechat;
 use super::media::{MediaPart, UploadError};
+use super::rounds;
 use crate::contract::{AccountId, HeldReason, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
 use crate::ilink::{BotToken, IlinkError};
 use crate::store::{AccountNo, NewPart, NewSend, OutboundRow, SendState, Store, StoreError};
 
 /// How long a caller waits, for pacing or for a retry, before it is told that the send is held.
 pub(super) const WAIT: Duration = Duration::from_secs(15);
-/// How often old sends are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
-/// How often sends that other processes left behind are looked for: one query for all accounts.
-const ADOPT: Duration = Duration::from_secs(5);
 
 /// Why a send failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -120,7 +117,7 @@ pub(super) struct Inner {
     /// Callers that wait for a send; several may wait for the same.
     waiting: Mutex<HashMap<i64, Vec<oneshot::Sender<Outcome>>>>,
     /// Accounts that this process polls: what anybody leaves in their outbox is this process's to send.
-    kept: Mutex<HashMap<AccountId, AccountNo>>,
+    pub kept: Mutex<HashMap<AccountId, AccountNo>>,
     /// Sends whose file is on its way to the media host.
     pub uploading: Mutex<HashSet<i64>>,
     /// Tokens that the server called stale: nothing is tried with them again.
@@ -144,8 +141,8 @@ impl Outbox {
                 stop,
             }),
         };
-        tokio::spawn(sweep(Arc::downgrade(&outbox.inner)));
-        tokio::spawn(adopt(Arc::downgrade(&outbox.inner)));
+        tokio::spawn(rounds::sweep(Arc::downgrade(&outbox.inner)));
+        tokio::spawn(rounds::adopt(Arc::downgrade(&outbox.inner)));
         outbox
     }
 
@@ -178,46 +175,55 @@ impl Outbox {
     /// Waits until an accepted send is sent, held or refused, for 15 s at most.
     pub async fn settle(&self, accepted: Accepted) -> Result<Sent, SendError> {
         let Accepted { account, number, row } = accepted;
-        match row.state {
-            SendState::Sent => return Ok(Sent::Whole(row)),
-            SendState::Pending => {}
-            _ => return Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
+        if row.state != SendState::Pending {
+            return ended(row);
         }
-        let (outcome, mut waits) = oneshot::channel();
+        let (outcome, waits) = oneshot::channel();
         lock(&self.inner.waiting).entry(row.id).or_default().push(outcome);
+        // It may have ended after its row was read and before there was anybody to tell: nobody will.
+        if let Ok(Some(now)) = self.inner.store.send(row.id).await
+            && now.state != SendState::Pending
+        {
+            drop(waits);
+            self.inner.stop_waiting(row.id);
+            return ended(now);
+        }
         self.nudge(&account, &row.peer);
-        let outcome = loop {
-            let outcome = tokio::select! {
-                outcome = tokio::time::timeout(WAIT, &mut waits) => outcome,
-                () = self.inner.stop.cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
-            };
-            // A large file takes its time; nothing is wrong while it moves.
-            if outcome.is_ok() || !lock(&self.inner.uploading).contains(&row.id) {
-                break outcome;
-            }
-        };
+        let outcome = self.wait(row.id, waits).await;
         self.inner.stop_waiting(row.id);
         let reason = match outcome {
-            Ok(Ok(Outcome::Sent)) => None,
-            Ok(Ok(Outcome::Held(reason))) => Some(reason),
-            Ok(Ok(Outcome::Failed(error))) => return Err(error),
+            Some(Outcome::Sent) => None,
+            Some(Outcome::Held(reason)) => Some(reason),
+            Some(Outcome::Failed(error)) => return Err(error),
+            None if self.inner.stop.is_cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
             // Paced or retried for too long: the row says how far it is.
-            _ => Some(HeldReason::Throttled),
+            None => Some(HeldReason::Throttled),
         };
         let row = self.inner.store.send(row.id).await?.unwrap_or(row);
-        match (row.state, reason) {
-            (SendState::Sent, _) => Ok(Sent::Whole(row)),
-            (SendState::Pending, reason) => {
-                let reason = row.held.or(reason).unwrap_or(HeldReason::Throttled);
-                if row.held.is_none() {
-                    self.inner.store.hold(number, &row.peer, reason).await?;
-                    // What a hold gave back goes on by itself.
-                    self.nudge(&account, &row.peer);
-                }
-                self.inner.give_up().await;
-                Ok(Sent::Held(row, reason))
+        if row.state != SendState::Pending {
+            return ended(row);
+        }
+        let reason = row.held.or(reason).unwrap_or(HeldReason::Throttled);
+        if row.held.is_none() {
+            self.inner.store.hold(number, &row.peer, reason).await?;
+            // What a hold gave back goes on by itself.
+            self.nudge(&account, &row.peer);
+        }
+        self.inner.give_up().await;
+        Ok(Sent::Held(row, reason))
+    }
+
+    /// What a waiting caller is told; `None`: nothing in time, or the end of this process.
+    async fn wait(&self, id: i64, mut waits: oneshot::Receiver<Outcome>) -> Option<Outcome> {
+        loop {
+            let outcome = tokio::select! {
+                outcome = tokio::time::timeout(WAIT, &mut waits) => outcome,
+                () = self.inner.stop.cancelled() => return None,
+            };
+            // A large file takes its time; nothing is wrong while it moves.
+            if outcome.is_ok() || !lock(&self.inner.uploading).contains(&id) {
+                return outcome.ok()?.ok();
             }
-            _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
         }
     }
 
@@ -305,7 +311,7 @@ impl Inner {
     }
 
     /// Gives up what waited too long, and the oldest where too many wait.
-    async fn give_up(&self) {
+    pub async fn give_up(&self) {
         let settings = self.backend.settings();
         let ended = match self.store.expire_sends(settings.hold_ttl_ms, settings.max_held).await {
             Ok(ended) => ended,
@@ -367,50 +373,17 @@ impl Inner {
     }
 }
 
+/// What became of a send that waits no more.
+fn ended(row: OutboundRow) -> Result<Sent, SendError> {
+    match row.state {
+        SendState::Sent => Ok(Sent::Whole(row)),
+        _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
+    }
+}
+
 /// A send's name towards the gateway.
 pub fn queue_id(id: i64) -> String {
     format!("q{id}")
-}
-
-/// Finds what other processes left behind in the outbox of an account that this one polls.
-async fn adopt(inner: std::sync::Weak<Inner>) {
-    loop {
-        let Some(inner) = inner.upgrade() else { return };
-        if !lock(&inner.kept).is_empty() {
-            match inner.store.sendable_lanes().await {
-                Ok(lanes) => {
-                    let outbox = Outbox { inner: inner.clone() };
-                    for (account, peer) in lanes {
-                        let key = (AccountId::normalize(&account), peer);
-                        // A lane with a task looks after itself.
-                        if lock(&inner.kept).contains_key(&key.0) && !lock(&inner.lanes).contains_key(&key) {
-                            outbox.nudge(&key.0, &key.1);
-                        }
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "the outbox could not be read"),
-            }
-        }
-        tokio::select! {
-            () = inner.stop.cancelled() => return,
-            () = tokio::time::sleep(ADOPT) => {}
-        }
-    }
-}
-
-/// Gives up what waited too long, and forgets what ended long ago, again and again.
-async fn sweep(inner: std::sync::Weak<Inner>) {
-    loop {
-        let Some(inner) = inner.upgrade() else { return };
-        inner.give_up().await;
-        if let Err(error) = inner.store.prune_sends().await {
-            tracing::warn!(%error, "finished sends could not be forgotten");
-        }
-        tokio::select! {
-            () = inner.stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => {}
-        }
-    }
 }
 
 /// A new client id, unique without asking anybody.
