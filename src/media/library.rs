@@ -1,8 +1,11 @@
 //! Where media files are: a folder for each message with media, and a spool for what is to be sent.
 //!
-//! `<state dir>/openclaw-weixin/media/<account>/<message id>/<n>-<name>`; `…/media/spool/<random>`. Files are 0600, their
-//! folders 0700. A part's place does not depend on when it is fetched: what a message brought once is found again after
-//! a restart.
+//! `<state dir>/openclaw-weixin/media/<account>/<message id>/<n>-<name>`; `…/media/spool/<time>-<random>`. Files are 0600,
+//! their folders 0700. A part's place does not depend on when it is fetched: what a message brought once is found again
+//! after a restart.
+//!
+//! How long a file has been here is not its own time of change: a file that is sent may be a link to an old one. The spool
+//! has it in the name, a message's folder is as old as what was put into it last.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -76,10 +79,16 @@ impl Library {
         (0..32).find_map(|n| self.find(account, key, n))
     }
 
-    /// Where part `n` of a message goes. Makes the folder.
+    /// Where part `n` of a message goes. Makes the folder; what a killed process left of the part's transfer goes.
     pub fn place(&self, account: &str, key: u64, n: usize, name: &str) -> io::Result<PathBuf> {
         let folder = self.folder(account, key);
         make_private(&folder)?;
+        for file in files(&folder)? {
+            let of_part = |name: &str| name.starts_with(&format!("{n}-")) && name.ends_with(".part");
+            if file.path.file_name().and_then(|name| name.to_str()).is_some_and(of_part) {
+                fs::remove_file(&file.path)?;
+            }
+        }
         Ok(folder.join(format!("{n}-{}", safe_name(name))))
     }
 
@@ -87,7 +96,8 @@ impl Library {
     pub fn spool(&self) -> io::Result<PathBuf> {
         let folder = self.root.join(SPOOL);
         make_private(&folder)?;
-        Ok(folder.join(format!("{:032x}", rand::random::<u128>())))
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Ok(folder.join(format!("{}-{:032x}", now.as_secs(), rand::random::<u128>())))
     }
 
     /// Removes an account's files.
@@ -106,7 +116,8 @@ impl Library {
         for account in folders(&self.root)? {
             if account.file_name().is_some_and(|name| name == SPOOL) {
                 for file in files(&account)? {
-                    if file.age(now) > LEFTOVER && !spooled(&file.path) {
+                    let since = spooled_at(&file.path).unwrap_or(file.since);
+                    if age(since, now) > LEFTOVER && !spooled(&file.path) {
                         removed += usize::from(fs::remove_file(&file.path).is_ok());
                     }
                 }
@@ -114,16 +125,18 @@ impl Library {
             }
             let mut all = Vec::new();
             for folder in folders(&account)? {
-                let inside = files(&folder)?;
+                let mut inside = files(&folder)?;
                 if inside.is_empty() {
                     let _ = fs::remove_dir(&folder);
                 }
+                let put = fs::metadata(&folder).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+                inside.iter_mut().for_each(|file| file.since = file.since.max(put));
                 all.extend(inside);
             }
-            all.sort_by_key(|file| std::cmp::Reverse(file.modified));
+            all.sort_by_key(|file| std::cmp::Reverse(file.since));
             let mut total = 0u64;
             for file in all {
-                let age = file.age(now);
+                let age = age(file.since, now);
                 total = total.saturating_add(file.size);
                 let partial = file.path.extension().is_some_and(|extension| extension == "part");
                 let day_only = partial || file.size > keep.single;
@@ -159,13 +172,18 @@ fn stored(path: &Path, n: usize) -> Option<Stored> {
 struct Entry {
     path: PathBuf,
     size: u64,
-    modified: SystemTime,
+    /// When its content was written, or later, when it came here.
+    since: SystemTime,
 }
 
-impl Entry {
-    fn age(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.modified).unwrap_or_default()
-    }
+fn age(since: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(since).unwrap_or_default()
+}
+
+/// When a file was put into the spool, as its name says.
+fn spooled_at(file: &Path) -> Option<SystemTime> {
+    let (time, _) = file.file_name()?.to_str()?.split_once('-')?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.parse().ok()?))
 }
 
 fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -181,8 +199,8 @@ fn files(dir: &Path) -> io::Result<Vec<Entry>> {
     for entry in fs::read_dir(dir)?.filter_map(Result::ok) {
         let Ok(about) = entry.metadata() else { continue };
         if about.is_file() {
-            let modified = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            found.push(Entry { path: entry.path(), size: about.len(), modified });
+            let since = about.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            found.push(Entry { path: entry.path(), size: about.len(), since });
         }
     }
     Ok(found)
@@ -206,9 +224,19 @@ mod tests {
     fn put(library: &Library, key: u64, size: usize, hours_ago: u64) -> PathBuf {
         let path = library.place("a-im-bot", key, 0, "x.bin").unwrap();
         fs::write(&path, vec![0; size]).unwrap();
-        let then = SystemTime::now() - Duration::from_secs(hours_ago * 3600);
-        File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
+        written(&path, hours_ago);
+        put_there(&path, hours_ago);
         path
+    }
+
+    fn written(path: &Path, hours_ago: u64) {
+        let then = SystemTime::now() - Duration::from_secs(hours_ago * 3600);
+        File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    }
+
+    fn put_there(path: &Path, hours_ago: u64) {
+        let then = SystemTime::now() - Duration::from_secs(hours_ago * 3600);
+        File::open(path.parent().unwrap()).unwrap().set_modified(then).unwrap();
     }
 
     #[test]
@@ -246,13 +274,41 @@ mod tests {
     fn the_spool_keeps_what_is_still_to_be_sent() {
         let dir = tempfile::tempdir().unwrap();
         let library = Library::new(dir.path().to_owned());
-        let then = SystemTime::now() - 2 * LEFTOVER;
-        let files: Vec<PathBuf> = (0..2).map(|_| library.spool().unwrap()).collect();
-        for path in &files {
+        let then = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() - 2 * LEFTOVER;
+        let spool = library.spool().unwrap();
+        let old = |name: &str| spool.with_file_name(format!("{}-{name}", then.as_secs()));
+        let (forgotten, waiting, linked) = (old("a"), old("b"), spool);
+        for path in [&forgotten, &waiting, &linked] {
             fs::write(path, "x").unwrap();
-            File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
         }
-        library.clean(KEEP, &|path| path == files[1]).unwrap();
-        assert_eq!((files[0].exists(), files[1].exists()), (false, true));
+        // A link to a file that was written long ago, and whose send is being written down.
+        written(&linked, 1000);
+        library.clean(KEEP, &|path| path == waiting).unwrap();
+        assert_eq!((forgotten.exists(), waiting.exists(), linked.exists()), (false, true, true));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn an_old_file_that_was_sent_today_is_kept_as_long_as_a_new_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let path = put(&library, 1, 10, 0);
+        written(&path, 30 * 24);
+        library.clean(KEEP, &|_| false).unwrap();
+        assert!(path.exists());
+        put_there(&path, 8 * 24);
+        library.clean(KEEP, &|_| false).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_is_left_of_a_cut_transfer_goes_when_the_part_is_fetched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let beside = |path: &Path| path.with_file_name(format!("{}.0.part", path.file_name().unwrap().display()));
+        let parts = [1, 11].map(|n| beside(&library.place("a", 7, n, "x").unwrap()));
+        parts.iter().for_each(|part| fs::write(part, "half").unwrap());
+        library.place("a", 7, 1, "x").unwrap();
+        assert_eq!(parts.map(|part| part.exists()), [false, true]);
     }
 }
