@@ -1,7 +1,9 @@
 //! Gateways that can be killed or suspended with a sidecar of their own, and rows in which a sidecar wrote itself down.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rusqlite::params;
 use rustix::process::{Signal, kill_process};
@@ -127,9 +129,18 @@ pub struct Named(std::process::Child);
 impl Named {
     /// A long sleep called `name`.
     pub fn sleeps(dir: &Path, name: &str) -> Named {
+        Named::sleeps_with(dir, name, Stdio::null())
+    }
+
+    /// The same; it alone holds the port of `listener`.
+    pub fn listens(dir: &Path, name: &str, listener: TcpListener) -> Named {
+        Named::sleeps_with(dir, name, OwnedFd::from(listener).into())
+    }
+
+    fn sleeps_with(dir: &Path, name: &str, stdin: Stdio) -> Named {
         let path = dir.join(name);
         copy(Path::new("/bin/sleep"), &path);
-        Named(Command::new(&path).arg("1000").spawn().unwrap())
+        Named(Command::new(&path).arg("1000").stdin(stdin).spawn().unwrap())
     }
 
     pub fn pid(&self) -> u32 {
