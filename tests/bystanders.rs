@@ -48,7 +48,8 @@ fn the_gateway_on_its_port_and_the_line_above_survive_every_start_takeover_and_s
     let world = World::new();
     let all = Bystanders::new(&world);
     let bot = world.bot();
-    let ends: [(&str, fn(&Sidecar)); 5] = [
+    type End = fn(&Sidecar);
+    let ends: [(&str, End); 5] = [
         ("shutdown", |sidecar| drop(sidecar.call("shutdown", json!({})))),
         ("the end of stdin", Sidecar::close_stdin),
         ("SIGTERM", |sidecar| sidecar.signal(Signal::TERM)),
