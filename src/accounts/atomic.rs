@@ -1,8 +1,10 @@
 //! Replacing a file so that a reader sees the old content or the new, and a crash leaves one of them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
+
+use crate::private;
 
 /// Writes `content` beside `path` (mode 0600), forces it to disk and renames it into place.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -20,11 +22,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = private::new_file(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

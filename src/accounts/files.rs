@@ -16,6 +16,7 @@ use super::atomic;
 use super::state_dir::StateDir;
 use crate::contract::AccountId;
 use crate::ilink::BotToken;
+use crate::private;
 
 /// Why an account's files cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -293,13 +294,8 @@ impl AccountFiles {
     }
 }
 
-/// Makes a directory, private to the user. One that is there stays as it is, even where nothing can be made.
 fn make_dir(dir: &Path) -> Result<(), FilesError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|error| FilesError::Unwritable { path: dir.to_owned(), cause: error.to_string() })
+    private::make_dir(dir).map_err(|error| FilesError::Unwritable { path: dir.to_owned(), cause: error.to_string() })
 }
 
 /// A JSON file; `None` where there is none.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::state_dir::StateDir;
 use crate::contract::AccountId;
+use crate::private;
 
 /// Why the lease was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ impl Lease {
     pub fn take(state: &StateDir, id: &AccountId) -> Result<Lease, LeaseError> {
         let (dir, path) = (Self::dir(state), Self::path(state, id));
         let unusable = |cause: std::io::Error| LeaseError::Unusable { path: path.clone(), cause: cause.to_string() };
-        std::fs::create_dir_all(&dir).map_err(unusable)?;
+        private::make_dir(&dir).map_err(unusable)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => Ok(Lease { _file: file }),

@@ -1,6 +1,6 @@
 //! From the media host, or from a URL, into a file.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use super::cipher::Decryptor;
 use super::client::{Cdn, REDIRECTS, accepted, retried};
 use super::error::CdnError;
 use super::key::MediaKey;
+use crate::private;
 
 /// Pieces that wait between the network and the disk.
 const PIECES: usize = 8;
@@ -192,11 +193,7 @@ impl Partial {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{:08x}.part", rand::random::<u32>()));
         let path = target.with_file_name(name);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&path).map_err(|error| CdnError::file(&path, error))?;
+        let file = private::new_file(&path).map_err(|error| CdnError::file(&path, error))?;
         Ok(Partial { file, path, target: target.to_owned(), kept: false })
     }
 

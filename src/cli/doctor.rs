@@ -10,6 +10,7 @@ use super::open::open;
 use super::output::Outcome;
 use crate::accounts::StateDir;
 use crate::contract::{AccountId, ContractError, ErrorKind};
+use crate::private;
 use crate::service::{Notices, Sidecar};
 
 #[derive(Serialize)]
@@ -52,9 +53,8 @@ pub async fn run(common: &Common, args: DoctorArgs) -> Result<Outcome, ContractE
 
 fn writable(dir: &Path) -> Result<String, String> {
     let probe = dir.join(format!(".doctor-{}", std::process::id()));
-    let tried = std::fs::create_dir_all(dir)
-        .and_then(|()| std::fs::write(&probe, b"x"))
-        .and_then(|()| std::fs::remove_file(&probe));
+    let tried =
+        private::make_dir(dir).and_then(|()| std::fs::write(&probe, b"x")).and_then(|()| std::fs::remove_file(&probe));
     match tried {
         Ok(()) => Ok(format!("{} can be written", dir.display())),
         Err(error) => {

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use super::mime::mime_of;
 use super::name::safe_name;
+use crate::private;
 
 const SPOOL: &str = "spool";
 /// Files younger than this are not removed to make room: somebody may be at them.
@@ -82,7 +83,7 @@ impl Library {
     /// Where part `n` of a message goes. Makes the folder; what a killed process left of the part's transfer goes.
     pub fn place(&self, account: &str, key: u64, n: usize, name: &str) -> io::Result<PathBuf> {
         let folder = self.folder(account, key);
-        make_private(&folder)?;
+        private::make_dir(&folder)?;
         for file in files(&folder)? {
             let of_part = |name: &str| name.starts_with(&format!("{n}-")) && name.ends_with(".part");
             if file.path.file_name().and_then(|name| name.to_str()).is_some_and(of_part) {
@@ -95,7 +96,7 @@ impl Library {
     /// A new place in the spool.
     pub fn spool(&self) -> io::Result<PathBuf> {
         let folder = self.root.join(SPOOL);
-        make_private(&folder)?;
+        private::make_dir(&folder)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Ok(folder.join(format!("{}-{:032x}", now.as_secs(), rand::random::<u128>())))
     }
@@ -204,15 +205,6 @@ fn files(dir: &Path) -> io::Result<Vec<Entry>> {
         }
     }
     Ok(found)
-}
-
-/// Makes a directory and those above it, for this user only.
-fn make_private(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use md5::{Digest as _, Md5};
 
 use crate::cdn::hex;
+use crate::private;
 
 const PIECE: usize = 256 * 1024;
 const HEAD: usize = 8 * 1024;
@@ -75,7 +76,7 @@ pub fn spool(path: &str, roots: &[PathBuf], limit: u64, spool: &Path) -> Result<
         true => read(original, None, limit),
         false => {
             let _ = fs::remove_file(spool);
-            create_private(spool).and_then(|copy| read(original, Some(copy), limit))
+            private::new_file(spool).and_then(|copy| read(original, Some(copy), limit))
         }
     };
     let read = done.map_err(|error| unreadable(&error));
@@ -122,14 +123,6 @@ fn read(mut from: File, mut to: Option<File>, limit: u64) -> io::Result<(u64, St
             to.write_all(&buffer[..n])?;
         }
     }
-}
-
-fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
 }
 
 /// Whether the link leads to the file that was opened, and not to one that took its place.

@@ -3,7 +3,7 @@
 //! A damaged database is never deleted and never written to: it is moved aside under a name that says when, a new one
 //! is begun, and the caller is told both paths.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema::MIGRATIONS;
+use crate::private;
 
 /// How long a statement waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -143,7 +144,7 @@ pub fn open(path: &Path) -> Result<(Connection, OpenReport), StoreError> {
         io::ErrorKind::StorageFull => StoreError::DiskFull { path: path.to_owned(), cause: cause.to_string() },
         _ => StoreError::Directory { dir: dir.to_owned(), cause: cause.to_string() },
     };
-    make_private_dir(dir).map_err(denied)?;
+    private::make_dir(dir).map_err(denied)?;
     // Two processes may start at once: the first one looks at the file, and moves it aside where it must.
     let guard = OpenOptions::new()
         .create(true)
@@ -177,7 +178,7 @@ fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     let size = fs::metadata(path).map(|m| m.len()).unwrap_or(0);
     let mut connection = connect(path).map_err(sort)?;
     fold_back_on_close(&connection, false).map_err(sort)?;
-    make_private_file(path).map_err(|e| StoreError::Directory { dir: path.to_owned(), cause: e.to_string() })?;
+    private::close_to_others(path).map_err(|e| StoreError::Directory { dir: path.to_owned(), cause: e.to_string() })?;
     if size > 0 && size <= QUICK_CHECK_UP_TO {
         quick_check(&connection, path)?;
     }
@@ -267,30 +268,4 @@ fn put_aside(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(aside)
-}
-
-#[cfg(unix)]
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-#[cfg(not(unix))]
-fn make_private_dir(dir: &Path) -> io::Result<()> {
-    fs::create_dir_all(dir)
-}
-
-#[cfg(unix)]
-fn make_private_file(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let file = File::open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn make_private_file(_path: &Path) -> io::Result<()> {
-    Ok(())
 }

@@ -1,0 +1,68 @@
+//! Files and directories that only this user may read: they hold credentials and what people wrote. Where the system has no
+//! modes, its own rules for the user's folders stand.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Makes a directory (0700) and those above it. One that is there stays as it is, even where nothing can be made.
+pub fn make_dir(dir: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir)
+}
+
+/// Makes a file (0600) to write to. One that is there is an error.
+pub fn new_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Takes from others what they may do with a file that somebody else made.
+pub fn close_to_others(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let file = File::open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            file.set_permissions(PermissionsExt::from_mode(0o600))?;
+        }
+    }
+    let _ = path;
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_is_this_users_alone_and_what_was_there_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b");
+        make_dir(&deep).unwrap();
+        assert_eq!((mode(&dir.path().join("a")), mode(&deep)), (0o700, 0o700));
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o750)).unwrap();
+        make_dir(&deep).unwrap();
+        assert_eq!(mode(&deep), 0o750);
+        let file = deep.join("file");
+        new_file(&file).unwrap();
+        assert_eq!(mode(&file), 0o600);
+        assert_eq!(new_file(&file).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        close_to_others(&file).unwrap();
+        assert_eq!(mode(&file), 0o600);
+    }
+}
