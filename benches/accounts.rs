@@ -234,7 +234,7 @@ mod bare {
         raise_open_files();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
-            let client = client();
+            let client = common::bare_client();
             for n in 1..=count {
                 tokio::spawn(poll(client.clone(), format!("{url}/ilink/bot/getupdates"), common::token(n)));
                 // The system lets so many connections wait to be accepted, and drops what comes on top.
@@ -270,17 +270,6 @@ mod bare {
             assert_eq!(answer["ret"], 0, "{answer}");
             cursor = answer["get_updates_buf"].as_str().unwrap_or_default().to_owned();
         }
-    }
-
-    /// The client as the sidecar makes it, without certificates: the server is on loopback and speaks plain HTTP.
-    fn client() -> reqwest::Client {
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(rustls::RootCertStore::empty())
-            .with_no_client_auth();
-        reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
     }
 
     #[cfg(unix)]

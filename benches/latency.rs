@@ -144,7 +144,7 @@ impl BarePoll {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             let polling = runtime.spawn(async move {
-                let client = bare_client();
+                let client = common::bare_client();
                 let mut cursor = String::new();
                 loop {
                     let body = json!({ "get_updates_buf": cursor });
@@ -173,17 +173,6 @@ impl BarePoll {
         self.waiting = self.server.polls.recv().unwrap();
         took
     }
-}
-
-/// The client as the sidecar makes it, without certificates: the server is on loopback and speaks plain HTTP.
-fn bare_client() -> reqwest::Client {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).build().unwrap()
 }
 
 /// Two threads and a pipe: what reading a line from another thread costs.

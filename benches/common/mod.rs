@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `args` | the few options of a benchmark |
+//! | `client` | the sidecar's HTTP client with nothing behind it |
 //! | `gateway` | the sidecar as a child process, driven over its stdin and stdout |
 //! | `server` | an iLink server that answers exactly when it is told to |
 //! | `state` | a state directory with accounts, as the official plugin writes it |
@@ -13,6 +14,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod args;
+mod client;
 mod gateway;
 mod process;
 mod report;
@@ -21,6 +23,7 @@ mod server;
 mod state;
 
 pub use args::{binary, flag, value};
+pub use client::bare_client;
 pub use gateway::Gateway;
 pub use process::{Memory, cpu_seconds};
 pub use report::{Aim, Report};
