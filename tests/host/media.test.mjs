@@ -95,6 +95,19 @@ describe("what a message can carry", () => {
     assert.deepEqual(order, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
+  test("a voice message is sound that the agent can read; one with a transcript is its words", async () => {
+    const silk = readFileSync(new URL("../../src/media/silk/testdata/24khz.silk", import.meta.url));
+    const voice = { type: "voice", media: { bytes: sha(silk) } };
+    await ask(simulator, bot, bot.userId, "#spoken", { send: send([{ type: "text", text: "#spoken" }, voice]) });
+    const told = context("#spoken");
+    const [file] = told.match(/[^\s"'()\[\]\\]*media[/\\]+inbound[/\\]+[^\s"'()\[\]|\\]+\.wav/) ?? assert.fail(told);
+    const sound = readFileSync(path.isAbsolute(file) ? file : path.join(profile.stateDir, file.replace(/^.*?media/, "media")));
+    assert.equal(sound.subarray(0, 4).toString() + sound.subarray(8, 12), "RIFFWAVE");
+    assert.equal(sound.length, 44 + 1.2 * 48_000);
+    await ask(simulator, bot, bot.userId, "#heard", { send: send([{ ...voice, text: "#heard by WeChat" }]) });
+    assert.match(context("#heard"), /#heard by WeChat/);
+  });
+
   test("a file that cannot be received is said to the agent and to the person, and the text is answered", async () => {
     const broken = { type: "file", fileName: "report.pdf", media: { bytes: sha(PNG), damage: { kind: "missing" } } };
     await ask(simulator, bot, bot.userId, "#broken-file", { send: send([{ type: "text", text: "#broken-file" }, broken]) });
