@@ -129,7 +129,8 @@ impl Preparer {
             return Ok(Attachment { stored, duration_ms: None, problem: None });
         }
         let _permit = self.at_once.acquire().await;
-        tokio::task::spawn_blocking(move || heard(stored)).await.map_err(|error| error.to_string())
+        let limit = (self.access)().limit;
+        tokio::task::spawn_blocking(move || heard(stored, limit)).await.map_err(|error| error.to_string())
     }
 
     async fn look_up(&self, account: AccountNo, id: &str, peer: &str, lookup: QuoteItem, quote: &mut Quote) {
@@ -174,13 +175,14 @@ fn named(mut stored: Stored) -> Stored {
     stored
 }
 
-/// A voice message as everything can play it. What cannot be decoded stays as WeChat sent it. Blocks.
-fn heard(stored: Stored) -> Attachment {
+/// A voice message as everything can play it, unless that takes more than `limit` bytes. What cannot be decoded stays as
+/// WeChat sent it. Blocks.
+fn heard(stored: Stored, limit: u64) -> Attachment {
     if stored.mime != "audio/silk" {
         let duration_ms = voice::wav_duration_ms(&stored.path);
         return Attachment { stored, duration_ms, problem: None };
     }
-    match voice::decode(&stored.path).and_then(|path| Ok((path.metadata()?.len(), path))) {
+    match voice::decode(&stored.path, limit).and_then(|path| Ok((path.metadata()?.len(), path))) {
         Ok((size, path)) => {
             let duration_ms = voice::wav_duration_ms(&path);
             let name = Path::new(&stored.name).with_extension("wav").to_string_lossy().into_owned();

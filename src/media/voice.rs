@@ -13,14 +13,16 @@ const WAV: hound::WavSpec = hound::WavSpec {
     bits_per_sample: 16,
     sample_format: hound::SampleFormat::Int,
 };
+/// Bytes before the samples.
+const WAV_HEADER: u64 = 44;
 
-/// Makes a WAV file of a SILK file, beside it, and removes that one. Returns where it is. It has its name only when it is
-/// whole; where this fails the SILK file stays. Blocks.
-pub fn decode(file: &Path) -> Result<PathBuf, silk::Error> {
+/// Makes a WAV file of a SILK file, beside it, with at most `limit` bytes, and removes that one. Returns where it is. It has
+/// its name only when it is whole; where this fails the SILK file stays. Blocks.
+pub fn decode(file: &Path, limit: u64) -> Result<PathBuf, silk::Error> {
     let wav = file.with_extension("wav");
     // A name of its own, for a message may be delivered again while this is still at work.
     let part = file.with_extension(format!("wav.{:08x}.part", rand::random::<u32>()));
-    let done = write_wav(file, &part).and_then(|()| Ok(fs::rename(&part, &wav)?));
+    let done = write_wav(file, &part, limit).and_then(|()| Ok(fs::rename(&part, &wav)?));
     if done.is_err() {
         let _ = fs::remove_file(&part);
     }
@@ -30,14 +32,17 @@ pub fn decode(file: &Path) -> Result<PathBuf, silk::Error> {
     Ok(wav)
 }
 
-fn write_wav(file: &Path, out: &Path) -> Result<(), silk::Error> {
+fn write_wav(file: &Path, out: &Path, limit: u64) -> Result<(), silk::Error> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let input = BufReader::new(File::open(file)?);
     let mut writer = hound::WavWriter::new(BufWriter::new(options.open(out)?), WAV).map_err(io_error)?;
+    let mut left = limit.saturating_sub(WAV_HEADER);
     silk::decode(input, |samples| {
+        let rest = left.checked_sub(2 * samples.len() as u64);
+        left = rest.ok_or_else(|| io::Error::other(format!("as WAV it is larger than {limit} bytes")))?;
         samples.iter().try_for_each(|sample| writer.write_sample(*sample)).map_err(io_error)
     })?;
     writer.finalize().map_err(io_error)?;
@@ -114,11 +119,16 @@ mod tests {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
         };
         fs::write(&file, &VOICE[..VOICE.len() / 2]).unwrap();
-        assert!(matches!(decode(&file), Err(silk::Error::Cut { .. })));
+        assert!(matches!(decode(&file, u64::MAX), Err(silk::Error::Cut { .. })));
         assert_eq!(there(), ["0-voice.silk"]);
 
         fs::write(&file, VOICE).unwrap();
-        let wav = decode(&file).unwrap();
+        let size = WAV_HEADER + 1200 * 48;
+        let error = decode(&file, size - 1).unwrap_err().to_string();
+        assert_eq!(error, format!("as WAV it is larger than {} bytes", size - 1));
+        assert_eq!(there(), ["0-voice.silk"]);
+        let wav = decode(&file, size).unwrap();
+        assert_eq!(fs::metadata(&wav).unwrap().len(), size);
         assert_eq!(there(), ["0-voice.wav"]);
         assert_eq!(wav_duration_ms(&wav), Some(1200));
         let mut samples = Vec::new();
