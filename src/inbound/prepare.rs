@@ -129,7 +129,7 @@ impl Preparer {
             return Ok(Attachment { stored, duration_ms: None, problem: None });
         }
         let _permit = self.at_once.acquire().await;
-        let limit = (self.access)().limit;
+        let limit = (self.resources)().limit;
         tokio::task::spawn_blocking(move || heard(stored, limit)).await.map_err(|error| error.to_string())
     }
 

@@ -1,11 +1,12 @@
 //! WeChat's voice messages: SILK, 24 kHz, mono. What people send becomes WAV, which everything can play; what the bot says
 //! becomes SILK.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::silk;
+use crate::private;
 
 const WAV: hound::WavSpec = hound::WavSpec {
     channels: 1,
@@ -33,12 +34,8 @@ pub fn decode(file: &Path, limit: u64) -> Result<PathBuf, silk::Error> {
 }
 
 fn write_wav(file: &Path, out: &Path, limit: u64) -> Result<(), silk::Error> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let input = BufReader::new(File::open(file)?);
-    let mut writer = hound::WavWriter::new(BufWriter::new(options.open(out)?), WAV).map_err(io_error)?;
+    let mut writer = hound::WavWriter::new(BufWriter::new(private::new_file(out)?), WAV).map_err(io_error)?;
     let mut left = limit.saturating_sub(WAV_HEADER);
     silk::decode(input, |samples| {
         let rest = left.checked_sub(2 * samples.len() as u64);
