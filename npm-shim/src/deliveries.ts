@@ -10,7 +10,7 @@
  */
 import type { InboundMessage } from "./contract.js";
 import { messageOf } from "./errors.js";
-import type { Log } from "./sidecar-process.js";
+import type { Log } from "./log.js";
 
 /** How many adopted deliveries are remembered, for acks that were lost with a sidecar. */
 const REMEMBERED = 4_000;

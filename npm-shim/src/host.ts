@@ -1,7 +1,7 @@
 /** What the host gave at registration, for the modules that run later. */
 import type { OpenClawPluginApi, PluginRuntime } from "openclaw/plugin-sdk/channel-core";
 
-import type { Log } from "./sidecar-process.js";
+import type { Log } from "./log.js";
 
 export type HostLogger = OpenClawPluginApi["logger"];
 

@@ -1,26 +1,16 @@
 /**
- * Owns the sidecar's process: starts it when it is first needed, agrees on the protocol, matches answers to
- * requests, passes notifications on, says why it ended, and starts it again where something still needs it.
+ * Supervises the sidecar: starts it when it is first needed, agrees on the protocol, starts it again where something
+ * still needs it, ever more slowly, and stops when that leads nowhere.
  *
  * One of these serves all accounts of a gateway. Nothing here knows what the requests mean.
  */
-import { spawn, type ChildProcess } from "node:child_process";
-import type { Socket } from "node:net";
-
-import { explainEarlyExit, explainSpawnError, type ResolvedBinary } from "./binary.js";
-import {
-  PROTOCOL_VERSION,
-  type ErrorData,
-  type InitializeParams,
-  type InitializeResult,
-  type Method,
-  type Methods,
-} from "./contract.js";
+import type { ResolvedBinary } from "./binary.js";
+import { PROTOCOL_VERSION, type InitializeParams, type InitializeResult, type Method, type Methods } from "./contract.js";
 import { messageOf, SidecarError } from "./errors.js";
-import { LineReader } from "./lines.js";
-
-export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
-export type Log = (level: LogLevel, message: string) => void;
+import type { Log } from "./log.js";
+import { crashLoop, handshakeTimeout, protocolMismatch, stopped, tooOld } from "./sidecar-errors.js";
+import { SidecarRun } from "./sidecar-run.js";
+import { compareVersions } from "./versions.js";
 
 export type SidecarProcessOptions = {
   binary: () => ResolvedBinary;
@@ -66,39 +56,12 @@ const TIMING: Timing = {
   idleMs: 10_000,
 };
 
-type Pending = {
-  method: string;
-  resolve: (value: never) => void;
-  reject: (error: SidecarError) => void;
-  timer: NodeJS.Timeout | undefined;
-};
-
-/** One run of the program, from spawn to exit. */
-type Run = {
-  child: ChildProcess;
-  binary: ResolvedBinary;
-  pending: Map<number, Pending>;
-  ready: boolean;
-  /** Set when this side ends the run; such an end is no crash. */
-  expected: boolean;
-  /** Why this side killed it. */
-  verdict: SidecarError | undefined;
-  stderrTail: string[];
-  ended: Promise<void>;
-};
-
-/** Whether the program has ended, or cannot be spoken to any more; the events that say so may be yet to come. */
-function isOver(run: Run): boolean {
-  return run.child.exitCode !== null || run.child.signalCode !== null || !run.child.stdin?.writable;
-}
-
 export class SidecarProcess {
   readonly #options: SidecarProcessOptions;
   readonly #timing: Timing;
-  #run: Run | undefined;
-  #starting: Promise<Run> | undefined;
+  #run: SidecarRun | undefined;
+  #starting: Promise<SidecarRun> | undefined;
   #holders = 0;
-  #nextId = 1;
   #crashes: number[] = [];
   #lastCrash = "";
   #everReady = false;
@@ -113,7 +76,7 @@ export class SidecarProcess {
 
   /** The running process's id; for diagnostics. */
   get pid(): number | undefined {
-    return this.#run?.child.pid;
+    return this.#run?.pid;
   }
 
   /**
@@ -145,7 +108,7 @@ export class SidecarProcess {
   ): Promise<Methods[M]["result"]> {
     for (;;) {
       const run = await this.#ensureRun();
-      if (!isOver(run)) return await this.#send(run, method, params, options.timeoutMs ?? this.#timing.requestMs);
+      if (!run.isOver) return await run.send(method, params, options.timeoutMs ?? this.#timing.requestMs);
       // It has just ended, and nothing was sent: the next run takes it.
       await run.ended;
     }
@@ -154,7 +117,7 @@ export class SidecarProcess {
   /** Sends a request only where the sidecar runs already; `undefined` where it does not. */
   requestIfRunning<M extends Method>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> | undefined {
     const run = this.#run;
-    return run?.ready ? this.#send(run, method, params, this.#timing.requestMs) : undefined;
+    return run?.ready ? run.send(method, params, this.#timing.requestMs) : undefined;
   }
 
   /** Ends it for good: `shutdown`, then end of input, then a kill. */
@@ -166,8 +129,8 @@ export class SidecarProcess {
     if (run) await this.#stopRun(run);
   }
 
-  async #ensureRun(): Promise<Run> {
-    if (this.#closed) throw new SidecarError("stopped", "The WeChat sidecar was stopped with the gateway.", { retryable: true });
+  async #ensureRun(): Promise<SidecarRun> {
+    if (this.#closed) throw stopped();
     if (this.#run?.ready) return this.#run;
     this.#starting ??= this.#startRun().finally(() => {
       this.#starting = undefined;
@@ -176,19 +139,9 @@ export class SidecarProcess {
     return await this.#starting;
   }
 
-  async #startRun(): Promise<Run> {
-    const delay = this.#backoff();
-    if (delay > 0) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, delay);
-        this.#wakeFromBackoff = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wakeFromBackoff = undefined;
-      if (this.#closed) throw new SidecarError("stopped", "The WeChat sidecar was stopped with the gateway.", { retryable: true });
-    }
+  async #startRun(): Promise<SidecarRun> {
+    await this.#backOff();
+    if (this.#closed) throw stopped();
     const run = this.#spawn();
     try {
       const result = await this.#handshake(run);
@@ -204,7 +157,7 @@ export class SidecarProcess {
       return run;
     } catch (error) {
       run.expected = true;
-      run.child.kill("SIGKILL");
+      run.kill();
       await run.ended;
       // Failures that may pass by themselves are retried ever more slowly; the others are for a person.
       if (error instanceof SidecarError && error.retryable) this.#countCrash(error);
@@ -212,102 +165,26 @@ export class SidecarProcess {
     }
   }
 
-  /** How long to wait before the next start. Throws in a crash loop. */
-  #backoff(): number {
-    const since = Date.now() - this.#timing.crashWindowMs;
-    this.#crashes = this.#crashes.filter((at) => at > since);
-    const crashes = this.#crashes.length;
-    if (crashes === 0) return 0;
-    if (crashes >= this.#timing.crashLimit) {
-      throw new SidecarError(
-        "crash_loop",
-        `The WeChat sidecar ended ${crashes} times within ${Math.round(this.#timing.crashWindowMs / 1000)} s and is not started again for ` +
-          `now. Last: ${this.#lastCrash} Run "openclaw-weixin-sidecar doctor" (the same file), and look at the lines ` +
-          `above this one in the gateway's log.`,
-        { retryable: true },
-      );
-    }
-    return Math.min(this.#timing.backoffMs * 2 ** (crashes - 1), this.#timing.maxBackoffMs);
-  }
-
-  #spawn(): Run {
-    const binary = this.#options.binary();
-    let child: ChildProcess;
-    try {
-      child = spawn(binary.path, [...(this.#options.args ?? ["serve"])], {
-        stdio: ["pipe", "pipe", "pipe"],
-        env: this.#options.env ?? process.env,
-        windowsHide: true,
-      });
-    } catch (error) {
-      throw explainSpawnError(error as NodeJS.ErrnoException, binary);
-    }
-    let markEnded: () => void = () => {};
-    const run: Run = {
-      child,
-      binary,
-      pending: new Map(),
-      ready: false,
-      expected: false,
-      verdict: undefined,
-      stderrTail: [],
-      ended: new Promise((resolve) => (markEnded = resolve)),
-    };
+  #spawn(): SidecarRun {
+    const run: SidecarRun = new SidecarRun({
+      binary: this.#options.binary(),
+      args: this.#options.args ?? ["serve"],
+      env: this.#options.env ?? process.env,
+      log: this.#options.log,
+      onNotification: this.#options.onNotification,
+      onPendingChange: () => this.#updateRefs(),
+      onEnd: (error) => this.#onEnd(run, error),
+    });
     this.#run = run;
-
-    const stdout = new LineReader(
-      (line) => this.#onLine(run, line),
-      () => this.#condemn(run, notProtocol(run, "an endless line")),
-    );
-    const stderr = new LineReader((line) => this.#onLogLine(run, line));
-    child.stdout?.on("data", (chunk: Buffer) => stdout.push(chunk));
-    child.stderr?.on("data", (chunk: Buffer) => stderr.push(chunk));
-    // A write to a process that has just ended fails here; its exit tells the story.
-    child.stdin?.on("error", () => {});
-    child.stdout?.on("error", () => {});
-    child.stderr?.on("error", () => {});
-
-    const end = (error: SidecarError) => {
-      if (this.#run === run) this.#run = undefined;
-      this.#onEnd(run, run.verdict ?? error);
-      markEnded();
-    };
-    let over = false;
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      // Also emitted when a kill fails; only a child without a pid was never started.
-      if (over || child.pid !== undefined) return;
-      over = true;
-      end(explainSpawnError(error, binary));
-    });
-    child.once("exit", (code, signal) => {
-      const finish = () => {
-        if (over) return;
-        over = true;
-        stdout.end();
-        stderr.end();
-        end((run.ready ? undefined : explainEarlyExit(binary)) ?? exitError(run, code, signal));
-      };
-      // "close" follows when the pipes are read to their end; do not wait for somebody who inherited them.
-      child.once("close", finish);
-      setTimeout(finish, 500).unref();
-    });
     return run;
   }
 
-  async #handshake(run: Run): Promise<InitializeResult> {
-    const minimum = this.#options.minimumVersion;
+  async #handshake(run: SidecarRun): Promise<InitializeResult> {
     let result: InitializeResult;
     try {
-      result = await this.#send(run, "initialize", this.#options.initialize(), this.#timing.handshakeMs);
+      result = await run.send("initialize", this.#options.initialize(), this.#timing.handshakeMs);
     } catch (error) {
-      if (error instanceof SidecarError && error.kind === "request_timeout") {
-        throw new SidecarError(
-          "handshake_timeout",
-          `${run.binary.path} did not answer within ${this.#timing.handshakeMs / 1000} s.${tailOf(run)} If the machine is ` +
-            `not overloaded, run it by hand: ${run.binary.path} --version`,
-          { cause: error, retryable: true },
-        );
-      }
+      if (error instanceof SidecarError && error.kind === "request_timeout") throw handshakeTimeout(run, this.#timing.handshakeMs, error);
       if (error instanceof SidecarError && error.data && /protocol ?version/i.test(error.message)) {
         throw protocolMismatch(run, error.message, error);
       }
@@ -316,100 +193,13 @@ export class SidecarProcess {
     if (result?.protocolVersion !== PROTOCOL_VERSION) {
       throw protocolMismatch(run, `it speaks protocol ${String(result?.protocolVersion)}, the plugin speaks ${PROTOCOL_VERSION}`);
     }
-    if (minimum && compareVersions(result.sidecar.version, minimum) < 0) {
-      throw new SidecarError(
-        "sidecar_too_old",
-        `${run.binary.path} is version ${result.sidecar.version}; this plugin needs ${minimum} or newer. ${howToMatch(run)}`,
-      );
-    }
+    const minimum = this.#options.minimumVersion;
+    if (minimum && compareVersions(result.sidecar.version, minimum) < 0) throw tooOld(run, result.sidecar.version, minimum);
     return result;
   }
 
-  #send<M extends Method>(run: Run, method: M, params: Methods[M]["params"], timeoutMs: number): Promise<Methods[M]["result"]> {
-    if (isOver(run)) {
-      return Promise.reject(
-        new SidecarError("sidecar_exited", `The WeChat sidecar ended before ${method} was sent.`, { retryable: true }),
-      );
-    }
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        run.pending.delete(id);
-        this.#updateRefs();
-        reject(
-          new SidecarError("request_timeout", `The WeChat sidecar did not answer ${method} within ${timeoutMs / 1000} s.`, {
-            retryable: true,
-          }),
-        );
-      }, timeoutMs);
-      run.pending.set(id, { method, resolve: resolve as (value: never) => void, reject, timer });
-      this.#updateRefs();
-      run.child.stdin?.write(`${JSON.stringify({ jsonrpc: "2.0", id, method, params })}\n`);
-    });
-  }
-
-  #onLine(run: Run, line: string): void {
-    if (line.trim() === "") return;
-    let message: unknown;
-    try {
-      message = JSON.parse(line);
-    } catch {
-      this.#condemn(run, notProtocol(run, line));
-      return;
-    }
-    if (!isMessage(message)) {
-      this.#condemn(run, notProtocol(run, line));
-      return;
-    }
-    if (typeof message.method === "string") {
-      if (run.verdict === undefined) this.#options.onNotification(message.method, message.params);
-      return;
-    }
-    const pending = typeof message.id === "number" ? run.pending.get(message.id) : undefined;
-    if (!pending) {
-      // An answer that came after its timeout, or the complaint about a line that could not be read (`id: null`).
-      if (message.error) this.#options.log("warn", `the sidecar refused a line: ${message.error.message}`);
-      return;
-    }
-    run.pending.delete(message.id as number);
-    clearTimeout(pending.timer);
-    this.#updateRefs();
-    if (message.error) {
-      const data = message.error.data;
-      pending.reject(new SidecarError(data?.kind ?? "internal", message.error.message, data ? { data } : {}));
-    } else {
-      pending.resolve(message.result as never);
-    }
-  }
-
-  #onLogLine(run: Run, line: string): void {
-    if (line.trim() === "") return;
-    const record = parseLog(line);
-    if (record) {
-      this.#options.log(record.level, record.text);
-      if (record.level === "error") keepTail(run, record.text);
-      return;
-    }
-    // Not from the logger: a panic, or the system's loader.
-    keepTail(run, line);
-    this.#options.log("warn", line);
-  }
-
-  /** Kills a process whose output cannot be trusted. */
-  #condemn(run: Run, error: SidecarError): void {
-    if (run.verdict) return;
-    run.verdict = error;
-    this.#updateRefs();
-    this.#options.log("error", error.message);
-    run.child.kill("SIGKILL");
-  }
-
-  #onEnd(run: Run, error: SidecarError): void {
-    for (const pending of run.pending.values()) {
-      clearTimeout(pending.timer);
-      pending.reject(error);
-    }
-    run.pending.clear();
+  #onEnd(run: SidecarRun, error: SidecarError): void {
+    if (this.#run === run) this.#run = undefined;
     // Before the handshake, whoever asked for the start gets the error.
     if (!run.ready || run.expected || this.#closed) return;
     this.#countCrash(error);
@@ -421,6 +211,24 @@ export class SidecarProcess {
   #countCrash(error: SidecarError): void {
     this.#crashes.push(Date.now());
     this.#lastCrash = error.message;
+  }
+
+  /** Waits before the next start, where there were crashes. Throws in a crash loop. */
+  async #backOff(): Promise<void> {
+    const since = Date.now() - this.#timing.crashWindowMs;
+    this.#crashes = this.#crashes.filter((at) => at > since);
+    const crashes = this.#crashes.length;
+    if (crashes === 0) return;
+    if (crashes >= this.#timing.crashLimit) throw crashLoop(crashes, this.#timing.crashWindowMs, this.#lastCrash);
+    const delay = Math.min(this.#timing.backoffMs * 2 ** (crashes - 1), this.#timing.maxBackoffMs);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#wakeFromBackoff = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wakeFromBackoff = undefined;
   }
 
   #restart(): void {
@@ -436,12 +244,12 @@ export class SidecarProcess {
     });
   }
 
-  async #stopRun(run: Run): Promise<void> {
+  async #stopRun(run: SidecarRun): Promise<void> {
     run.expected = true;
     this.#updateRefs();
-    const asked = run.ready ? this.#send(run, "shutdown", {}, this.#timing.shutdownMs).catch(() => {}) : Promise.resolve();
-    void asked.then(() => run.child.stdin?.end());
-    const killer = setTimeout(() => run.child.kill("SIGKILL"), this.#timing.shutdownMs);
+    const asked = run.ready ? run.send("shutdown", {}, this.#timing.shutdownMs).catch(() => {}) : Promise.resolve();
+    void asked.then(() => run.endInput());
+    const killer = setTimeout(() => run.kill(), this.#timing.shutdownMs);
     await run.ended;
     clearTimeout(killer);
   }
@@ -452,99 +260,12 @@ export class SidecarProcess {
     clearTimeout(this.#idleTimer);
     if (!run) return;
     // A child that is being ended is waited for, too.
-    const ending = run.expected || run.verdict !== undefined;
-    const needed = this.#holders > 0 || this.#starting !== undefined || run.pending.size > 0 || ending;
-    const handles = [run.child, run.child.stdin, run.child.stdout, run.child.stderr] as unknown as (Socket | null)[];
-    for (const handle of handles) {
-      if (needed) handle?.ref?.();
-      else handle?.unref?.();
-    }
+    const needed = this.#holders > 0 || this.#starting !== undefined || run.hasPending || run.isEnding;
+    run.setRef(needed);
     if (needed || this.#closed) return;
     this.#idleTimer = setTimeout(() => {
-      if (this.#run === run && this.#holders === 0 && run.pending.size === 0) void this.#stopRun(run);
+      if (this.#run === run && this.#holders === 0 && !run.hasPending) void this.#stopRun(run);
     }, this.#timing.idleMs);
     this.#idleTimer.unref();
   }
-}
-
-type Message = {
-  id?: number | string | null;
-  method?: string;
-  params?: unknown;
-  result?: unknown;
-  error?: { code: number; message: string; data?: ErrorData };
-};
-
-function isMessage(value: unknown): value is Message {
-  return typeof value === "object" && value !== null && (value as { jsonrpc?: unknown }).jsonrpc === "2.0";
-}
-
-function parseLog(line: string): { level: LogLevel; text: string } | undefined {
-  if (!line.startsWith("{")) return undefined;
-  try {
-    const { level, msg, ts: _ts, target: _target, ...fields } = JSON.parse(line) as Record<string, unknown>;
-    if (typeof msg !== "string" || typeof level !== "string") return undefined;
-    const known: LogLevel[] = ["trace", "debug", "info", "warn", "error"];
-    const lower = level.toLowerCase() as LogLevel;
-    const details = Object.entries(fields).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-    return { level: known.includes(lower) ? lower : "info", text: [msg, ...details].join(" ") };
-  } catch {
-    return undefined;
-  }
-}
-
-function keepTail(run: Run, line: string): void {
-  run.stderrTail.push(line.slice(0, 400));
-  if (run.stderrTail.length > 5) run.stderrTail.shift();
-}
-
-function tailOf(run: Run): string {
-  return run.stderrTail.length > 0 ? ` It said: ${run.stderrTail.join(" | ")}.` : "";
-}
-
-function exitError(run: Run, code: number | null, signal: NodeJS.Signals | null): SidecarError {
-  const how = signal ? `was ended by ${signal}` : `ended with code ${code}`;
-  const hint = signal === "SIGKILL" ? " If nobody did that, the system may have run out of memory." : "";
-  return new SidecarError("sidecar_exited", `The WeChat sidecar ${how}.${tailOf(run)}${hint}`, { retryable: true });
-}
-
-function notProtocol(run: Run, line: string): SidecarError {
-  const shown = line.length > 120 ? `${line.slice(0, 120)}…` : line;
-  return new SidecarError(
-    "not_protocol",
-    `${run.binary.path} wrote something on its standard output that is not the protocol: ${JSON.stringify(shown)}. It is ` +
-      `probably not openclaw-weixin-sidecar, or a wrapper prints into it. ${howToMatch(run)}`,
-  );
-}
-
-function protocolMismatch(run: Run, what: string, cause?: unknown): SidecarError {
-  return new SidecarError(
-    "protocol_mismatch",
-    `${run.binary.path} and this plugin do not speak the same protocol: ${what}. ${howToMatch(run)}`,
-    { cause },
-  );
-}
-
-function howToMatch(run: Run): string {
-  return run.binary.source === "environment"
-    ? "OPENCLAW_WEIXIN_SIDECAR_BIN names it: point that variable to a matching build, or unset it."
-    : "Update the plugin as a whole: openclaw plugins update openclaw-weixin";
-}
-
-/** Compares `x.y.z`; what follows a `-` counts as older, as in semver. */
-export function compareVersions(a: string, b: string): number {
-  const parse = (version: string) => {
-    const [core = "", pre] = version.split("+", 1)[0]!.split("-", 2);
-    return { numbers: core.split(".").map((part) => Number.parseInt(part, 10) || 0), pre };
-  };
-  const left = parse(a);
-  const right = parse(b);
-  for (let i = 0; i < 3; i += 1) {
-    const difference = (left.numbers[i] ?? 0) - (right.numbers[i] ?? 0);
-    if (difference !== 0) return Math.sign(difference);
-  }
-  if (left.pre === right.pre) return 0;
-  if (left.pre === undefined) return 1;
-  if (right.pre === undefined) return -1;
-  return left.pre < right.pre ? -1 : 1;
 }

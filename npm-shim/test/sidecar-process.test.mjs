@@ -6,7 +6,8 @@ import path from "node:path";
 import { afterEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { compareVersions, SidecarProcess } from "../dist/sidecar-process.js";
+import { SidecarProcess } from "../dist/sidecar-process.js";
+import { compareVersions } from "../dist/versions.js";
 
 const fixture = fileURLToPath(new URL("fixtures/child.mjs", import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-shim-"));
