@@ -165,6 +165,13 @@ function adviceFor(source: ResolvedBinary["source"]): string {
     : `If its file system is mounted noexec, copy the file elsewhere and set ${BINARY_ENV}.`;
 }
 
+/** How to get a program that this machine can run. */
+function howToReplace(source: ResolvedBinary["source"]): string {
+  return source === "environment"
+    ? `${BINARY_ENV} names it: point that variable to a build for this machine, or unset it to use the one that came with the plugin.`
+    : `Install the plugin again on this machine (openclaw plugins install ${NAME} --force), or set ${BINARY_ENV} to a build for it.`;
+}
+
 /** Turns the error of a failed `spawn` into one that says what to do. */
 export function explainSpawnError(error: NodeJS.ErrnoException, binary: ResolvedBinary, lookup: BinaryLookup = {}): SidecarError {
   const file = binary.path;
@@ -175,8 +182,8 @@ export function explainSpawnError(error: NodeJS.ErrnoException, binary: Resolved
         existsSync(file) ? "binary_wrong_platform" : "binary_missing",
         existsSync(file)
           ? `${file} cannot be started: the program loader that it needs is not on this machine (${platformKey(lookup)}). ` +
-            `A glibc build on a musl system looks like this, and the other way round. Install the plugin again on this machine.`
-          : `${file} is gone. Install the plugin again (openclaw plugins install ${NAME} --force).`,
+            `A glibc build on a musl system looks like this, and the other way round. ${howToReplace(binary.source)}`
+          : `${file} is gone. ${howToReplace(binary.source)}`,
         { cause: error },
       );
     case "EACCES":
@@ -203,8 +210,7 @@ export function explainSpawnError(error: NodeJS.ErrnoException, binary: Resolved
 function foreignProgram(binary: ResolvedBinary, lookup: BinaryLookup = {}, cause?: unknown): SidecarError {
   return new SidecarError(
     "binary_wrong_platform",
-    `${binary.path} is not a program for this machine (${platformKey(lookup)}), or it is damaged. Install the plugin ` +
-      `again on this machine, or set ${BINARY_ENV}.`,
+    `${binary.path} is not a program for this machine (${platformKey(lookup)}), or it is damaged. ${howToReplace(binary.source)}`,
     { cause },
   );
 }

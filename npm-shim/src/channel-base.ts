@@ -151,6 +151,8 @@ export const channelBase = {
   configSchema: manifestConfig(),
   reload: {
     configPrefixes: [`channels.${CHANNEL_ID}`],
+    // An account's settings are its own and the channel's, never another account's.
+    accountScopedRestart: true,
     // Read for every message, so a change needs no restart of the channel.
     noopPrefixes: [
       `channels.${CHANNEL_ID}.dmPolicy`,

@@ -12,10 +12,26 @@ type Host = {
   rootDir: string | undefined;
 };
 
+/** The registrations that are in use, oldest first. An inspection registers beside the gateway's own, and goes again. */
+const registrations: Host[] = [];
+/** The newest registration; also the last one that ended, whose log still takes the words of what it leaves behind. */
 let current: Host | undefined;
 
-export function setHost(next: Host): void {
-  current = next;
+/** Returns what to call when the host is done with this registration; that tells whether another one is in use. */
+export function addHost(host: Host): () => { inUse: boolean } {
+  registrations.push(host);
+  current = host;
+  return () => {
+    const index = registrations.indexOf(host);
+    if (index !== -1) registrations.splice(index, 1);
+    current = registrations.at(-1) ?? current;
+    return { inUse: registrations.length > 0 };
+  };
+}
+
+/** Whether the host was done with this copy of the plugin: a reload, a restart in place, or the plugin was turned off. */
+export function isRetired(): boolean {
+  return current !== undefined && registrations.length === 0;
 }
 
 export function hostRuntime(): PluginRuntime {

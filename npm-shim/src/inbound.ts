@@ -6,6 +6,7 @@
  */
 import { createChannelInboundEnvelopeBuilder, toInboundMediaFacts } from "openclaw/plugin-sdk/channel-inbound";
 import type { OpenClawConfig, PluginRuntime } from "openclaw/plugin-sdk/channel-core";
+import { getAgentScopedMediaLocalRoots } from "openclaw/plugin-sdk/media-local-roots";
 
 import { channelConfig, resolveAccount, type ResolvedAccount } from "./accounts.js";
 import { debugLine, isDebug, parseCommand, runCommand } from "./commands.js";
@@ -16,7 +17,7 @@ import { reportHeld } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, CHANNEL_LABEL, normalizeAllowEntry } from "./ids.js";
 import { adopt, adoptAttachments, maxMediaBytes, type Attachment, type Attachments } from "./media.js";
-import { notices } from "./notices.js";
+import { Notices } from "./notices.js";
 import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
 import { ToolProgress } from "./progress.js";
 import { stateDir } from "./state-dir.js";
@@ -43,6 +44,8 @@ const IDENTITY = {
   sensitivity: "pii",
   entryIdPrefix: "weixin-entry",
 } as const;
+
+const notices = new Notices((to, text, accountId, idempotencyKey) => sendText({ to, text, accountId, idempotencyKey }));
 
 export type InboundDeps = {
   runtime: PluginRuntime;
@@ -167,7 +170,6 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
         const results = [];
         if (text && media.length === 0) results.push(await sendText({ ...send, text, idempotencyKey: key() }));
         for (const [index, mediaUrl] of media.entries()) {
-          const { getAgentScopedMediaLocalRoots } = await import("openclaw/plugin-sdk/media-local-roots");
           const access = { mediaLocalRoots: getAgentScopedMediaLocalRoots(cfg, route.agentId) };
           const caption = index === 0 && text ? { text } : {};
           results.push(await sendMedia({ ...send, ...caption, mediaUrl, access, maxBytes, idempotencyKey: key() }));

@@ -3,8 +3,9 @@ import type { ChannelPlugin, OpenClawPluginApi } from "openclaw/plugin-sdk/chann
 
 import { weixinPlugin } from "./channel.js";
 import { assertHostVersion } from "./host-version.js";
-import { setHost } from "./host.js";
+import { addHost } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
+import { retireSidecar } from "./sidecar.js";
 
 // The host's registry is written for plugins of any probe type, which no concrete one can satisfy.
 const plugin = weixinPlugin as unknown as ChannelPlugin;
@@ -23,7 +24,10 @@ export default {
     if (api.registrationMode === "cli-metadata" || api.registrationMode === "tool-discovery") return;
     if (api.registrationMode !== "setup-only") {
       assertHostVersion(api.runtime.version);
-      setHost({ runtime: api.runtime, logger: api.logger, rootDir: api.rootDir });
+      const release = addHost({ runtime: api.runtime, logger: api.logger, rootDir: api.rootDir });
+      api.lifecycle?.onDispose?.(async () => {
+        if (!release().inUse) await retireSidecar();
+      });
     }
     api.registerChannel({ plugin });
   },

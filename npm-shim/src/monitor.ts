@@ -23,10 +23,9 @@ const deliveriesByAccount = new Map<string, Deliveries>();
 function deliveriesOf(accountId: string): Deliveries {
   let found = deliveriesByAccount.get(accountId);
   if (!found) {
-    const { process } = sidecar();
     found = new Deliveries({
-      ack: (deliveryId) => process.request("inbound.ack", { deliveryIds: [deliveryId] }),
-      nack: (deliveryId, retryAfterMs, reason) => process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
+      ack: async (deliveryId) => await sidecar().process.request("inbound.ack", { deliveryIds: [deliveryId] }),
+      nack: async (deliveryId, retryAfterMs, reason) => await sidecar().process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
       log: (level, message) => hostLog(level, `[${accountId}] ${message}`),
     });
     deliveriesByAccount.set(accountId, found);
@@ -57,7 +56,9 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
       {
         onMessage: (message) => {
           report({ lastInboundAt: Date.now(), lastMessageAt: message.timestampMs, lastEventAt: Date.now() });
-          void deliveries.handle(message, (next, adoption) =>
+          // A turn answers through the sidecar, also where the account is stopped meanwhile.
+          const release = side.process.retain();
+          const handled = deliveries.handle(message, (next, adoption) =>
             turns.run(accountId, next.from, (onQueued) => {
               const onDeferred = () => {
                 onQueued();
@@ -66,6 +67,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
               return dispatchInbound(deps, next, { ...adoption, onDeferred });
             }),
           );
+          void handled.finally(release);
         },
         onStatus: (status) => report(toSnapshot(status)),
       },

@@ -27,13 +27,7 @@ export class Notices {
   readonly #send: (to: string, text: string, accountId: string, key: string) => Promise<unknown>;
   readonly #now: () => number;
 
-  constructor(
-    send: (to: string, text: string, accountId: string, key: string) => Promise<unknown> = async (to, text, accountId, idempotencyKey) => {
-      const { sendText } = await import("./outbound.js");
-      return await sendText({ to, text, accountId, idempotencyKey });
-    },
-    now: () => number = Date.now,
-  ) {
+  constructor(send: (to: string, text: string, accountId: string, key: string) => Promise<unknown>, now: () => number = Date.now) {
     this.#send = send;
     this.#now = now;
   }
@@ -64,5 +58,3 @@ function languageOf(text: string): "en" | "zh-CN" {
   if (/\p{Script=Han}/u.test(text)) return "zh-CN";
   return /\p{Letter}/u.test(text) ? "en" : localeOf(process.env);
 }
-
-export const notices = new Notices();

@@ -1,5 +1,7 @@
 /** Sends: the host's outbound and message adapters over `outbound.sendText` and `outbound.sendMedia`. */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+// Not when it is needed: a turn that outlives its plugin's reload cannot import anything any more.
+import { PlatformMessageNotDispatchedError } from "openclaw/plugin-sdk/error-runtime";
 
 import type { SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
@@ -142,9 +144,11 @@ async function sendFromHost(
   const idempotencyKey = keyOf(ctx);
   let result: SendResult;
   try {
+    // Before a file is loaded: where this copy of the plugin is retired, nothing was sent, whatever fails then.
+    sidecar();
     result = await send(idempotencyKey);
   } catch (error) {
-    throw await asHostError(error, idempotencyKey !== undefined);
+    throw asHostError(error, idempotencyKey !== undefined);
   }
   if (result.status === "held") reportHeld(ctx.accountId, ctx.to, result.heldReason);
   const sent = toMessageResult(result);
@@ -177,10 +181,9 @@ const BEFORE_SENDING = new Set<string>([
  * cannot be seen twice whatever happened to it, so the host may try it again; whether that has any point, the sidecar
  * says.
  */
-async function asHostError(error: unknown, keyed: boolean): Promise<unknown> {
+function asHostError(error: unknown, keyed: boolean): unknown {
   if (!isSidecarError(error)) return error;
   if (!keyed && !BEFORE_SENDING.has(error.kind)) return error;
-  const { PlatformMessageNotDispatchedError } = await import("openclaw/plugin-sdk/error-runtime");
   return new PlatformMessageNotDispatchedError(error.message, { cause: error, retryable: error.retryable });
 }
 

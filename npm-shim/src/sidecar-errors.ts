@@ -63,12 +63,12 @@ export function tooOld(run: RunFacts, version: string, minimum: string): Sidecar
   );
 }
 
-export function crashLoop(crashes: number, windowMs: number, last: string): SidecarError {
+export function crashLoop(file: string, crashes: number, windowMs: number, last: string): SidecarError {
   return new SidecarError(
     "crash_loop",
-    `The WeChat sidecar ended ${crashes} times within ${Math.round(windowMs / 1000)} s and is not started again for ` +
-      `now. Last: ${last} Run "openclaw-weixin-sidecar doctor" (the same file), and look at the lines ` +
-      `above this one in the gateway's log.`,
+    `The WeChat sidecar ended ${crashes} times within ${Math.round(windowMs / 1000)} s and is left alone for a while. Last: ${last} ` +
+      `What it lacks is said by: ${file} doctor. The gateway's log has its words above this line. It is tried again by itself, ` +
+      `at once with: openclaw gateway restart`,
     { retryable: true },
   );
 }

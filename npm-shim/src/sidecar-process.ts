@@ -64,10 +64,12 @@ export class SidecarProcess {
   #holders = 0;
   #crashes: number[] = [];
   #lastCrash = "";
+  #lastFile = "";
   #everReady = false;
   #closed = false;
   #idleTimer: NodeJS.Timeout | undefined;
   #wakeFromBackoff: (() => void) | undefined;
+  #onUnneeded: (() => void) | undefined;
 
   constructor(options: SidecarProcessOptions) {
     this.#options = options;
@@ -77,6 +79,11 @@ export class SidecarProcess {
   /** The running process's id; for diagnostics. */
   get pid(): number | undefined {
     return this.#run?.pid;
+  }
+
+  /** Whether somebody said that it is needed, and has not taken that back. */
+  get isNeeded(): boolean {
+    return this.#holders > 0;
   }
 
   /**
@@ -92,6 +99,7 @@ export class SidecarProcess {
       held = false;
       this.#holders -= 1;
       this.#updateRefs();
+      if (this.#holders === 0) this.#onUnneeded?.();
     };
   }
 
@@ -127,6 +135,19 @@ export class SidecarProcess {
     this.#wakeFromBackoff?.();
     const run = this.#run ?? (await this.#starting?.catch(() => undefined));
     if (run) await this.#stopRun(run);
+  }
+
+  /** As {@link close}, once nobody needs it any more, or after `graceMs`. */
+  async closeWhenUnneeded(graceMs: number): Promise<void> {
+    if (this.isNeeded) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.#onUnneeded = resolve;
+        timer = setTimeout(resolve, graceMs);
+      });
+      clearTimeout(timer);
+    }
+    await this.close();
   }
 
   async #ensureRun(): Promise<SidecarRun> {
@@ -166,8 +187,10 @@ export class SidecarProcess {
   }
 
   #spawn(): SidecarRun {
+    const binary = this.#options.binary();
+    this.#lastFile = binary.path;
     const run: SidecarRun = new SidecarRun({
-      binary: this.#options.binary(),
+      binary,
       args: this.#options.args ?? ["serve"],
       env: this.#options.env ?? process.env,
       log: this.#options.log,
@@ -219,7 +242,7 @@ export class SidecarProcess {
     this.#crashes = this.#crashes.filter((at) => at > since);
     const crashes = this.#crashes.length;
     if (crashes === 0) return;
-    if (crashes >= this.#timing.crashLimit) throw crashLoop(crashes, this.#timing.crashWindowMs, this.#lastCrash);
+    if (crashes >= this.#timing.crashLimit) throw crashLoop(this.#lastFile, crashes, this.#timing.crashWindowMs, this.#lastCrash);
     const delay = Math.min(this.#timing.backoffMs * 2 ** (crashes - 1), this.#timing.maxBackoffMs);
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, delay);
@@ -260,11 +283,11 @@ export class SidecarProcess {
     clearTimeout(this.#idleTimer);
     if (!run) return;
     // A child that is being ended is waited for, too.
-    const needed = this.#holders > 0 || this.#starting !== undefined || run.hasPending || run.isEnding;
+    const needed = this.isNeeded || this.#starting !== undefined || run.hasPending || run.isEnding;
     run.setRef(needed);
     if (needed || this.#closed) return;
     this.#idleTimer = setTimeout(() => {
-      if (this.#run === run && this.#holders === 0 && !run.hasPending) void this.#stopRun(run);
+      if (this.#run === run && !this.isNeeded && !run.hasPending) void this.#stopRun(run);
     }, this.#timing.idleMs);
     this.#idleTimer.unref();
   }

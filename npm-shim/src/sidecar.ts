@@ -3,16 +3,16 @@
  *
  * Translates nothing. Which account or login a notification is for is all that is decided here.
  */
-import { readFileSync } from "node:fs";
+import { AsyncResource } from "node:async_hooks";
 import path from "node:path";
 
 import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
 import type { AccountStatus, Config, InboundMessage, LoginProgress, Notifications, OutboundUpdate } from "./contract.js";
 import { PROTOCOL_VERSION } from "./contract.js";
-import { isSidecarError, messageOf } from "./errors.js";
+import { isSidecarError, messageOf, SidecarError } from "./errors.js";
 import { reportUpdate } from "./held.js";
-import { hostConfig, hostLog, hostVersion, installedRoot } from "./host.js";
+import { hostConfig, hostLog, hostVersion, installedRoot, isRetired } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
@@ -27,7 +27,14 @@ export type AccountListener = {
   onStatus: (status: AccountStatus) => void;
 };
 
-type RunningAccount = AccountListener & { fail: (error: Error) => void };
+type RunningAccount = AccountListener & {
+  fail: (error: Error) => void;
+  /**
+   * Notifications arrive in the asynchronous context in which the program happened to be started. The host keeps the
+   * owner of work there, and refuses work whose owner has ended; so an account's work runs in the context of its run.
+   */
+  context: AsyncResource;
+};
 
 export class Sidecar {
   readonly process: SidecarProcess;
@@ -78,7 +85,7 @@ export class Sidecar {
     let fail: (error: Error) => void = () => {};
     const failed = new Promise<never>((_resolve, reject) => (fail = reject));
     failed.catch(() => {});
-    const running: RunningAccount = { ...listener, fail };
+    const running: RunningAccount = { ...listener, fail, context: new AsyncResource("weixin-account") };
     this.#accounts.set(accountId, running);
     let onAbort: () => void = () => {};
     const aborted = new Promise<void>((resolve) => {
@@ -146,13 +153,13 @@ export class Sidecar {
         const message = params as InboundMessage;
         const account = this.#accounts.get(message.accountId);
         // Stopped a moment ago: not acked, so it comes again with the next start.
-        account?.onMessage(message);
+        account?.context.runInAsyncScope(() => account.onMessage(message));
         return;
       }
       case "account.status": {
         const status = params as AccountStatus;
         const account = this.#accounts.get(status.accountId);
-        account?.onStatus(status);
+        account?.context.runInAsyncScope(() => account.onStatus(status));
         return;
       }
       case "login.progress": {
@@ -160,9 +167,13 @@ export class Sidecar {
         for (const listener of this.#logins.get(progress.sessionKey) ?? []) listener(progress);
         return;
       }
-      case "outbound.update":
-        reportUpdate(params as OutboundUpdate);
+      case "outbound.update": {
+        const update = params as OutboundUpdate;
+        const account = update.accountId ? this.#accounts.get(update.accountId) : undefined;
+        if (account) account.context.runInAsyncScope(() => reportUpdate(update));
+        else reportUpdate(update);
         return;
+      }
     }
   }
 }
@@ -176,30 +187,31 @@ function supervision(text: string | undefined): NonNullable<SidecarProcessOption
   }
 }
 
-/** This package's version. */
-export function packageVersion(): string {
-  try {
-    const manifest = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version?: string };
-    return manifest.version ?? "0.0.0";
-  } catch {
-    return "0.0.0";
-  }
-}
+/** How long turns that the host did not wait for may go on with the sidecar of a copy that it is done with. */
+const RETIRE_MS = 60_000;
 
-const REGISTRY = Symbol.for("openclaw-weixin-sidecar/processes");
+let own: Sidecar | undefined;
+let retiring: Sidecar | undefined;
 
 /**
- * The sidecar of this process. The host may evaluate this module more than once (registries, reloads): all copies of
- * one version on one state directory share one process.
+ * The sidecar of this copy of the plugin. The host loads a copy per reload, and is done with the one before when it
+ * loads the next. What is still under way in an older copy may use the sidecar that it has, and starts no other.
  */
 export function sidecar(): Sidecar {
-  const global = globalThis as { [REGISTRY]?: Map<string, Sidecar> };
-  const all = (global[REGISTRY] ??= new Map());
-  const key = JSON.stringify([packageVersion(), stateDir()]);
-  let found = all.get(key);
-  if (!found) {
-    found = new Sidecar();
-    all.set(key, found);
-  }
-  return found;
+  if (!isRetired()) return (own ??= new Sidecar());
+  if (retiring) return retiring;
+  throw new SidecarError("stopped", "The WeChat plugin was reloaded or turned off meanwhile.", { retryable: true });
+}
+
+/** Ends this copy's sidecar. Resolves when it has ended, or at once where turns still answer through it. */
+export async function retireSidecar(): Promise<void> {
+  const gone = own;
+  if (!gone) return;
+  own = undefined;
+  retiring = gone;
+  const closed = gone.process.closeWhenUnneeded(RETIRE_MS).finally(() => {
+    if (retiring === gone) retiring = undefined;
+  });
+  // The host runs turns on when a plugin is turned off, but does not wait for long.
+  if (!gone.process.isNeeded) await closed;
 }

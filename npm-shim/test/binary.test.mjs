@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 
-import { BINARY_ENV, platformKey, platformPackage, resolveBinary } from "../dist/binary.js";
+import { BINARY_ENV, explainSpawnError, platformKey, platformPackage, resolveBinary } from "../dist/binary.js";
 
 const root = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-binary-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -94,4 +94,13 @@ test("a wrong environment variable is named", () => {
 
 test("a folder is no binary", posix, () => {
   fails({ ...linux, env: { [BINARY_ENV]: packageWith() } }, "binary_not_executable", /is not a file/);
+});
+
+test("what cannot be started says how to replace it, by where it was found", () => {
+  const said = (source, code) => explainSpawnError(Object.assign(new Error(code), { code }), { path: path.join(root, "gone"), source }).message;
+  for (const code of ["ENOENT", "ENOEXEC"]) {
+    assert.match(said("environment", code), /OPENCLAW_WEIXIN_SIDECAR_BIN names it: point that variable/);
+    assert.doesNotMatch(said("environment", code), /plugins install/);
+    assert.match(said("plugin package", code), /plugins install openclaw-weixin-sidecar --force/);
+  }
 });

@@ -125,7 +125,7 @@ test("a crash loop ends with an error that says so", async () => {
   const release = side.retain();
   await side.start();
   await until(() => side.seen.givenUp.length === 1, "the end of the loop");
-  failure("crash_loop", /4 times/, /no such table/, /doctor/)(side.seen.givenUp[0]);
+  failure("crash_loop", /4 times/, /no such table/, new RegExp(`${process.execPath} doctor`))(side.seen.givenUp[0]);
   await assert.rejects(side.request("accounts.list", {}), failure("crash_loop"));
   assert.equal(side.starts(), 4);
   release();
@@ -193,6 +193,28 @@ test("closing kills a child that does not listen", async () => {
   await side.close();
   assert.ok(Date.now() - before < 3_000);
   assert.equal(side.pid, undefined);
+});
+
+test("closing later waits for whoever still needs it, and lets nobody start another", async () => {
+  const side = owner([{ on: { "status.get": { afterMs: 50 } } }]);
+  const release = side.retain();
+  await side.start();
+  const closed = side.closeWhenUnneeded(60_000);
+  assert.equal((await side.request("status.get", {})).method, "status.get");
+  release();
+  await closed;
+  assert.equal(side.pid, undefined);
+  await assert.rejects(side.request("accounts.list", {}), failure("stopped"));
+  assert.equal(side.starts(), 1);
+});
+
+test("closing later does not wait for ever", async () => {
+  const side = owner([{}]);
+  const release = side.retain();
+  await side.start();
+  await side.closeWhenUnneeded(50);
+  assert.equal(side.pid, undefined);
+  release();
 });
 
 test("an idle child that nothing needs is stopped", async () => {

@@ -1,7 +1,8 @@
 // A stand-in model: an OpenAI-compatible server that answers with what it was asked.
 //
 // It echoes every message of the person since its last answer, so a reply shows which messages it answers. A text
-// with `slow8` is answered after 8 seconds. Everything it was asked is recorded.
+// with `slow8` is answered after 8 seconds, one with `tool:name{"an":"argument"}` after a call of that tool, and one with
+// `fails` not at all: the server says 500. Everything it was asked is recorded.
 import { createServer } from "node:http";
 
 export class Model {
@@ -39,28 +40,35 @@ export class Model {
       response.end(JSON.stringify({ object: "list", data: [{ id: "echo", object: "model" }] }));
       return;
     }
-    const { messages = [], stream } = JSON.parse(body);
+    const { messages = [], stream, tools = [] } = JSON.parse(body);
     const asked = unanswered(messages);
-    const record = { atMs: Date.now(), asked, messages, answeredMs: undefined };
+    const record = { atMs: Date.now(), asked, messages, tools: tools.map((tool) => tool.function?.name), answeredMs: undefined };
     this.requests.push(record);
     const seconds = Math.max(0, ...asked.map((text) => Number(/slow(\d+)/.exec(text)?.[1] ?? 0)));
     if (seconds > 0) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     if (response.destroyed) return;
-    const content = `echo: ${asked.join(" / ") || "(nothing)"}`;
     record.answeredMs = Date.now();
+    if (asked.some((text) => text.includes("fails"))) {
+      response.writeHead(500, { "content-type": "application/json" });
+      response.end(JSON.stringify({ error: { message: "the model is out of order", type: "server_error" } }));
+      return;
+    }
+    const call = messages.at(-1)?.role === "tool" ? undefined : toolCall(asked, this.requests.length);
+    const answer = call ? { content: null, tool_calls: [call] } : { content: `echo: ${asked.join(" / ") || "(nothing)"}` };
+    const finish_reason = call ? "tool_calls" : "stop";
     const base = { id: `chatcmpl-${this.requests.length}`, created: Math.floor(Date.now() / 1000), model: "echo" };
     const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
     if (!stream) {
       response.writeHead(200, { "content-type": "application/json" });
       response.end(
-        JSON.stringify({ ...base, object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }], usage }),
+        JSON.stringify({ ...base, object: "chat.completion", choices: [{ index: 0, message: { role: "assistant", ...answer }, finish_reason }], usage }),
       );
       return;
     }
     response.writeHead(200, { "content-type": "text/event-stream" });
     const send = (choice, more = {}) => response.write(`data: ${JSON.stringify({ ...base, object: "chat.completion.chunk", choices: choice ? [choice] : [], ...more })}\n\n`);
-    send({ index: 0, delta: { role: "assistant", content }, finish_reason: null });
-    send({ index: 0, delta: {}, finish_reason: "stop" });
+    send({ index: 0, delta: { role: "assistant", ...answer }, finish_reason: null });
+    send({ index: 0, delta: {}, finish_reason });
     send(undefined, { usage });
     response.end("data: [DONE]\n\n");
   }
@@ -68,13 +76,19 @@ export class Model {
 
 /** What the person said since the model last answered. The host's own words are left out: tests mark theirs with #. */
 function unanswered(messages) {
-  const last = messages.findLastIndex((message) => message.role === "assistant");
+  const last = messages.findLastIndex((message) => message.role === "assistant" && !message.tool_calls?.length);
   return messages
     .slice(last + 1)
     .filter((message) => message.role === "user")
     .flatMap((message) => textOf(message.content).split("\n"))
     .map((line) => /#[\w-]+.*/.exec(line)?.[0])
     .filter(Boolean);
+}
+
+/** The call that somebody asks for with `tool:name{…}`. */
+function toolCall(asked, n) {
+  const [, name, json] = asked.map((text) => /tool:(\w+)(\{.*\})/.exec(text)).find(Boolean) ?? [];
+  return name && { index: 0, id: `call_${n}`, type: "function", function: { name, arguments: json } };
 }
 
 function textOf(content) {

@@ -1,0 +1,52 @@
+// What most host tests begin with: a laboratory per file, and a gateway whose accounts everybody may write to.
+import assert from "node:assert/strict";
+import { after, before } from "node:test";
+
+import { Lab, seedAccounts } from "./lab.mjs";
+import { CHANNEL } from "./profile.mjs";
+import { ask, note, unhurried } from "./talk.mjs";
+
+/**
+ * The laboratory of this file, or of this `describe`, opened before its first test; afterwards nothing of it may be left
+ * running. Its methods are there once it is open.
+ */
+export function useLab() {
+  let lab;
+  before(async () => {
+    lab = await Lab.open({ log: note });
+  }, { timeout: 900_000 });
+  after(async () => {
+    const left = await lab?.close();
+    assert.deepEqual(left ?? [], [], "processes were left running");
+  });
+  return new Proxy({}, { get: (_target, name) => (typeof lab[name] === "function" ? lab[name].bind(lab) : lab[name]) });
+}
+
+/**
+ * A running gateway with an account per name in `bots`, that has answered on each: `{simulator, profile, gateway, bots,
+ * stop}`. WeChat's limits are off, and everybody may write. `configure` gets the channel's settings, `prepare` the profile,
+ * before the gateway starts.
+ */
+export async function openGateway(lab, { bots: names = ["bot"], env = {}, configure = () => {}, prepare = () => {} } = {}) {
+  const simulator = await lab.simulator();
+  const profile = await lab.profile(simulator, { env });
+  const bots = [];
+  for (const name of names) bots.push(await simulator.addBot({ botId: `${name}@im.bot`, userId: `owner-of-${name}@im.wechat` }));
+  seedAccounts(profile, simulator, bots);
+  unhurried(profile);
+  await simulator.limit({ quotaPerToken: null, burst: null });
+  profile.configure((config) => {
+    const channel = config.channels[CHANNEL];
+    Object.assign(channel, { dmPolicy: "open", allowFrom: ["*"] });
+    channel.outbox.quotaPerMessage = 1_000;
+    configure(channel);
+  });
+  prepare(profile);
+  const gateway = await lab.gateway(profile);
+  for (const bot of bots) await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
+  const stop = async () => {
+    await gateway.stop();
+    await simulator.stop();
+  };
+  return { simulator, profile, gateway, bots, stop };
+}
