@@ -69,7 +69,7 @@ impl Library {
         let prefix = format!("{n}-");
         let entries = fs::read_dir(self.folder(account, key)).ok()?;
         let named = entries.filter_map(Result::ok).filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix) && !name.ends_with(".part"))
+            entry.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)) && !is_partial(&entry.path())
         });
         // The first by name: a kill may leave a voice message in both its forms, and then `.silk` is to be finished.
         stored(&named.map(|entry| entry.path()).min()?, n)
@@ -85,8 +85,8 @@ impl Library {
         let folder = self.folder(account, key);
         private::make_dir(&folder)?;
         for file in files(&folder)? {
-            let of_part = |name: &str| name.starts_with(&format!("{n}-")) && name.ends_with(".part");
-            if file.path.file_name().and_then(|name| name.to_str()).is_some_and(of_part) {
+            let of_part = |name: &str| name.starts_with(&format!("{n}-"));
+            if is_partial(&file.path) && file.path.file_name().and_then(|name| name.to_str()).is_some_and(of_part) {
                 fs::remove_file(&file.path)?;
             }
         }
@@ -139,8 +139,7 @@ impl Library {
             for file in all {
                 let age = age(file.since, now);
                 total = total.saturating_add(file.size);
-                let partial = file.path.extension().is_some_and(|extension| extension == "part");
-                let day_only = partial || file.size > keep.single;
+                let day_only = is_partial(&file.path) || file.size > keep.single;
                 let old = age > keep.age || (day_only && age > LEFTOVER) || (total > keep.bytes && age > IN_USE);
                 if old && fs::remove_file(&file.path).is_ok() {
                     removed += 1;
@@ -179,6 +178,13 @@ struct Entry {
 
 fn age(since: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(since).unwrap_or_default()
+}
+
+/// Whether a file is a transfer under way, or what is left of one, as `cdn` and `voice` name it: `….<8 hex digits>.part`.
+fn is_partial(file: &Path) -> bool {
+    let name = file.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".part"));
+    name.and_then(|name| name.rsplit_once('.'))
+        .is_some_and(|(_, random)| random.len() == 8 && random.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// When a file was put into the spool, as its name says.
@@ -297,10 +303,22 @@ mod tests {
     fn what_is_left_of_a_cut_transfer_goes_when_the_part_is_fetched_again() {
         let dir = tempfile::tempdir().unwrap();
         let library = Library::new(dir.path().to_owned());
-        let beside = |path: &Path| path.with_file_name(format!("{}.0.part", path.file_name().unwrap().display()));
+        let beside =
+            |path: &Path| path.with_file_name(format!("{}.0a1b2c3d.part", path.file_name().unwrap().display()));
         let parts = [1, 11].map(|n| beside(&library.place("a", 7, n, "x").unwrap()));
         parts.iter().for_each(|part| fs::write(part, "half").unwrap());
         library.place("a", 7, 1, "x").unwrap();
         assert_eq!(parts.map(|part| part.exists()), [false, true]);
+        assert_eq!(library.find("a", 7, 11), None, "it is not the part");
+    }
+
+    #[test]
+    fn what_a_person_calls_a_part_is_a_file_like_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let path = library.place("a", 7, 1, "film.part").unwrap();
+        fs::write(&path, "the first of three").unwrap();
+        library.place("a", 7, 1, "film.part").unwrap();
+        assert_eq!(library.find("a", 7, 1).unwrap().name, "film.part");
     }
 }
