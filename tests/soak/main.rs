@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use common::{Bot, EXIT, Random, Sidecar, World};
 use gateway::{Asked, Gateway};
 use people::People;
-use plan::{CLOSE_MS, Plan};
+use plan::{CLOSE_MS, FILES, Plan, TEXTS};
 use serde_json::json;
 use tempfile::TempDir;
 use vitals::{Progress, Vitals};
@@ -31,6 +31,8 @@ use weather::Weather;
 
 /// When the rest is not worth waiting for.
 const DRAIN: Duration = Duration::from_secs(360);
+/// How soon after its start a process has cleaned up.
+const CLEAN_UP: Duration = Duration::from_secs(90);
 const TICK: Duration = Duration::from_millis(10);
 const TOLD_EVERY: Duration = Duration::from_secs(60);
 
@@ -244,7 +246,27 @@ impl Soak {
         if deliveries > 0 {
             self.gateway.blame(format!("{deliveries} messages were delivered again after everything was acked"));
         }
+        self.check_that_caches_have_limits();
         self.say_good_bye(&sidecar, 2);
+    }
+
+    /// A process cleans up a minute after its start, and then every hour.
+    fn check_that_caches_have_limits(&mut self) {
+        let texts =
+            "SELECT COALESCE(MAX(n), 0) FROM (SELECT COUNT(*) AS n FROM seen WHERE text IS NOT NULL GROUP BY account)";
+        let media = self.world.state.channel().join("media");
+        let began = Instant::now();
+        loop {
+            let (texts, oldest) = (self.world.state.count(texts), vitals::oldest(&media));
+            if texts <= TEXTS && oldest <= FILES + CLEAN_UP {
+                println!("at most {texts} texts of an account are kept, and files of {oldest:.0?}");
+                return;
+            }
+            if began.elapsed() > CLEAN_UP {
+                return self.gateway.blame(format!("{texts} texts of one account are kept, and files of {oldest:?}"));
+            }
+            std::thread::sleep(TICK);
+        }
     }
 
     fn judge(mut self) {

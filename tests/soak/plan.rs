@@ -8,6 +8,12 @@ use serde_json::{Value, json};
 
 /// People that write to each bot.
 pub const PEOPLE: u64 = 3;
+/// Messages a minute for an account: a bot may send 40, some answers are several, and what was held comes on top.
+const PER_ACCOUNT: f64 = 30.0;
+/// How many texts of an account are kept for quotes.
+pub const TEXTS: i64 = 200;
+/// How long files are kept.
+pub const FILES: Duration = Duration::from_secs(360);
 /// For how long a first refusal closes a conversation; a minute would leave nothing to see of what follows.
 pub const CLOSE_MS: &str = "3000";
 
@@ -28,11 +34,14 @@ impl Plan {
     pub fn from_env() -> Plan {
         let time = Duration::from_secs(value("WEIXIN_SOAK_S", 3600));
         let tmp = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let (accounts, rate) = (value("WEIXIN_SOAK_ACCOUNTS", 100), value("WEIXIN_SOAK_RATE", 8.0));
+        let most = accounts as f64 * PER_ACCOUNT / 60.0;
+        assert!(rate <= most, "{accounts} accounts can answer {most} messages a second; lower WEIXIN_SOAK_RATE");
         Plan {
             time,
             one_life: time * 2 / 3,
-            accounts: value("WEIXIN_SOAK_ACCOUNTS", 100),
-            rate: value("WEIXIN_SOAK_RATE", 8.0),
+            accounts,
+            rate,
             binary: value("WEIXIN_SOAK_BINARY", PathBuf::from(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar"))),
             csv: value("WEIXIN_SOAK_CSV", tmp.join("soak.csv")),
         }
@@ -50,9 +59,8 @@ impl Plan {
             "botAgent": format!("soak/{turn}"),
             "mediaMaxMb": if turn.is_multiple_of(2) { 100 } else { 50 },
             "quoteCache": {
-                "maxMessagesPerAccount": 200,
-                // Six minutes.
-                "mediaRetentionDays": 0.004,
+                "maxMessagesPerAccount": TEXTS,
+                "mediaRetentionDays": FILES.as_secs_f64() / 86_400.0,
             },
             "outbox": { "notice": false },
         })

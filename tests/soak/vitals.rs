@@ -104,6 +104,17 @@ fn measure(dir: &Path) -> (u64, u64) {
     })
 }
 
+/// The age of the oldest file below a directory. The spool does not count: what a killed process left there stays a day.
+pub fn oldest(dir: &Path) -> Duration {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| entry.file_name() != "spool");
+    let ages = entries.map(|entry| match entry.metadata() {
+        Ok(about) if about.is_dir() => oldest(&entry.path()),
+        Ok(about) => about.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default(),
+        Err(_) => Duration::ZERO,
+    });
+    ages.max().unwrap_or_default()
+}
+
 /// Processor time so far; `USER_HZ` is 100 wherever Linux runs.
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
