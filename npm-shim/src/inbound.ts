@@ -213,7 +213,8 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
     replyOptions: {
       // A WeChat bot may send about ten messages per message it got: one whole answer, not its pieces.
       disableBlockStreaming: true,
-      ...(showsProgress ? { onItemEvent: progress.onItemEvent } : {}),
+      // OpenClaw tells of tools only where a person turned on /verbose, or where the channel shows them in its own way.
+      ...(showsProgress ? { onItemEvent: progress.onItemEvent, suppressDefaultToolProgressMessages: true } : {}),
       turnAdoptionLifecycle: {
         admission: "exclusive",
         onAdopted: adoption.onAdopted,

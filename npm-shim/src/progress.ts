@@ -3,6 +3,9 @@ import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { sidecar } from "./sidecar.js";
 
+/** How an agent calls a tool of the host's catalogue. The tool itself is told of, too; every message counts. */
+const CATALOGUE_CALL = "tool_call";
+
 /** What the host tells of a work item. */
 export type ItemEvent = {
   kind?: string;
@@ -12,6 +15,9 @@ export type ItemEvent = {
   status?: string;
   toolCallId?: string;
   itemId?: string;
+  /** The host's word that people should not see this one. */
+  hideFromChannelProgress?: boolean;
+  suppressChannelProgress?: boolean;
 };
 
 export class ToolProgress {
@@ -32,6 +38,7 @@ export class ToolProgress {
     const phase = event.phase === "start" ? "start" : event.phase === "end" ? "end" : undefined;
     const toolName = event.name?.trim() || event.title?.trim();
     if (event.kind !== "tool" || !phase || !toolName || this.#over) return;
+    if (event.hideFromChannelProgress || event.suppressChannelProgress || toolName === CATALOGUE_CALL) return;
     const toolCallId = event.toolCallId ?? event.itemId;
     this.#queue = this.#queue.then(async () => {
       // What is still waiting when the answer goes out would only come after it.

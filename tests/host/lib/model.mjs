@@ -48,12 +48,13 @@ export class Model {
     if (seconds > 0) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     if (response.destroyed) return;
     record.answeredMs = Date.now();
-    if (asked.some((text) => text.includes("fails"))) {
+    if (asked.at(-1)?.includes("fails")) {
       response.writeHead(500, { "content-type": "application/json" });
       response.end(JSON.stringify({ error: { message: "the model is out of order", type: "server_error" } }));
       return;
     }
-    const call = messages.at(-1)?.role === "tool" ? undefined : toolCall(asked, this.requests.length);
+    const called = messages.slice(lastAnswer(messages) + 1).some((message) => message.role === "tool");
+    const call = called ? undefined : toolCall(asked, this.requests.length);
     const answer = call ? { content: null, tool_calls: [call] } : { content: `echo: ${asked.join(" / ") || "(nothing)"}` };
     const finish_reason = call ? "tool_calls" : "stop";
     const base = { id: `chatcmpl-${this.requests.length}`, created: Math.floor(Date.now() / 1000), model: "echo" };
@@ -76,14 +77,16 @@ export class Model {
 
 /** What the person said since the model last answered. The host's own words are left out: tests mark theirs with #. */
 function unanswered(messages) {
-  const last = messages.findLastIndex((message) => message.role === "assistant" && !message.tool_calls?.length);
   return messages
-    .slice(last + 1)
+    .slice(lastAnswer(messages) + 1)
     .filter((message) => message.role === "user")
     .flatMap((message) => textOf(message.content).split("\n"))
     .map((line) => /#[\w-]+.*/.exec(line)?.[0])
     .filter(Boolean);
 }
+
+/** Where the model's last answer is; a tool call is none. */
+const lastAnswer = (messages) => messages.findLastIndex((message) => message.role === "assistant" && !message.tool_calls?.length);
 
 /** The call that somebody asks for with `tool:name{…}`. */
 function toolCall(asked, n) {
