@@ -9,21 +9,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Lab, seedAccounts } from "./lib/lab.mjs";
+import { seedAccounts } from "./lib/lab.mjs";
 import { until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
+import { useLab } from "./lib/setup.mjs";
 import { ask, note, pause, unhurried } from "./lib/talk.mjs";
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-let lab;
-before(async () => {
-  lab = await Lab.open({ log: note });
-}, { timeout: 900_000 });
-after(async () => {
-  const left = await lab?.close();
-  assert.deepEqual(left ?? [], [], "processes were left running");
-});
+const lab = useLab();
 
 describe("from a QR scan to a reply", () => {
   let simulator;
@@ -363,56 +357,6 @@ describe("a state directory that the official plugin left", () => {
       assert.ok(!existsSync(leftover), "the approvals were not imported");
       assert.deepEqual((await simulator.state()).logins, [], "there was a new login");
       assert.ok(readdirSync(dir).includes(`${bot.accountId}.json`));
-    } finally {
-      await gateway.stop();
-      await simulator.stop();
-    }
-  });
-});
-
-describe("an installation that is broken", () => {
-  const script = (name, body) => {
-    const file = path.join(lab.folder, name);
-    writeFileSync(file, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
-    return file;
-  };
-  const handshake = (result) => `read line; echo '${JSON.stringify({ jsonrpc: "2.0", id: 1, result })}'; cat >/dev/null`;
-  const cases = [
-    ["no such file", () => path.join(lab.folder, "nowhere"), /OPENCLAW_WEIXIN_SIDECAR_BIN names .*nowhere, and there is no such file/s],
-    ["a program that prints something else", () => script("chatty", "echo Welcome"), /not the protocol: "Welcome"/],
-    [
-      "a sidecar of another protocol",
-      () => script("future", handshake({ protocolVersion: 9, sidecar: { name: "x", version: "9.0.0", pid: 1 } })),
-      /do not speak the same protocol: it speaks protocol 9/,
-    ],
-  ];
-  for (const [name, make, text] of cases) {
-    test(`${name}: a login says what is wrong`, { skip: process.platform === "win32" }, async () => {
-      const profile = await lab.profile(undefined, { env: { OPENCLAW_WEIXIN_SIDECAR_BIN: make() } });
-      const login = await profile.cli(["channels", "login", "--channel", CHANNEL]);
-      assert.notEqual(login.code, 0);
-      assert.match(login.output, text);
-    });
-  }
-
-  test("the gateway runs without the channel, and status says what is wrong", { skip: process.platform === "win32" }, async () => {
-    const simulator = await lab.simulator();
-    const profile = await lab.profile(simulator, { env: { OPENCLAW_WEIXIN_SIDECAR_BIN: script("crashing", "echo 'disk on fire' >&2; exit 9") } });
-    const bot = await simulator.addBot({ botId: "broken@im.bot", userId: "owner@im.wechat" });
-    seedAccounts(profile, simulator, [bot]);
-    const gateway = await lab.gateway(profile);
-    try {
-      await gateway.says("disk on fire");
-      // Between two tries it is running, for a moment, as far as the host knows.
-      await until(
-        "the status to say what is wrong",
-        async () => {
-          const { output } = await profile.must(["channels", "status"]);
-          assert.match(output, /WeChat/);
-          return /code 9|crash|not started again/.test(output);
-        },
-        { timeoutMs: 90_000, everyMs: 500 },
-      );
     } finally {
       await gateway.stop();
       await simulator.stop();

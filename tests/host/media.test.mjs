@@ -5,10 +5,10 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { Lab, seedAccounts } from "./lib/lab.mjs";
 import { until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
-import { PNG, ask, note, pause, unhurried } from "./lib/talk.mjs";
+import { openGateway, useLab } from "./lib/setup.mjs";
+import { PNG, ask, pause } from "./lib/talk.mjs";
 
 const sha = (bytes) => bytes.toString("base64");
 
@@ -46,35 +46,20 @@ function installHookProbe(lab, profile) {
 }
 
 describe("what a message can carry", () => {
-  let lab;
+  const lab = useLab();
+  let here;
   let simulator;
   let profile;
-  let gateway;
   let bot;
   let hooks;
   const stranger = "guest@im.wechat";
 
   before(async () => {
-    lab = await Lab.open({ log: note });
-    simulator = await lab.simulator();
-    profile = await lab.profile(simulator);
-    bot = await simulator.addBot({ botId: "media@im.bot", userId: "owner@im.wechat" });
-    seedAccounts(profile, simulator, [bot]);
-    unhurried(profile);
-    await simulator.limit({ quotaPerToken: null, burst: null });
-    profile.configure((config) => {
-      Object.assign(config.channels[CHANNEL], { dmPolicy: "open", allowFrom: ["*"] });
-      config.channels[CHANNEL].outbox.quotaPerMessage = 1000;
-    });
-    hooks = installHookProbe(lab, profile);
-    gateway = await lab.gateway(profile);
-    await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
+    here = await openGateway(lab, { prepare: (profile) => (hooks = installHookProbe(lab, profile)) });
+    ({ simulator, profile } = here);
+    [bot] = here.bots;
   }, { timeout: 900_000 });
-  after(async () => {
-    await gateway?.stop();
-    const left = await lab?.close();
-    assert.deepEqual(left ?? [], [], "processes were left running");
-  });
+  after(() => here?.stop());
 
   /** The message with `text` as the model was told it, with what the host says behind it and nothing of what was before. */
   const context = (text) => {
@@ -133,8 +118,7 @@ describe("what a message can carry", () => {
     const [id] = await simulator.write(bot.botId, bot.userId, "#quoted-later jumps over the lazy dog");
     const picture = await send([{ type: "text", text: "#a-picture" }, { type: "image", media: { bytes: sha(PNG) } }])();
     await until("both answers", async () => (await simulator.sent({ to: bot.userId })).at(-1).text?.includes("#a-picture"));
-    await gateway.stop();
-    gateway = await lab.gateway(profile);
+    await here.restart();
     const quoting = (text, svr_id) => ask(simulator, bot, bot.userId, text, { waitMs: 60_000, send: () => simulator.send(bot.botId, bot.userId, { text, quote: { svr_id } }) });
     await quoting("#after-the-restart", id);
     assert.match(context("#after-the-restart"), /jumps over the lazy dog/);

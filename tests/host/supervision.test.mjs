@@ -2,41 +2,28 @@
 //
 //   WEIXIN_KILLS=100 WEIXIN_SUPERVISED_S=600 node --test tests/host/supervision.test.mjs
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { Lab, seedAccounts } from "./lib/lab.mjs";
+import { seedAccounts } from "./lib/lab.mjs";
 import { until } from "./lib/processes.mjs";
-import { CHANNEL } from "./lib/profile.mjs";
-import { ask, note, pause, unhurried } from "./lib/talk.mjs";
+import { openGateway, useLab } from "./lib/setup.mjs";
+import { ask, note, pause } from "./lib/talk.mjs";
 
 const KILLS = Number(process.env.WEIXIN_KILLS ?? 20);
 const SUPERVISED_MS = Number(process.env.WEIXIN_SUPERVISED_S ?? 30) * 1000;
 
-let lab;
-before(async () => {
-  lab = await Lab.open({ log: note });
-}, { timeout: 900_000 });
-after(async () => {
-  const left = await lab?.close();
-  assert.deepEqual(left ?? [], [], "processes were left running");
-});
+const lab = useLab();
 
 describe("a gateway whose sidecar dies", { skip: process.platform !== "linux" }, () => {
   test(`${KILLS} kills under load: the gateway stays, every message is answered once, one poller at a time`, async () => {
-    const simulator = await lab.simulator();
     const quick = { OPENCLAW_WEIXIN_SUPERVISION: JSON.stringify({ crashLimit: 10_000, maxBackoffMs: 250 }) };
-    const profile = await lab.profile(simulator, { env: quick });
-    const bot = await simulator.addBot({ botId: "killed@im.bot", userId: "owner@im.wechat" });
-    seedAccounts(profile, simulator, [bot]);
-    profile.configure((config) => Object.assign(config.channels[CHANNEL], { dmPolicy: "open", allowFrom: ["*"] }));
-    unhurried(profile);
-    await simulator.limit({ quotaPerToken: null, burst: null });
-    const gateway = await lab.gateway(profile);
+    const here = await openGateway(lab, { env: quick });
+    const { simulator, gateway } = here;
+    const [bot] = here.bots;
     const { pid } = gateway.service;
     const killed = new Set();
     const asked = [];
     try {
-      await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
       for (let n = 0; n < KILLS; n += 1) {
         const message = { from: `person${n % 5}@im.wechat`, text: `#kill-${n}.` };
         asked.push(message);
@@ -66,8 +53,7 @@ describe("a gateway whose sidecar dies", { skip: process.platform !== "linux" },
       // A poll that was cut by a kill may be held by the server for a moment beside its successor's.
       assert.ok(seen.maxActivePolls <= 2, `${seen.maxActivePolls} polls at once`);
     } finally {
-      await gateway.stop();
-      await simulator.stop();
+      await here.stop();
     }
   });
 

@@ -23,8 +23,8 @@ export function useLab() {
 }
 
 /**
- * A running gateway with an account per name in `bots`, that has answered on each: `{simulator, profile, gateway, bots,
- * stop}`. WeChat's limits are off, and everybody may write. `configure` gets the channel's settings, `prepare` the profile,
+ * A running gateway with an account per name in `bots`, that has answered on each: `{simulator, profile, bots, gateway,
+ * restart, stop}`. WeChat's limits are off, and everybody may write. `configure` gets the channel's settings, `prepare` the profile,
  * before the gateway starts.
  */
 export async function openGateway(lab, { bots: names = ["bot"], env = {}, configure = () => {}, prepare = () => {} } = {}) {
@@ -44,9 +44,18 @@ export async function openGateway(lab, { bots: names = ["bot"], env = {}, config
   prepare(profile);
   const gateway = await lab.gateway(profile);
   for (const bot of bots) await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
-  const stop = async () => {
-    await gateway.stop();
-    await simulator.stop();
+  return {
+    simulator,
+    profile,
+    bots,
+    gateway,
+    async restart() {
+      await this.gateway.stop();
+      this.gateway = await lab.gateway(profile);
+    },
+    async stop() {
+      await this.gateway.stop();
+      await simulator.stop();
+    },
   };
-  return { simulator, profile, gateway, bots, stop };
 }
