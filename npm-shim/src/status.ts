@@ -72,7 +72,7 @@ export const statusAdapter: StatusAdapter = {
         continue;
       }
       if (account.lifecycle === "blocked" && account.lastError) {
-        add("runtime", account.lastError, `Run: openclaw channels status --channel ${CHANNEL_ID} --probe`);
+        add("runtime", account.lastError, "When that is mended, the account starts by itself, at once with: openclaw gateway restart");
       }
       const { heldMessages, heldSinceMs } = account as Held;
       if (heldMessages) {
@@ -94,13 +94,25 @@ export const statusAdapter: StatusAdapter = {
 /** What the account snapshot says of held messages; nothing where none are, or where this process runs no sidecar. */
 type Held = { heldMessages?: number; heldSinceMs?: number };
 
+let asked: Promise<Map<string, Held>> | undefined;
+
+/** The host asks for every account in the same moment: one question to the sidecar answers all of them. */
 async function heldBy(accountId: string): Promise<Held> {
-  const { sidecar } = await import("./sidecar.js");
+  asked ??= heldByAll().finally(() => (asked = undefined));
+  return (await asked).get(accountId) ?? {};
+}
+
+async function heldByAll(): Promise<Map<string, Held>> {
   try {
-    const status = await sidecar().process.requestIfRunning("status.get", { accountId });
-    const outbox = status?.accounts[0]?.outbox;
-    return outbox?.held ? { heldMessages: outbox.held, ...(outbox.oldestMs ? { heldSinceMs: outbox.oldestMs } : {}) } : {};
+    const { sidecar } = await import("./sidecar.js");
+    const status = await sidecar().process.requestIfRunning("status.get", {});
+    return new Map(
+      (status?.accounts ?? []).map(({ accountId, outbox }) => [
+        accountId,
+        outbox.held ? { heldMessages: outbox.held, ...(outbox.oldestMs ? { heldSinceMs: outbox.oldestMs } : {}) } : {},
+      ]),
+    );
   } catch {
-    return {};
+    return new Map();
   }
 }
