@@ -73,14 +73,6 @@ fn started(world: &World, bot: &Bot, more: Value) -> Sidecar {
     sidecar
 }
 
-/// Ann has written, so that she can be written to.
-fn knows_ann(world: &World, sidecar: &Sidecar, bot: &Bot) {
-    let before = sidecar.seen().deliveries.len();
-    world.writes(bot, ANN, "hello");
-    let message = sidecar.deliveries(before + 1)[before].clone();
-    sidecar.ack([&message]);
-}
-
 fn outgoing(world: &World, name: &str, content: &[u8]) -> PathBuf {
     let path = world.state.path().join(name);
     fs::write(&path, content).unwrap();
@@ -108,7 +100,7 @@ fn files_of_every_size_arrive_byte_for_byte_in_both_directions() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({}));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     for size in [0, 1, 15, 16, 17, MIB, 100 * MIB] {
         let content = bytes(size);
         let message = received(&world, &sidecar, &bot, vec![file("data.bin", Media::bytes(content.clone()))]);
@@ -137,7 +129,7 @@ fn pictures_videos_and_voice_arrive_as_what_they_are_in_both_directions() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({ "voice": { "send": true } }));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let silk = include_bytes!("../src/media/silk/testdata/24khz.silk");
     for (content, name, item, kind) in [
         (PNG, "a.png", image(Media::bytes(PNG)), MediaKind::Image),
@@ -315,7 +307,7 @@ fn a_picture_brings_its_thumbnail_and_does_not_fail_with_it() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({}));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let thumb_of_last = || {
         let sent = last_sent(&world);
         let thumb = sent.media.as_ref().unwrap().thumb.clone();
@@ -356,7 +348,7 @@ fn uploads_are_tried_three_times_and_a_refusal_is_final() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({}));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let path = outgoing(&world, "a.bin", &bytes(100_000));
     for (endpoint, kind) in [
         (Endpoint::CdnUpload, FaultKind::Status(500)),
@@ -389,7 +381,7 @@ fn the_same_file_goes_to_the_media_host_once() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({}));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let path = outgoing(&world, "a.bin", &bytes(1000));
     for _ in 0..3 {
         send(&sidecar, &path, json!({}));
@@ -419,7 +411,7 @@ fn a_held_file_is_sent_although_the_original_is_gone_and_the_sidecar_was_killed(
     sidecar.kill();
 
     let sidecar = started(&world, &bot, json!({}));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let sent = world.wait_for_sent(2);
     assert_eq!(sent[0].text.as_deref(), Some("as promised"));
     assert!(world.control.sent_bytes(&sent[1]).unwrap() == content);
@@ -432,7 +424,7 @@ fn only_what_the_gateway_named_is_read_and_never_the_channels_own_files() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("secret"), "secret").unwrap();
     let sidecar = started(&world, &bot, json!({ "mediaMaxMb": 1 }));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     #[cfg(unix)]
     std::os::unix::fs::symlink(outside.path().join("secret"), world.state.path().join("link")).unwrap();
     fs::create_dir(world.state.path().join("folder")).unwrap();
@@ -482,7 +474,7 @@ fn a_url_is_followed_only_where_it_may_lead() {
     world.control.set_limits(LimitsPatch { burst: Some(None), ..LimitsPatch::default() });
     let sidecar = world.launch().with("config", config).env("WEIXIN_MEDIA_ALLOWED_HOSTS", &pages.host).start();
     sidecar.start_account(&bot);
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let url = |path: &str| format!("http://{}{path}", pages.host);
     let sent = sidecar.call("outbound.sendMedia", json!({ "to": ANN, "url": url("/cat.png") }));
     assert_eq!(text(&sent, "status"), "sent");
@@ -510,7 +502,7 @@ fn progress_is_shown_and_is_the_first_to_go() {
     world.control.set_limits(LimitsPatch { burst: Some(None), ..LimitsPatch::default() });
     let sidecar = world.launch().with("config", config).start();
     sidecar.start_account(&bot);
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let progress = |phase: &str| {
         let params = json!({ "to": ANN, "runId": "r1", "phase": phase, "toolName": "search", "toolCallId": "c1", "status": "completed" });
         sidecar.call("outbound.sendProgress", params)
@@ -539,7 +531,7 @@ fn a_gibibyte_goes_both_ways_in_flat_memory() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({ "mediaMaxMb": 2048 }));
-    knows_ann(&world, &sidecar, &bot);
+    world.hears(&sidecar, &bot, ANN);
     let path = world.state.path().join("large.bin");
     let block = bytes(MIB);
     let mut large = fs::File::create(&path).unwrap();

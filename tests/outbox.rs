@@ -23,29 +23,12 @@ fn start(world: &World, bot: &Bot) -> Sidecar {
     sidecar
 }
 
-/// A person writes, and the sidecar has heard it.
-fn hears(world: &World, sidecar: &Sidecar, bot: &Bot, from: &str) {
-    let before = sidecar.seen().deliveries.len();
-    world.writes(bot, from, "hello");
-    let all = sidecar.deliveries(before + 1);
-    sidecar.ack(&all[before..]);
-}
-
 fn send_many(sidecar: &Sidecar, to: &str, count: usize) -> Vec<Value> {
     (0..count).map(|n| sidecar.send(to, &format!("m{n}"))).collect()
 }
 
-/// What people read, in the order in which it reached them.
-fn texts(world: &World) -> Vec<String> {
-    world.sent().iter().map(|sent| sent.text.clone().unwrap_or_default()).collect()
-}
-
 fn numbered(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|n| format!("m{n}")).collect()
-}
-
-fn held(sidecar: &Sidecar) -> usize {
-    sidecar.call("outbound.queue", json!({}))["items"].as_array().unwrap().len()
 }
 
 #[test]
@@ -53,31 +36,31 @@ fn the_quota_is_never_exceeded_and_the_rest_follows_in_order_over_restarts() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     let results = send_many(&sidecar, ALICE, 25);
     let statuses: Vec<&str> = results.iter().map(|result| text(result, "status")).collect();
     assert_eq!(statuses, [["sent"; 10].as_slice(), ["held"; 15].as_slice()].concat());
     assert!(results[10..].iter().all(|result| result["heldReason"] == "quota" && result["queueId"].is_string()));
-    assert_eq!(texts(&world), numbered(0, 10));
-    assert_eq!(held(&sidecar), 15);
+    assert_eq!(world.texts(), numbered(0, 10));
+    assert_eq!(sidecar.held(), 15);
     assert_eq!(sidecar.status(&bot)["outbox"]["held"], 15);
     sidecar.kill();
 
     let sidecar = start(&world, &bot);
-    assert_eq!(held(&sidecar), 15);
-    hears(&world, &sidecar, &bot, ALICE);
+    assert_eq!(sidecar.held(), 15);
+    world.hears(&sidecar, &bot, ALICE);
     world.wait_for_sent(20);
     // A newer answer waits behind the older ones.
     let newer = sidecar.send(ALICE, "m25");
     assert_eq!(newer["heldReason"], "quota");
-    assert_eq!(texts(&world), numbered(0, 20));
+    assert_eq!(world.texts(), numbered(0, 20));
     sidecar.kill();
 
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.wait_for_sent(26);
-    assert_eq!(texts(&world), numbered(0, 26));
-    until("the outbox to be empty", || held(&sidecar) == 0);
+    assert_eq!(world.texts(), numbered(0, 26));
+    until("the outbox to be empty", || sidecar.held() == 0);
     let updates = sidecar.wait("six updates", |seen| (seen.updates.len() >= 6).then(|| seen.updates.clone()));
     assert!(updates.iter().all(|update| update["status"] == "sent"), "{updates:?}");
     assert_eq!(updates.iter().map(|update| text(update, "text")).collect::<Vec<_>>(), numbered(20, 26));
@@ -94,9 +77,9 @@ fn the_last_allowed_message_says_that_the_rest_follows() {
     for n in 0..3 {
         assert_eq!(sidecar.send(ALICE, &format!("m{n}"))["heldReason"], "no_context");
     }
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.wait_for_sent(2);
-    let texts = texts(&world);
+    let texts = world.texts();
     assert_eq!(texts[0], "m0");
     assert!(texts[1].starts_with("m1\n\n") && texts[1].contains("Write anything"), "{texts:?}");
 }
@@ -106,16 +89,16 @@ fn a_reply_of_many_parts_stays_together() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     send_many(&sidecar, ALICE, 9);
     let long = vec!["x".repeat(3_900); 3].join("\n\n");
     let result = sidecar.send(ALICE, &long);
     assert_eq!((result["status"].as_str(), result["parts"].as_u64()), (Some("held"), Some(3)));
     sidecar.send(ALICE, "behind it");
     assert_eq!(world.sent().len(), 10, "the first part took the last free place");
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     let sent = world.wait_for_sent(13);
-    assert_eq!(texts(&world)[12], "behind it");
+    assert_eq!(world.texts()[12], "behind it");
     assert_eq!(result["clientIds"][2], sent[11].client_id.as_str());
 }
 
@@ -125,7 +108,7 @@ fn nobody_waits_for_somebody_elses_held_messages() {
     let bot = world.bot();
     let sidecar = start(&world, &bot);
     assert_eq!(sidecar.send(ALICE, "waits")["status"], "held");
-    hears(&world, &sidecar, &bot, BOB);
+    world.hears(&sidecar, &bot, BOB);
     assert_eq!(sidecar.send(BOB, "goes")["status"], "sent");
 }
 
@@ -138,13 +121,13 @@ fn an_old_context_is_held_until_the_person_writes() {
         json!({ "outbox": { "perMinute": 6000, "burst": 100, "contextTtlHours": 0.0001, "quotaPerMessage": 1000 } });
     let sidecar = world.launch().with("config", config).start();
     sidecar.start_account(&bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     // 0.36 s later the context is too old.
     let result =
         eventually("an expired context", || Some(sidecar.send(ALICE, "x")).filter(|result| result["status"] == "held"));
     assert_eq!(result["heldReason"], "context_expired", "{:?}", world.control.rejected(&Default::default()));
     let before = world.sent().len();
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.wait_for_sent(before + 1);
 }
 
@@ -153,7 +136,7 @@ fn a_throttled_bot_is_asked_once_per_interval_and_recovers_by_itself() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -2, errmsg: Some("rate limited".into()) }, 3);
     let result = sidecar.send(ALICE, "one");
     assert_eq!((result["status"].as_str(), result["heldReason"].as_str()), (Some("held"), Some("throttled")));
@@ -161,7 +144,7 @@ fn a_throttled_bot_is_asked_once_per_interval_and_recovers_by_itself() {
         assert_eq!(sidecar.send(ALICE, &format!("more {n}"))["heldReason"], "throttled");
     }
     world.wait_for_sent(6);
-    assert_eq!(texts(&world)[0], "one");
+    assert_eq!(world.texts()[0], "one");
     let report = world.report(&bot);
     let tries: Vec<i64> = report
         .requests
@@ -182,13 +165,13 @@ fn the_persons_next_message_opens_a_throttled_conversation_at_once() {
     let bot = world.bot();
     let sidecar = world.launch().with("config", fast()).start();
     sidecar.start_account(&bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -2, errmsg: None }, 1);
     assert_eq!(sidecar.send(ALICE, "one")["heldReason"], "throttled");
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     // The interval is a minute: only the message can have opened it.
     world.wait_for_sent(1);
-    assert_eq!(texts(&world), ["one"]);
+    assert_eq!(world.texts(), ["one"]);
 }
 
 #[test]
@@ -199,13 +182,13 @@ fn the_servers_burst_limit_is_never_met_with_the_default_pace() {
     world.control.set_limits(limits);
     let sidecar = world.sidecar();
     sidecar.start_account(&bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     let asked: Vec<u64> =
         (0..5).map(|n| sidecar.ask("outbound.sendText", json!({ "to": ALICE, "text": format!("m{n}") }))).collect();
     for id in asked {
         assert_eq!(sidecar.result(id)["status"], "sent");
     }
-    assert_eq!(texts(&world), numbered(0, 5));
+    assert_eq!(world.texts(), numbered(0, 5));
     assert!(world.control.rejected(&Default::default()).is_empty());
 }
 
@@ -214,7 +197,7 @@ fn a_stale_login_holds_everything_until_the_next_login() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.control.expire(&bot.id).unwrap();
     assert_eq!(sidecar.send(ALICE, "one")["heldReason"], "session_expired");
     assert_eq!(sidecar.send(ALICE, "two")["heldReason"], "session_expired");
@@ -237,11 +220,11 @@ fn without_a_network_a_message_is_held_and_sent_when_it_is_back() {
     let mut world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.end();
     let result = sidecar.send(ALICE, "one");
     assert_eq!((result["status"].as_str(), result["heldReason"].as_str()), (Some("held"), Some("offline")));
-    assert_eq!(held(&sidecar), 1);
+    assert_eq!(sidecar.held(), 1);
 }
 
 #[test]
@@ -249,10 +232,10 @@ fn an_answer_that_was_lost_does_not_double_the_message() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.fault(Endpoint::SendMessage, FaultKind::DropAnswer, 2);
     assert_eq!(sidecar.send(ALICE, "one")["status"], "sent");
-    assert_eq!(texts(&world), ["one"]);
+    assert_eq!(world.texts(), ["one"]);
 }
 
 #[test]
@@ -260,7 +243,7 @@ fn what_ilink_refuses_for_good_is_an_error() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -99, errmsg: Some("no".into()) }, 1);
     let error = sidecar.refused("outbound.sendText", json!({ "to": ALICE, "text": "one", "idempotencyKey": "k" }));
     assert_eq!(error["data"]["kind"], "ilink_rejected");
@@ -287,9 +270,9 @@ fn a_held_message_can_be_listed_and_cancelled() {
     assert_eq!(sidecar.call("outbound.cancel", json!({ "queueId": queue_id }))["cancelled"], false);
     let update = sidecar.wait("an update", |seen| seen.updates.first().cloned());
     assert_eq!((text(&update, "queueId"), text(&update, "status")), (queue_id.as_str(), "cancelled"));
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     assert_eq!(sidecar.send(ALICE, "after")["status"], "sent");
-    assert_eq!(texts(&world), ["after"]);
+    assert_eq!(world.texts(), ["after"]);
 }
 
 #[test]
@@ -306,7 +289,7 @@ fn too_many_and_too_old_messages_are_given_up_and_said_to_be() {
     let updates = sidecar.wait("two updates", |seen| (seen.updates.len() >= 2).then(|| seen.updates.clone()));
     assert!(updates.iter().all(|update| update["status"] == "expired"), "{updates:?}");
     assert_eq!((&updates[0]["queueId"], text(&updates[0], "text")), (&first["queueId"], "m0"));
-    assert_eq!(held(&sidecar), 2);
+    assert_eq!(sidecar.held(), 2);
 }
 
 #[test]
@@ -314,7 +297,7 @@ fn a_shutdown_in_the_middle_of_a_wait_keeps_the_message() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_secs(20)), 1);
     sidecar.ask("outbound.sendText", json!({ "to": ALICE, "text": "one" }));
     until("the request", || world.requests(&bot, Endpoint::SendMessage) > 0);
@@ -322,7 +305,7 @@ fn a_shutdown_in_the_middle_of_a_wait_keeps_the_message() {
     assert!(sidecar.exit(common::EXIT).success());
     let sidecar = start(&world, &bot);
     world.wait_for_sent(1);
-    until("the outbox to be empty", || held(&sidecar) == 0);
+    until("the outbox to be empty", || sidecar.held() == 0);
 }
 
 #[test]
@@ -338,7 +321,7 @@ fn a_disk_that_fills_up_in_the_middle_keeps_what_was_accepted_and_refuses_the_re
     let inside = |file: &str| OwnMounts::inside(sidecar.pid(), &world.state.path().join(file));
     world.state.add_account_in(&inside("openclaw-weixin"), &bot, world.url());
     sidecar.start_account(&bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     send_many(&sidecar, ALICE, 12);
 
     let filler = inside("filler");
@@ -355,15 +338,15 @@ fn a_disk_that_fills_up_in_the_middle_keeps_what_was_accepted_and_refuses_the_re
     assert_eq!((&error["code"], &error["data"]["kind"]), (&json!(-32050), &json!("store_failed")), "{error}");
     assert!(text(&error, "message").contains("free some space"), "{error}");
     assert_eq!(error["data"]["retryable"], true, "{error}");
-    assert_eq!(texts(&world), numbered(0, 10), "nothing is sent that cannot be counted");
+    assert_eq!(world.texts(), numbered(0, 10), "nothing is sent that cannot be counted");
 
     std::fs::remove_file(filler).unwrap();
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     let expected = accepted.min(20);
     world.wait_for_sent(expected);
-    let starts: Vec<String> = texts(&world).iter().map(|text| text.trim_end_matches('x').to_owned()).collect();
+    let starts: Vec<String> = world.texts().iter().map(|text| text.trim_end_matches('x').to_owned()).collect();
     assert_eq!(starts, numbered(0, expected));
-    until("the rest to be held", || held(&sidecar) == accepted - expected);
+    until("the rest to be held", || sidecar.held() == accepted - expected);
 }
 
 #[test]
@@ -380,7 +363,7 @@ fn a_database_that_turns_read_only_in_the_middle_keeps_what_was_accepted_and_ref
     }
     let sidecar = launch.start();
     sidecar.start_account(&bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     send_many(&sidecar, ALICE, 12);
 
     switch.turn(true);
@@ -392,13 +375,13 @@ fn a_database_that_turns_read_only_in_the_middle_keeps_what_was_accepted_and_ref
     world.writes(&bot, ALICE, "while it cannot be written");
     let status = sidecar.until_state(&bot, "backoff");
     assert!(text(&status, "lastError").contains("writable"), "{status}");
-    assert_eq!(texts(&world), numbered(0, 10));
-    assert_eq!(held(&sidecar), 2, "what was accepted can still be seen");
+    assert_eq!(world.texts(), numbered(0, 10));
+    assert_eq!(sidecar.held(), 2, "what was accepted can still be seen");
 
     switch.turn(false);
     world.wait_for_sent(12);
-    assert_eq!(texts(&world), numbered(0, 12));
+    assert_eq!(world.texts(), numbered(0, 12));
     assert_eq!(text(&sidecar.deliveries(2)[1], "text"), "while it cannot be written");
     assert_eq!(text(&sidecar.send(ALICE, "m12"), "status"), "sent");
-    assert_eq!(texts(&world), numbered(0, 13));
+    assert_eq!(world.texts(), numbered(0, 13));
 }

@@ -22,23 +22,6 @@ fn start(world: &World, bot: &Bot) -> Sidecar {
     sidecar
 }
 
-/// A person writes, and the sidecar has heard it.
-fn hears(world: &World, sidecar: &Sidecar, bot: &Bot, from: &str) {
-    let before = sidecar.seen().deliveries.len();
-    world.writes(bot, from, "hello");
-    let all = sidecar.deliveries(before + 1);
-    sidecar.ack(&all[before..]);
-}
-
-/// What people read, in the order in which it reached them.
-fn texts(world: &World) -> Vec<String> {
-    world.sent().iter().map(|sent| sent.text.clone().unwrap_or_default()).collect()
-}
-
-fn held(sidecar: &Sidecar) -> usize {
-    sidecar.call("outbound.queue", json!({}))["items"].as_array().unwrap().len()
-}
-
 #[test]
 fn the_same_key_is_the_same_message_also_while_it_is_held_and_from_another_process() {
     let world = World::new();
@@ -52,10 +35,10 @@ fn the_same_key_is_the_same_message_also_while_it_is_held_and_from_another_proce
     let args = ["send", "--to", ALICE, "--idempotency-key", "k", "--json", "one"];
     let other = run(world.state.path(), world.url(), &args, "").exits(0).json();
     assert_eq!(first["clientIds"], other["clientIds"]);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.wait_for_sent(1);
     assert_eq!(sidecar.call("outbound.sendText", params)["status"], "sent");
-    assert_eq!(texts(&world), ["one"]);
+    assert_eq!(world.texts(), ["one"]);
 }
 
 #[test]
@@ -68,7 +51,7 @@ fn whoever_asks_again_in_the_moment_of_the_answer_is_answered_at_once() {
     let sidecar = sidecar.start();
     sidecar.start_account(&bot);
     world.control.set_limits(LimitsPatch { quota_per_token: Some(None), ..LimitsPatch::default() });
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     for n in 0..200 {
         let params = json!({ "to": ALICE, "text": format!("m{n}"), "idempotencyKey": n.to_string() });
         let began = Instant::now();
@@ -76,7 +59,7 @@ fn whoever_asks_again_in_the_moment_of_the_answer_is_answered_at_once() {
         asked.iter().for_each(|id| assert_eq!(sidecar.result(*id)["status"], "sent"));
         assert!(began.elapsed() < Duration::from_secs(15), "round {n}: it waited for nothing");
     }
-    assert_eq!(texts(&world), (0..200).map(|n| format!("m{n}")).collect::<Vec<_>>());
+    assert_eq!(world.texts(), (0..200).map(|n| format!("m{n}")).collect::<Vec<_>>());
 }
 
 #[test]
@@ -84,15 +67,15 @@ fn what_a_short_lived_process_could_not_finish_the_one_that_polls_sends() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = start(&world, &bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     let other = world.launch().with("config", fast()).start();
     world.fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_secs(20)), 1);
     other.ask("outbound.sendText", json!({ "to": ALICE, "text": "one" }));
     until("the request", || world.requests(&bot, Endpoint::SendMessage) > 0);
     other.kill();
     world.wait_for_sent(1);
-    until("the outbox to be empty", || held(&sidecar) == 0);
-    assert_eq!(texts(&world), ["one"]);
+    until("the outbox to be empty", || sidecar.held() == 0);
+    assert_eq!(world.texts(), ["one"]);
 }
 
 #[test]
@@ -100,7 +83,7 @@ fn two_processes_keep_the_quota_together() {
     let world = World::new();
     let bot = world.bot();
     let one = start(&world, &bot);
-    hears(&world, &one, &bot, ALICE);
+    world.hears(&one, &bot, ALICE);
     let two = world.launch().with("config", fast()).start();
     let params = |n: usize| json!({ "to": ALICE, "text": format!("m{n}") });
     let asked: Vec<(u64, u64)> = (0..10)
@@ -119,7 +102,7 @@ fn a_claim_from_another_container_or_boot_is_waited_for_although_its_number_is_f
     let bot = world.bot();
     let sidecar = world.sidecar();
     sidecar.start_account(&bot);
-    hears(&world, &sidecar, &bot, ALICE);
+    world.hears(&sidecar, &bot, ALICE);
     world.lasting_fault(Endpoint::SendMessage, FaultKind::Status(503));
     sidecar.ask("outbound.sendText", json!({ "to": ALICE, "text": "one" }));
     until("the request", || world.requests(&bot, Endpoint::SendMessage) > 0);
@@ -142,5 +125,5 @@ fn a_claim_from_another_container_or_boot_is_waited_for_although_its_number_is_f
     assert_eq!(world.requests(&bot, Endpoint::SendMessage), before, "what is another's is not sent");
     claim_it(0);
     assert_eq!(sidecar.result(asked)["status"], "sent");
-    assert_eq!(texts(&world), ["one", "two"], "a claim that has run out is taken over");
+    assert_eq!(world.texts(), ["one", "two"], "a claim that has run out is taken over");
 }

@@ -335,6 +335,12 @@ impl Sidecar {
         self.call("outbound.sendText", json!({ "to": to, "text": text }))
     }
 
+    /// How many messages wait to be sent.
+    #[track_caller]
+    pub fn held(&self) -> usize {
+        self.call("outbound.queue", json!({}))["items"].as_array().unwrap().len()
+    }
+
     /// An account's entry in `status.get`.
     #[track_caller]
     pub fn status(&self, bot: &Bot) -> Value {

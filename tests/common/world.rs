@@ -109,6 +109,19 @@ impl World {
         self.control.push_text(&bot.id, from, text).unwrap()
     }
 
+    /// A person writes, and the sidecar has heard it: it may write to them.
+    pub fn hears(&self, sidecar: &Sidecar, bot: &Bot, from: &str) {
+        let before = sidecar.seen().deliveries.len();
+        self.writes(bot, from, "hello");
+        let all = sidecar.deliveries(before + 1);
+        sidecar.ack(&all[before..]);
+    }
+
+    /// What people read, in the order in which it reached them.
+    pub fn texts(&self) -> Vec<String> {
+        self.sent().iter().map(|sent| sent.text.clone().unwrap_or_default()).collect()
+    }
+
     /// A person sends items to a bot, in this order.
     pub fn sends(&self, bot: &Bot, from: &str, content: Vec<Content>) -> u64 {
         self.control.push_content(&bot.id, from, content).unwrap()
