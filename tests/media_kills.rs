@@ -53,14 +53,6 @@ fn start(world: &World, bot: &Bot) -> Sidecar {
     sidecar
 }
 
-/// Somebody writes, so that they can be written to.
-fn knows(world: &World, sidecar: &Sidecar, bot: &Bot, person: &str) {
-    let before = sidecar.seen().deliveries.len();
-    world.writes(bot, person, "hello");
-    let all = sidecar.deliveries(before + 1);
-    sidecar.ack(&all[before..]);
-}
-
 /// What people see: words, and names of files with the MD5 of what is in them.
 fn seen(world: &World, person: &str) -> Vec<String> {
     let to = world.sent().into_iter().filter(|sent| sent.to == person);
@@ -135,7 +127,7 @@ fn a_file_that_was_accepted_arrives_once_and_whole_wherever_the_sidecar_is_kille
         println!("killed {name}");
         let (world, bot) = world();
         let sidecar = start(&world, &bot);
-        knows(&world, &sidecar, &bot, ANN);
+        world.hears(&sidecar, &bot, ANN);
         let content = bytes(1, 16 * MIB);
         let path = world.state.path().join("film.bin");
         fs::write(&path, &content).unwrap();
@@ -200,7 +192,7 @@ fn sixty_kills_at_random_lose_double_and_break_no_file() {
     let (world, bot) = world();
     let person = |n: u64| format!("person{n}@im.wechat");
     let sidecar = start(&world, &bot);
-    (0..PEOPLE).for_each(|n| knows(&world, &sidecar, &bot, &person(n)));
+    (0..PEOPLE).for_each(|n| world.hears(&sidecar, &bot, &person(n)));
     drop(sidecar);
     let mut due: HashMap<String, Vec<String>> = HashMap::new();
     // What the sidecar has not confirmed, by person, in order.

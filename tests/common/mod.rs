@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `world` | the simulator in this process, a state directory, both together |
 //! | `sidecar` | `serve` as a child: requests, what it says, how it ends |
+//! | `files` | files that people send and are sent |
 //! | `cli` | the other commands, run to their end |
 //! | `gateways` | gateways that are killed or suspended, and forged rows of leases |
 //! | `writes` | a database that turns read-only in the middle |
@@ -19,6 +20,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod cli;
+pub mod files;
 #[cfg(target_os = "linux")]
 pub mod gateways;
 mod mounts;
