@@ -47,7 +47,7 @@ export class Lab {
     for (const thing of this.#running.splice(0).reverse()) await thing.stop().catch(() => {});
     await this.model?.stop();
     const left = await this.leftovers();
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
     return left;
   }
 
