@@ -304,8 +304,10 @@ impl Gateway {
                 self.done.answered += 1;
                 self.done.held += u64::from(result["status"] == "held");
                 let person = &mut people.all[who];
+                // Of several wire messages none says all of it.
                 if let (Answer::Text(text), [id]) =
                     (&person.wrote[n].answer, result["messageIds"].as_array().map_or(&[][..], Vec::as_slice))
+                    && result["parts"] == 1
                     && let Some(id) = id.as_str().and_then(|id| id.parse().ok())
                 {
                     person.heard.push((id, text.clone()));

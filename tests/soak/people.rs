@@ -58,6 +58,11 @@ impl People {
     /// Somebody writes something. Files for answers are made in `outgoing`.
     pub fn write(&mut self, random: &mut Random, world: &World, bots: &[Bot], outgoing: &Path) {
         let who = random.below(self.all.len() as u64) as usize;
+        self.write_as(who, random, world, bots, outgoing);
+    }
+
+    /// A certain one writes something.
+    pub fn write_as(&mut self, who: usize, random: &mut Random, world: &World, bots: &[Bot], outgoing: &Path) {
         let (person, n) = (&mut self.all[who], self.written);
         let text = format!("message {n} of person {who}");
         let (quote, quotes) = match random.below(10) {
