@@ -175,8 +175,9 @@ fn the_content_says_what_a_file_is() {
 fn trouble_at_the_media_host_is_waited_out_and_no_other_conversation_waits() {
     let world = World::new();
     let (sidecar, bot) = world.polling();
-    for kind in [FaultKind::Status(503), FaultKind::Reset, FaultKind::Truncate] {
-        world.fault(Endpoint::CdnDownload, kind, 2);
+    // A file is tried three times in a row; the last case needs some more patience.
+    for (kind, times) in [(FaultKind::Status(503), 2), (FaultKind::Truncate, 2), (FaultKind::Reset, 5)] {
+        world.fault(Endpoint::CdnDownload, kind, times);
         let message = received(&world, &sidecar, &bot, vec![image(Media::bytes(PNG))]);
         assert!(content_of(&message["parts"][0]) == PNG);
     }

@@ -12,13 +12,16 @@ use tokio::sync::Semaphore;
 
 use super::normalize::{Draft, MediaItem, QuoteItem, VOICE, readable};
 use super::quote::selected;
-use crate::cdn::{Cdn, CdnError};
+use crate::cdn::{Cdn, CdnError, Downloaded, MediaSource};
 use crate::contract::{InboundMessage, Part, PartType, Quote};
 use crate::media::{Kind, Library, Stored, extension_of, kind_of, mime_of, voice};
 use crate::store::{AccountNo, Store};
 
 /// How long a message waits for its media, all of them together.
 const WAIT: Duration = Duration::from_secs(120);
+/// How long a file is asked for while the media host is in trouble, with pauses that double from the first one.
+const PATIENCE: Duration = Duration::from_secs(15);
+const FIRST_WAIT: Duration = Duration::from_secs(2);
 /// Files that are fetched or decoded at once, over all conversations.
 const AT_ONCE: usize = 8;
 
@@ -109,18 +112,36 @@ impl Preparer {
 
     async fn download(&self, account: &str, key: u64, n: usize, item: &MediaItem) -> Result<Stored, String> {
         let source = item.source.as_ref().map_err(Clone::clone)?;
-        // The semaphore is never closed.
-        let _permit = self.at_once.acquire().await;
-        let Resources { cdn, limit, .. } = (self.resources)();
         let (library, of, name) = (self.library.clone(), account.to_owned(), item.name.clone());
         let place = tokio::task::spawn_blocking(move || library.place(&of, key, n, &name)).await;
         let file = place
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{}: {error}", self.library.root().display()))?;
-        let downloaded = cdn.download(source, limit, &file).await.map_err(|error| error.to_string())?;
+        let downloaded = self.patiently(source, &file).await.map_err(|error| error.to_string())?;
         let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
         let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
         tokio::task::spawn_blocking(move || named(stored)).await.map_err(|error| error.to_string())
+    }
+
+    /// Fetches a file, and waits out short trouble at the media host; others are fetched meanwhile.
+    async fn patiently(&self, source: &MediaSource, file: &Path) -> Result<Downloaded, CdnError> {
+        let (began, mut wait) = (tokio::time::Instant::now(), FIRST_WAIT);
+        loop {
+            let Resources { cdn, limit, .. } = (self.resources)();
+            let downloaded = {
+                // The semaphore is never closed.
+                let _permit = self.at_once.acquire().await;
+                cdn.download(source, limit, file).await
+            };
+            match downloaded {
+                Err(error) if error.is_transient() && began.elapsed() + wait < PATIENCE => {
+                    tracing::debug!(%error, "a media file is asked for again");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// A file, made WAV if it is a voice message.
