@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::agent::client_version;
 use super::error::{IlinkError, Reach};
+use super::outgoing::*;
 use super::secret::{BotToken, ContextToken};
 use super::types::*;
 

@@ -10,12 +10,14 @@
 //! | `error` | what can go wrong, sorted |
 //! | `lenient` | numbers that may come as text |
 //! | `secret` | tokens that show nothing |
-//! | `types` | what goes over the wire |
+//! | `types` | what comes over the wire |
+//! | `outgoing` | messages and uploads, as they go out |
 
 mod agent;
 mod client;
 mod error;
 mod lenient;
+mod outgoing;
 mod secret;
 mod types;
 
@@ -24,6 +26,7 @@ pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Reach};
 pub use lenient::without_half_characters;
+pub use outgoing::*;
 pub use secret::{BotToken, ContextToken};
 pub use types::*;
 
