@@ -47,6 +47,23 @@ export function isSidecarError(error: unknown): error is SidecarError {
   return error instanceof Error && error.name === "SidecarError" && "kind" in error;
 }
 
+/** What the host says to a copy of the plugin that it is done with. */
+const RELOADED = "PluginInstanceUnavailableError";
+
+/**
+ * Whether what failed may succeed later by itself: the sidecar's word, or the host's, also where another error carries it as
+ * its cause.
+ */
+export function mayPass(error: unknown): boolean {
+  let cause = error;
+  for (let depth = 0; cause instanceof Error && depth < 8; depth += 1) {
+    if (cause.name === RELOADED) return true;
+    if (isSidecarError(cause)) return cause.retryable;
+    cause = cause.cause;
+  }
+  return false;
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

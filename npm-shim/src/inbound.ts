@@ -12,7 +12,7 @@ import { channelConfig, resolveAccount, type ResolvedAccount } from "./accounts.
 import { debugLine, isDebug, parseCommand, runCommand } from "./commands.js";
 import type { InboundMessage, Quote } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
-import { messageOf } from "./errors.js";
+import { mayPass, messageOf } from "./errors.js";
 import { reportHeld } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, CHANNEL_LABEL, normalizeAllowEntry } from "./ids.js";
@@ -194,8 +194,10 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
         if (result.suppression && NO_FAILURE.test(result.suppression.reason)) result.suppression.reason = HELD;
       },
       onError: (error, info) => {
-        hostLog("error", `[${accountId}] ${info.kind} answer to ${sender} was not sent: ${messageOf(error)}`);
-        if (info.kind === "final") void notices.tell(accountId, message, "turn");
+        // The host keeps a final answer and tries again, also in the copy of the plugin that comes after a reload.
+        const kept = info.kind === "final" && mayPass(error);
+        hostLog(kept ? "warn" : "error", `[${accountId}] ${info.kind} answer to ${sender} was not sent${kept ? " yet" : ""}: ${messageOf(error)}`);
+        if (info.kind === "final" && !kept) void notices.tell(accountId, message, "turn");
       },
     },
     replyPipeline: {

@@ -62,16 +62,19 @@ export class Traffic {
       const sent = await this.#simulator.sent();
       return this.#asked.filter((message) => !heard(sent, message).some(answers(message))).map(({ text }) => text);
     };
-    await until("all answers", async () => (await unanswered()).length === 0, { timeoutMs, everyMs: 250 }).catch(async () => {
+    const told = () => {
       const lines = this.#gateway.output.split("\n").filter((line) => /weixin|reload|admission|restart|deliver/.test(line));
-      assert.fail(`no answer to ${(await unanswered()).join(" ")}\n${lines.slice(-60).join("\n")}`);
-    });
+      return lines.slice(-60).join("\n");
+    };
+    await until("all answers", async () => (await unanswered()).length === 0, { timeoutMs, everyMs: 250 }).catch(async () =>
+      assert.fail(`no answer to ${(await unanswered()).join(" ")}\n${told()}`),
+    );
     // What would be said twice is said again soon.
     await pause(3_000);
     const sent = await this.#simulator.sent();
     for (const message of this.#asked) {
       const said = heard(sent, message);
-      assert.ok(said.length === 1 && said.every(answers(message)), `${message.text} was answered: ${JSON.stringify(said)}`);
+      assert.ok(said.length === 1 && said.every(answers(message)), `${message.text} was answered: ${JSON.stringify(said)}\n${told()}`);
     }
     assert.ok(this.#most <= 1, `${this.#most} sidecars at once`);
     for (const bot of (await this.#simulator.state()).bots) assert.equal(bot.maxActivePolls, 1, `${bot.botId} was polled twice at once`);
