@@ -21,7 +21,7 @@ pub struct Quoted {
 }
 
 impl Store {
-    /// What a message said that a person quotes in the same conversation.
+    /// What a message said that a person quotes in the same conversation, if it is no older than `age_ms`.
     pub async fn quoted(
         &self,
         account: AccountNo,
