@@ -2,7 +2,7 @@
 //
 //   node --test tests/host/host.test.mjs
 //
-// Needs a built sidecar (target/release, or OPENCLAW_WEIXIN_SIDECAR_BIN). OpenClaw itself is installed once into
+// Needs a built sidecar (target/debug, or OPENCLAW_WEIXIN_SIDECAR_BIN). OpenClaw itself is installed once into
 // ${XDG_CACHE_HOME:-~/.cache}/openclaw-weixin-sidecar; OPENCLAW_HOST_DIR names one that is there already.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

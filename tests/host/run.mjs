@@ -1,9 +1,55 @@
-// Runs the host tests. `node tests/host/run.mjs [name pattern]`
-import { spawnSync } from "node:child_process";
+// Runs the host tests: `node tests/host/run.mjs [name pattern]`.
+//
+// The plugin is packed once. Two files run side by side; each of the two has a folder in which OpenClaw installs the plugin
+// once, and which its files use one after the other.
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { packPlugin } from "./lib/lab.mjs";
+import { ensureOpenClaw } from "./lib/openclaw.mjs";
+
+/** Those that take longest first. */
+const FILES = ["host", "reload", "supervision", "media", "turns", "broken"];
+const SIDE_BY_SIDE = Number(process.env.WEIXIN_HOST_WORKERS || 2);
+
 const [pattern] = process.argv.slice(2);
-const files = ["host", "media", "turns", "reload", "broken", "supervision"].map((name) => fileURLToPath(new URL(`${name}.test.mjs`, import.meta.url)));
-// One after the other: they share the machine's few cores, and measure.
-const args = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...(pattern ? [`--test-name-pattern=${pattern}`] : []), ...files];
-process.exitCode = spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
+const folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-labs-"));
+const log = (text) => console.log(`# ${text}`);
+
+/** Runs one file, and prints what it said when it is over: two at once would talk across each other. */
+function runFile(name, env) {
+  const file = fileURLToPath(new URL(`${name}.test.mjs`, import.meta.url));
+  const args = ["--test", "--test-reporter=spec", ...(pattern ? [`--test-name-pattern=${pattern}`] : []), file];
+  const began = Date.now();
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+    let output = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
+    child.on("error", (error) => resolve({ name, code: 1, output: String(error) }));
+    child.on("close", (code) => resolve({ name, code: code ?? 1, output, seconds: Math.round((Date.now() - began) / 1000) }));
+  }).then((done) => {
+    console.log(`\n== ${done.name}.test.mjs: ${done.code === 0 ? "ok" : "FAIL"} (${done.seconds} s)\n${done.output}`);
+    return done.code;
+  });
+}
+
+async function work(n, tarball, queue) {
+  const env = { WEIXIN_LAB_FOLDER: path.join(folder, `lab-${n}`), WEIXIN_LAB_TARBALL: tarball };
+  mkdirSync(env.WEIXIN_LAB_FOLDER);
+  let failed = 0;
+  for (let name = queue.shift(); name; name = queue.shift()) if ((await runFile(name, env)) !== 0) failed += 1;
+  return failed;
+}
+
+try {
+  const host = await ensureOpenClaw(undefined, log);
+  const tarball = await packPlugin(host, path.join(folder, "pack"), log);
+  const queue = [...FILES];
+  const failed = await Promise.all(Array.from({ length: SIDE_BY_SIDE }, (_, n) => work(n, tarball, queue)));
+  process.exitCode = failed.some((count) => count > 0) ? 1 : 0;
+} finally {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+}

@@ -1,5 +1,5 @@
 // One laboratory per run: OpenClaw, a model, a simulator, and profiles with the packed plugin installed.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -12,10 +12,24 @@ import { Simulator } from "./simulator.mjs";
 
 const repository = path.dirname(path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url)))));
 
-/** The sidecar under test. */
+/** The sidecar under test: the development build, which `cargo test` makes too, so that nobody waits for a second one. */
 export function sidecarBinary() {
   const name = process.platform === "win32" ? "openclaw-weixin-sidecar.exe" : "openclaw-weixin-sidecar";
-  return process.env.OPENCLAW_WEIXIN_SIDECAR_BIN || path.join(repository, "target", "release", name);
+  return process.env.OPENCLAW_WEIXIN_SIDECAR_BIN || path.join(repository, "target", "debug", name);
+}
+
+/** What several test files share, made by `run.mjs`: the packed plugin, and the folder of the files that run one after the other. */
+function shared() {
+  const { WEIXIN_LAB_FOLDER: folder, WEIXIN_LAB_TARBALL: tarball } = process.env;
+  return folder && tarball ? { folder, tarball } : undefined;
+}
+
+/** Builds and packs the plugin, with the sidecar under test inside. Returns the package. */
+export async function packPlugin(host, out, log = () => {}) {
+  const binary = sidecarBinary();
+  if (!existsSync(binary)) throw new Error(`there is no ${binary}. Build it: cargo build`);
+  await buildShim(host, log);
+  return await packShim(out, binary);
 }
 
 export class Lab {
@@ -25,16 +39,15 @@ export class Lab {
   static async open({ cache, log = () => {} } = {}) {
     const lab = new Lab();
     lab.log = log;
-    lab.folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-lab-"));
+    lab.shared = shared();
+    lab.folder = lab.shared?.folder ?? mkdtempSync(path.join(tmpdir(), "openclaw-weixin-lab-"));
     // Every process of this run carries this, so that those left over can be found.
-    lab.mark = ["OPENCLAW_WEIXIN_LAB", path.basename(lab.folder)];
+    lab.mark = ["OPENCLAW_WEIXIN_LAB", `${path.basename(lab.folder)}-${process.pid}`];
     try {
       lab.host = await ensureOpenClaw(cache, log);
       lab.binary = sidecarBinary();
-      if (!existsSync(lab.binary)) throw new Error(`there is no ${lab.binary}. Build it: cargo build --release`);
       lab.model = await Model.start();
-      await buildShim(lab.host, log);
-      lab.tarball = await packShim(path.join(lab.folder, "pack"), lab.binary);
+      lab.tarball = lab.shared?.tarball ?? (await packPlugin(lab.host, path.join(lab.folder, "pack"), log));
       return lab;
     } catch (error) {
       await lab.close();
@@ -47,7 +60,7 @@ export class Lab {
     for (const thing of this.#running.splice(0).reverse()) await thing.stop().catch(() => {});
     await this.model?.stop();
     const left = await this.leftovers();
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
+    if (!this.shared) rmSync(this.folder, { recursive: true, force: true, maxRetries: 10 });
     return left;
   }
 
@@ -66,18 +79,23 @@ export class Lab {
 
   /**
    * A fresh profile with the plugin installed by OpenClaw's own installer. OpenClaw notes absolute paths, so every
-   * profile lives at the same place, one after the other, and is a copy of the first.
+   * profile of a folder lives at the same place, one after the other, and is a copy of the first.
    */
   async profile(simulator, { env = {} } = {}) {
     const folder = path.join(this.folder, "profile");
     const template = path.join(this.folder, "template");
-    if (!this.installed) {
+    const said = path.join(this.folder, "installed.txt");
+    if (existsSync(template)) {
+      copyTree(template, folder);
+      this.installed = { output: readFileSync(said, "utf8") };
+    } else {
+      rmSync(folder, { recursive: true, force: true });
       const first = await Profile.create(this.host, folder, { modelUrl: this.model.url });
       first.extraEnv = Object.fromEntries([this.mark]);
       this.installed = await first.installPlugin(this.tarball);
-      copyTree(folder, template);
-    } else {
-      copyTree(template, folder);
+      writeFileSync(said, this.installed.output);
+      copyTree(folder, `${template}.half`);
+      renameSync(`${template}.half`, template);
     }
     const profile = new Profile(this.host, folder);
     profile.extraEnv = { ...Object.fromEntries([this.mark]), ...simulator?.env, ...env };
