@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all build pack demo test test-rust test-shim test-host test-fuzz fuzz contract bench clean
+.PHONY: all build pack demo test test-rust test-shim test-clients test-host test-fuzz fuzz contract bench clean
 
 all: build
 
@@ -21,7 +21,7 @@ demo:
 test:
 	node tests/run-all.mjs
 
-test-rust test-shim test-host test-fuzz:
+test-rust test-shim test-clients test-host test-fuzz:
 	node tests/run-all.mjs $(@:test-%=%)
 
 # Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.

@@ -293,3 +293,65 @@ fn people_are_told_in_their_language() {
     let chinese = begin(&world.launch().with("locale", "zh-CN").start());
     assert!(text(&chinese, "message").contains("扫描二维码"));
 }
+
+#[test]
+fn the_protocols_version_is_declared_and_can_be_raised_without_a_release() {
+    let world = World::new();
+    world.control.set_min_version(Some("2.4.9".parse().unwrap()));
+    let refused = |version: &str| {
+        let sidecar = world.launch().with("config", json!({ "channelVersion": version })).start();
+        begin(&sidecar);
+        world.control.login("latest", LoginStep::Scan).map_err(|error| error.to_string())
+    };
+    assert!(refused("2.2.0").unwrap_err().contains("升级微信接口版本"), "a phone refuses what is old");
+    refused("2.4.9").unwrap();
+    refused("3.0.1").unwrap();
+    let sidecar = world.sidecar();
+    begin(&sidecar);
+    world.control.login("latest", LoginStep::Scan).unwrap();
+    world.control.login("latest", confirm(Some("ann@im.wechat"), Some("b1@im.bot"))).unwrap();
+    eventually("the account", || (world.state.index() == ["b1-im-bot"]).then_some(()));
+    let bot = world.control.bot("b1@im.bot").unwrap();
+    sidecar.call("account.start", json!({ "accountId": bot.account_id }));
+    let declared = || world.control.bot("b1@im.bot").unwrap().headers_seen.client_version;
+    until("its version in the header", || declared() == Some((2 << 16 | 4 << 8 | 9).to_string()));
+    // The environment is over the configuration; what cannot be read is said, and is not declared.
+    let other =
+        world.launch().with("config", json!({ "channelVersion": "2.2.0" })).env("WEIXIN_CHANNEL_VERSION", "2.5.0");
+    let other = other.start();
+    begin(&other);
+    world.control.login("latest", LoginStep::Scan).unwrap();
+    let odd = world.launch().env("WEIXIN_CHANNEL_VERSION", "newest").spawn();
+    let warnings = odd.initialize()["warnings"].clone();
+    assert!(
+        warnings[0].as_str().is_some_and(|text| text.contains("WEIXIN_CHANNEL_VERSION") && text.contains("2.4.9")),
+        "{warnings}"
+    );
+    begin(&odd);
+    world.control.login("latest", LoginStep::Scan).unwrap();
+}
+
+#[test]
+fn a_login_on_which_nothing_happens_says_what_may_be_in_the_way() {
+    for (locale, words) in [
+        ("en", ["must be upgraded", "network error", "mainland"]),
+        ("zh-CN", ["升级微信接口版本", "网络错误", "大陆版微信"]),
+    ] {
+        let config =
+            SimulatorConfig { login_poll: std::time::Duration::from_millis(200), ..SimulatorConfig::default() };
+        let world = World::with(config);
+        let launch = world.launch().with("locale", locale).with("config", json!({ "channelVersion": "2.2.0" }));
+        let sidecar = launch.env("WEIXIN_LOGIN_HINT_MS", "500").start();
+        let login = begin(&sidecar);
+        let hint = until_state(&sidecar, &login, "waiting");
+        for word in words.iter().chain(&["2.2.0"]) {
+            assert!(text(&hint, "message").contains(word), "{word} is not in {hint}");
+        }
+        // It goes on, and the hint is given once.
+        world.control.login("latest", LoginStep::Scan).unwrap();
+        until_state(&sidecar, &login, "scanned");
+        world.control.login("latest", confirm(None, None)).unwrap();
+        assert_eq!(end(&sidecar, &login)["connected"], true);
+        assert_eq!(states(&sidecar), ["waiting", "scanned", "confirmed"]);
+    }
+}

@@ -18,10 +18,23 @@ fn photo(width: u32, height: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_picture_brings_its_thumbnail_and_does_not_fail_with_it() {
+fn a_picture_goes_without_a_thumbnail_unless_somebody_wants_one() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({}));
+    world.hears(&sidecar, &bot, ANN);
+    send(&sidecar, &outgoing(&world, "a.jpg", &photo(600, 300)), json!({}));
+    let sent = last_sent(&world);
+    assert!(sent.media.as_ref().unwrap().thumb.is_none());
+    let announced = world.control.sent_content(&sent).unwrap().announced.unwrap();
+    assert!(!announced.thumb, "{announced:?}");
+}
+
+#[test]
+fn a_picture_brings_its_thumbnail_and_does_not_fail_with_it() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({ "thumbnails": true }));
     world.hears(&sidecar, &bot, ANN);
     let thumb_of_last = || {
         let sent = last_sent(&world);

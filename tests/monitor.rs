@@ -130,8 +130,10 @@ fn a_new_configuration_reaches_running_accounts_and_loses_no_message() {
     let came: Vec<&str> = came.iter().map(|message| text(message, "messageId")).collect();
     assert_eq!(came, ids);
     until("the last route tag", || tap.heard().contains("skroutetag: 19\r\n"));
-    until("the bot's own name", || tap.heard().contains(r#""bot_agent":"MyBot/1.0 (test)""#));
-    assert!(tap.heard().contains(r#""bot_agent":"OpenClaw""#), "without a name it is the gateway's");
+    let ours = concat!("openclaw-weixin-sidecar/", env!("CARGO_PKG_VERSION"));
+    until("the bot's own name", || tap.heard().contains(&format!(r#""bot_agent":"MyBot/1.0 (test) {ours}""#)));
+    assert!(tap.heard().contains(&format!(r#""bot_agent":"test/1 {ours}""#)), "without a name it is the gateway's");
+    assert!(tap.heard().contains(r#""channel_version":"2.4.9""#) && !tap.heard().contains(r#""channel_version":"0."#));
 }
 
 #[test]

@@ -20,6 +20,8 @@ const steps = [
   { group: "shim", name: "shim tests", run: ["npm", "test"], cwd: "npm-shim", count: countNode },
   { group: "fuzz", name: "fuzzing", run: ["node", "fuzz/run.mjs"], env: { FUZZ_SECONDS: "10" }, count: countFuzz },
   // The one that the Rust tests ran; there is something to do only where this group runs alone.
+  { group: "clients", name: "sidecar for foreign clients", run: ["cargo", "build", "--locked"] },
+  { group: "clients", name: "foreign clients", run: ["node", "--test", "--test-reporter=spec", "tests/clients/clients.test.mjs"], count: countNode },
   { group: "host", name: "sidecar for the host tests", run: ["cargo", "build", "--locked"] },
   { group: "host", name: "host tests", run: ["node", "tests/host/run.mjs"], count: countNode },
 ];

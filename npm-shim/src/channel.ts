@@ -72,7 +72,7 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
       "A scheduled task that should report on WeChat needs both delivery.to (the person's id ending in @im.wechat) and delivery.accountId (the current account id), because nobody is talking when it runs.",
       "Files are sent with the message tool's media parameter (a path in the workspace or an http(s) URL): pictures and videos are shown as such, everything else as a file. A caption goes before the file as a message of its own.",
       "WeChat lets a bot send only about ten messages for each message it gets. Prefer one complete answer to several short ones.",
-      "A WeChat message that cannot be sent now is kept and sent by itself as soon as WeChat allows it, mostly when the person writes again. The message tool then reports it as suppressed (adapter_returned_no_send): not delivered yet, not lost. Do not send it again; if it is urgent, reach the person another way.",
+      "A WeChat message that cannot be sent now is kept and sent by itself as soon as WeChat allows it, mostly when the person writes again. The message tool then reports it as suppressed (adapter_returned_no_send): not delivered yet, not lost. The same is reported where WeChat took a message without confirming it; then they will most likely not see it. In neither case send it again; if it is urgent, reach the person another way.",
     ],
     inboundFormattingHints: () => ({
       text_markup: "markdown",

@@ -14,6 +14,26 @@ export type DmPolicy = "pairing" | "allowlist" | "open" | "disabled";
  */
 export type AccountState = "starting" | "polling" | "backoff" | "paused" | "stopped" | "superseded";
 /**
+ * Why an account is paused.
+ */
+export type PausedReason = "stale";
+/**
+ * What most likely made a token stale. WeChat does not say.
+ */
+export type ProbableCause = "taken_over" | "expired";
+/**
+ * Whether what a bot sends is confirmed.
+ */
+export type DeliveryState = "ok" | "unconfirmed" | "unknown";
+/**
+ * What gives a budget back.
+ */
+export type BudgetReset = "inbound";
+/**
+ * What becomes of an answer that needs more messages than are left.
+ */
+export type Overflow = "hold" | "file";
+/**
  * The kind of a conversation. iLink has direct messages only.
  */
 export type ConversationKind = "direct";
@@ -80,7 +100,7 @@ export type MediaKind = "auto" | "image" | "video" | "file" | "voice";
 /**
  * How a held message ended.
  */
-export type UpdateStatus = "sent" | "failed" | "expired" | "cancelled";
+export type UpdateStatus = "sent" | "unconfirmed" | "failed" | "expired" | "cancelled";
 /**
  * Where a tool call is.
  */
@@ -88,7 +108,7 @@ export type ProgressPhase = "start" | "end";
 /**
  * Whether a message was sent.
  */
-export type SendStatus = "sent" | "held";
+export type SendStatus = "sent" | "unconfirmed" | "held";
 
 /**
  * An account, as `accounts.list` shows it.
@@ -178,7 +198,8 @@ export interface AccountParams {
   accountId: string;
 }
 /**
- * `account.status`, and an item of `status.get`.
+ * `account.status`, and an item of `status.get`. Of an `account.status` `inbox`, `outbox` and `budget` are what is known
+ * without looking at the disk.
  */
 export interface AccountStatus {
   /**
@@ -191,7 +212,7 @@ export interface AccountStatus {
    */
   lastStartAtMs?: number | null;
   /**
-   * When the server last answered a poll.
+   * When the server last answered a poll; a poll that ends without an answer does not count.
    */
   lastPollAtMs?: number | null;
   /**
@@ -199,7 +220,7 @@ export interface AccountStatus {
    */
   lastInboundAtMs?: number | null;
   /**
-   * When a message was last sent.
+   * When the server last took a message, confirmed or not.
    */
   lastOutboundAtMs?: number | null;
   /**
@@ -210,6 +231,23 @@ export interface AccountStatus {
    * With `backoff`: when the next try comes.
    */
   pausedUntilMs?: number | null;
+  /**
+   * With `paused`: why.
+   */
+  pausedReason?: PausedReason | null;
+  /**
+   * With `paused`: what most likely happened.
+   */
+  probableCause?: ProbableCause | null;
+  delivery?: Delivery;
+  /**
+   * How many messages it may send for each that it gets.
+   */
+  budget?: BudgetStatus | null;
+  /**
+   * What was last tried against "prepare failed".
+   */
+  recovery?: Recovery | null;
   inbox: InboxStatus;
   outbox: OutboxStatus;
   counters: Counters;
@@ -217,6 +255,54 @@ export interface AccountStatus {
    * With `probe`: whether the host accepts the account.
    */
   probe?: ProbeResult | null;
+}
+/**
+ * Whether what a bot sends is confirmed, and since when it is not. Kept over restarts.
+ */
+export interface Delivery {
+  state: DeliveryState;
+  /**
+   * Sends without an id since the last one with an id.
+   */
+  unconfirmedInARow: number;
+  /**
+   * With `unconfirmed`: when the first of them was sent, in milliseconds since 1970.
+   */
+  sinceMs?: number | null;
+  /**
+   * When a send was last given an id.
+   */
+  lastConfirmedAtMs?: number | null;
+}
+/**
+ * How many wire messages a message of a person allows a bot.
+ */
+export interface BudgetStatus {
+  /**
+   * How many.
+   */
+  limit: number;
+  /**
+   * Whether that was learned from refusals.
+   */
+  learned: boolean;
+}
+/**
+ * What was tried when WeChat refused to prepare a message ("prepare failed").
+ */
+export interface Recovery {
+  /**
+   * When.
+   */
+  atMs: number;
+  /**
+   * What, in order: `connections`, `notifystart`, `typing_ticket`, `send`; with ` failed` where it did not succeed.
+   */
+  tried: string[];
+  /**
+   * Whether the message went through; missing while it is being tried.
+   */
+  ok?: boolean | null;
 }
 /**
  * Messages that were taken in and are not acked yet.
@@ -261,9 +347,13 @@ export interface Counters {
    */
   duplicates: number;
   /**
-   * Wire messages sent.
+   * Wire messages sent and confirmed.
    */
   sent: number;
+  /**
+   * Wire messages that the server took without giving an id.
+   */
+  unconfirmed: number;
   /**
    * Wire messages that were refused or given up.
    */
@@ -287,6 +377,58 @@ export interface ProbeResult {
   error?: string | null;
 }
 /**
+ * Parameters of `accounts.export`.
+ */
+export interface AccountsExportParams {
+  /**
+   * Only these. Default: all.
+   */
+  accountIds?: string[] | null;
+  /**
+   * What the archive is encrypted with.
+   */
+  passphrase: string;
+}
+/**
+ * Result of `accounts.export`.
+ */
+export interface AccountsExportResult {
+  /**
+   * An [age](https://age-encryption.org) file, encrypted with the passphrase, in base64.
+   */
+  archive: string;
+  /**
+   * The accounts in it.
+   */
+  accountIds: string[];
+}
+/**
+ * Parameters of `accounts.import`.
+ */
+export interface AccountsImportParams {
+  /**
+   * What `accounts.export` made.
+   */
+  archive: string;
+  /**
+   * What it was encrypted with.
+   */
+  passphrase: string;
+}
+/**
+ * Result of `accounts.import`.
+ */
+export interface AccountsImportResult {
+  /**
+   * Accounts that are here now, and were not before or had an older login.
+   */
+  imported: string[];
+  /**
+   * Accounts that stayed as they are, because their login here is as new or newer.
+   */
+  kept: string[];
+}
+/**
  * Result of `accounts.list`.
  */
 export interface AccountsListResult {
@@ -303,6 +445,45 @@ export interface AccountsRemoveResult {
    * Whether there was such an account.
    */
   removed: boolean;
+}
+/**
+ * Parameters of `outbound.budget`.
+ */
+export interface BudgetParams {
+  /**
+   * The peer's WeChat user id.
+   */
+  to: string;
+  /**
+   * From which account. Default: the only one, or the one that knows the peer.
+   */
+  accountId?: string | null;
+}
+/**
+ * Result of `outbound.budget`: what may be sent to a peer now.
+ */
+export interface BudgetResult {
+  /**
+   * Wire messages that may still be sent. What waits in the outbox goes first.
+   */
+  left: number;
+  resetsOn: BudgetReset;
+  /**
+   * When the peer's last message stops to allow any, in milliseconds since 1970; missing where they have not written.
+   */
+  windowEndsAtMs?: number | null;
+  /**
+   * Wire messages that one message of the peer allows.
+   */
+  limit: number;
+  /**
+   * Whether the limit was learned from refusals: it is below `outbox.quotaPerMessage` then.
+   */
+  learned: boolean;
+  /**
+   * Where the bot must wait first, for its pace or after a refusal: until when, in milliseconds since 1970.
+   */
+  paceAvailableAtMs?: number | null;
 }
 /**
  * Parameters of `outbound.cancel`.
@@ -394,13 +575,29 @@ export interface Config {
    */
   routeTag?: RouteTag | null;
   /**
-   * What the bot calls itself towards iLink, like an HTTP User-Agent. Default: `OpenClaw`.
+   * What the bot calls itself towards iLink, like an HTTP User-Agent; the sidecar's own name follows it. Default: the
+   * gateway's name and version.
    */
   botAgent?: string | null;
   /**
-   * Whether tool calls are shown while a turn runs. Default: true.
+   * The version of the iLink interface that is declared, such as `2.4.9`. Phones refuse the QR code of a client that
+   * declares an old one. Default: the newest that this build knows.
+   */
+  channelVersion?: string | null;
+  /**
+   * Whether tool calls are shown while a turn runs. Default: false, because WeChat was reported to drop such messages
+   * and to count them all the same.
    */
   replyProgressMessages?: boolean | null;
+  /**
+   * Whether pictures take a thumbnail along. Default: false, because no other client was seen to send one.
+   */
+  thumbnails?: boolean | null;
+  /**
+   * Whether a `<` outside code that could begin a tag is sent as `＜`. Default: true, because WeChat was reported to hide
+   * what follows one.
+   */
+  escapeTags?: boolean | null;
   /**
    * The cache behind quoted messages.
    */
@@ -470,7 +667,7 @@ export interface QuoteCacheConfig {
  */
 export interface OutboxConfig {
   /**
-   * Sends per inbound message. Default: 10.
+   * Sends per inbound message, at most: a bot that WeChat allows fewer is found out, and keeps to those. Default: 10.
    */
   quotaPerMessage?: number | null;
   /**
@@ -497,6 +694,10 @@ export interface OutboxConfig {
    * Whether the last free send says that the rest follows. Default: true.
    */
   notice?: boolean | null;
+  /**
+   * What becomes of an answer that needs more messages than are left, where nothing else waits. Default: `hold`.
+   */
+  overflow?: Overflow | null;
 }
 /**
  * Voice messages that the bot sends.
@@ -655,6 +856,14 @@ export interface InboundMessage {
    */
   timestampMs: number;
   /**
+   * When the person changed it, where the server says so; in milliseconds since 1970.
+   */
+  updatedAtMs?: number | null;
+  /**
+   * When the person took it back, where the server says so; in milliseconds since 1970.
+   */
+  deletedAtMs?: number | null;
+  /**
    * What a person would read: text items joined by newlines, voice transcripts included.
    */
   text: string;
@@ -777,6 +986,10 @@ export interface InitializeParams {
    * The language of texts for people.
    */
   locale?: Locale | null;
+  /**
+   * How often `account.status` comes although nothing changed, in milliseconds; at least 1000. Default: only with changes.
+   */
+  statusIntervalMs?: number | null;
 }
 /**
  * Result of `initialize`.
@@ -1194,6 +1407,11 @@ export interface SendTextParams {
    * The same key gives the first result again instead of a second message.
    */
   idempotencyKey?: string | null;
+  /**
+   * That it is worth less than an answer: it never takes the last message that WeChat allows, and does not wait. Where
+   * there is no room for it, the result is `held` without a `queueId`, and it is gone. Default: false.
+   */
+  extra?: boolean | null;
 }
 /**
  * Parameters of `outbound.sendTyping`.
@@ -1255,6 +1473,10 @@ export interface Methods {
   "accounts.list": { params: Empty; result: AccountsListResult };
   /** Stops an account, deletes its credentials and its rows. */
   "accounts.remove": { params: AccountParams; result: AccountsRemoveResult };
+  /** Packs the credentials of accounts into one encrypted file. */
+  "accounts.export": { params: AccountsExportParams; result: AccountsExportResult };
+  /** Unpacks what accounts.export made. */
+  "accounts.import": { params: AccountsImportParams; result: AccountsImportResult };
   /** Fetches a QR code and begins to watch it. */
   "login.start": { params: LoginStartParams; result: LoginStartResult };
   /** Waits until a login ends. */
@@ -1279,6 +1501,10 @@ export interface Methods {
   "outbound.sendProgress": { params: SendProgressParams; result: SendResult };
   /** Shows or ends typing. */
   "outbound.sendTyping": { params: SendTypingParams; result: SendTypingResult };
+  /** Tells how much may be sent to a person now. */
+  "outbound.budget": { params: BudgetParams; result: BudgetResult };
+  /** Forgets what was learned about how much a bot may send. */
+  "outbound.resetBudget": { params: AccountParams; result: Empty };
   /** Lists messages that wait to be sent. */
   "outbound.queue": { params: QueueParams; result: QueueResult };
   /** Gives up a message that waits to be sent. */
@@ -1295,7 +1521,7 @@ export interface Notifications {
   "inbound.message": InboundMessage;
   /** A login's state changed. */
   "login.progress": LoginProgress;
-  /** An account's state changed. */
+  /** An account's state changed; with `statusIntervalMs` also at that interval. */
   "account.status": AccountStatus;
   /** A message that was reported as held has ended. */
   "outbound.update": OutboundUpdate;

@@ -13,7 +13,7 @@ import { debugLine, isDebug, parseCommand, runCommand } from "./commands.js";
 import type { InboundMessage, Quote } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
 import { mayPass, messageOf } from "./errors.js";
-import { reportHeld } from "./held.js";
+import { reportUndelivered } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, CHANNEL_LABEL, normalizeAllowEntry } from "./ids.js";
 import { adopt, adoptAttachments, maxMediaBytes, type Attachment, type Attachments } from "./media.js";
@@ -33,7 +33,7 @@ const TYPING_MAX_MS = 10 * 60_000;
  * second message that would wait behind the first.
  */
 const HELD = "channel_transform";
-/** What reads as a turn without any answer and is none: a held answer, and one that another plugin took away. */
+/** What reads as a turn without any answer and is none: a held or unconfirmed answer, and one that another plugin took away. */
 const NO_FAILURE = /^(adapter_returned_no_send|(cancelled_by|empty_after)_\w+_hook)$/;
 
 /** The sender's WeChat id is what iLink's server says over the account's authenticated connection. */
@@ -45,7 +45,7 @@ const IDENTITY = {
   entryIdPrefix: "weixin-entry",
 } as const;
 
-const notices = new Notices((to, text, accountId, idempotencyKey) => sendText({ to, text, accountId, idempotencyKey }));
+const notices = new Notices((to, text, accountId, idempotencyKey, extra) => sendText({ to, text, accountId, idempotencyKey, extra }));
 
 export type InboundDeps = {
   runtime: PluginRuntime;
@@ -143,7 +143,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
 
   let blocks = 0;
   const progress = new ToolProgress(accountId, sender, `weixin-${message.deliveryId}`);
-  const showsProgress = channelConfig(cfg as Parameters<typeof channelConfig>[0]).replyProgressMessages ?? true;
+  const showsProgress = channelConfig(cfg as Parameters<typeof channelConfig>[0]).replyProgressMessages ?? false;
   await runtime.channel.inbound.dispatch({
     channel: CHANNEL_ID,
     accountId,
@@ -174,8 +174,8 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
           const caption = index === 0 && text ? { text } : {};
           results.push(await sendMedia({ ...send, ...caption, mediaUrl, access, maxBytes, idempotencyKey: key() }));
         }
-        const held = results.find((result) => result.status === "held");
-        if (held) reportHeld(accountId, sender, held.heldReason);
+        const undelivered = results.find((result) => result.status !== "sent");
+        if (undelivered) reportUndelivered(accountId, sender, undelivered);
         const sent = results.filter((result) => result.status === "sent");
         if (sent.length === 0) return { visibleReplySent: false, suppression: { reason: HELD } };
         const ids = sent.flatMap((result) => (result.messageIds.length > 0 ? result.messageIds : result.clientIds));
@@ -187,7 +187,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
           deps.onOutbound();
           if (info.kind === "final" && isDebug(accountId, stateDir())) {
             const text = debugLine(message, receivedAtMs, Date.now());
-            await sendText({ to: sender, text, accountId, idempotencyKey: `openclaw:debug:${message.deliveryId}` }).catch(() => {});
+            await sendText({ to: sender, text, accountId, idempotencyKey: `openclaw:debug:${message.deliveryId}`, extra: true }).catch(() => {});
           }
           return;
         }

@@ -69,7 +69,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
           );
           void handled.finally(release);
         },
-        onStatus: (status) => report(toSnapshot(status)),
+        onStatus: (status) => report(toSnapshot(status, ctx.getStatus())),
       },
       ctx.abortSignal,
     );
@@ -80,8 +80,8 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
   }
 }
 
-/** The sidecar's account state in the host's words. */
-function toSnapshot(status: AccountStatus): Partial<Snapshot> {
+/** The sidecar's account state in the host's words. It comes with each change, and every minute without one. */
+function toSnapshot(status: AccountStatus, before: Snapshot): Partial<Snapshot> {
   const times: Partial<Snapshot> = {
     lastError: status.lastError ?? null,
     ...(status.lastPollAtMs ? { lastTransportActivityAt: status.lastPollAtMs } : {}),
@@ -90,7 +90,7 @@ function toSnapshot(status: AccountStatus): Partial<Snapshot> {
     case "starting":
       return { ...times, connected: false, lifecycle: "starting" };
     case "polling":
-      return { ...times, connected: true, lifecycle: "ready", lastConnectedAt: Date.now() };
+      return { ...times, connected: true, lifecycle: "ready", ...(before.connected ? {} : { lastConnectedAt: Date.now() }) };
     case "backoff":
       return { ...times, connected: false, lifecycle: "recovering" };
     case "paused":

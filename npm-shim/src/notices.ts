@@ -22,12 +22,15 @@ const TEXTS = {
 
 export type Notice = keyof typeof TEXTS;
 
+/** Tells a person. An `extra` notice gives way where only one message is left: an answer is still to come. */
+export type Tell = (to: string, text: string, accountId: string, key: string, extra: boolean) => Promise<unknown>;
+
 export class Notices {
   readonly #last = new Map<string, number>();
-  readonly #send: (to: string, text: string, accountId: string, key: string) => Promise<unknown>;
+  readonly #send: Tell;
   readonly #now: () => number;
 
-  constructor(send: (to: string, text: string, accountId: string, key: string) => Promise<unknown>, now: () => number = Date.now) {
+  constructor(send: Tell, now: () => number = Date.now) {
     this.#send = send;
     this.#now = now;
   }
@@ -46,7 +49,7 @@ export class Notices {
       }
     }
     try {
-      await this.#send(message.from, TEXTS[notice][languageOf(message.text)], accountId, `openclaw:notice:${notice}:${message.deliveryId}`);
+      await this.#send(message.from, TEXTS[notice][languageOf(message.text)], accountId, `openclaw:notice:${notice}:${message.deliveryId}`, notice === "media");
     } catch (error) {
       hostLog("warn", `[${accountId}] ${message.from} could not be told that something went wrong: ${messageOf(error)}`);
     }

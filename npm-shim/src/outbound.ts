@@ -5,7 +5,7 @@ import { PlatformMessageNotDispatchedError } from "openclaw/plugin-sdk/error-run
 
 import type { SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
-import { reportHeld } from "./held.js";
+import { reportUndelivered } from "./held.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
 import { maxMediaBytes, withStaged, type MediaAccess } from "./media.js";
@@ -36,6 +36,8 @@ export type TextSend = {
   runId?: string | undefined;
   /** The same key never sends twice, also after a restart of both sides. */
   idempotencyKey?: string | undefined;
+  /** It is worth less than an answer, and never takes the last message that WeChat allows. */
+  extra?: boolean | undefined;
 };
 
 export type MediaSend = Omit<TextSend, "text"> & {
@@ -77,6 +79,7 @@ export async function sendText(send: TextSend): Promise<SendResult> {
     ...(send.accountId ? { accountId: send.accountId } : {}),
     ...(send.runId ? { runId: send.runId } : {}),
     ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
+    ...(send.extra ? { extra: true } : {}),
   };
   const request = () => sidecar().process.request("outbound.sendText", params, { timeoutMs: SEND_TIMEOUT_MS });
   return await turns.sending(send.accountId, to, () => overRestarts(send.idempotencyKey, request));
@@ -97,11 +100,12 @@ async function overRestarts(key: string | undefined, request: () => Promise<Send
 }
 
 /**
- * What the host records of a send. A held message is not a delivered one: the host hears `not_sent`, so it neither
- * counts it as sent nor sends it again; the sidecar sends it by itself when it can.
+ * What the host records of a send. A held message is not a delivered one, and neither is one that WeChat took without
+ * confirming it: the host hears `not_sent`, so it neither counts it as sent nor sends it again. The sidecar sends a held
+ * one by itself when it can; an unconfirmed one is at its end.
  */
 export function toMessageResult(result: SendResult): MessageSendResult {
-  if (result.status === "held") {
+  if (result.status !== "sent") {
     return { outcome: "not_sent", receipt: receiptOf([]) };
   }
   // Older servers name no message id; the client id identifies the message just as well.
@@ -150,7 +154,7 @@ async function sendFromHost(
   } catch (error) {
     throw asHostError(error, idempotencyKey !== undefined);
   }
-  if (result.status === "held") reportHeld(ctx.accountId, ctx.to, result.heldReason);
+  reportUndelivered(ctx.accountId, ctx.to, result);
   const sent = toMessageResult(result);
   if (sent.outcome !== "not_sent") await ctx.onDeliveryResult?.(sent);
   return sent;

@@ -21,6 +21,9 @@ import { stateDir } from "./state-dir.js";
 /** Sidecars older than this lack something that the shim relies on. */
 const MINIMUM_SIDECAR = "0.1.0";
 
+/** The host takes an account whose last activity it heard of half an hour ago for a dead one, and restarts it. */
+const STATUS_EVERY_MS = 60_000;
+
 /** What a running account wants to hear. */
 export type AccountListener = {
   onMessage: (message: InboundMessage) => void;
@@ -56,6 +59,7 @@ export class Sidecar {
         mediaRoots: [path.join(stateDir(), CHANNEL_ID, "media", "spool")],
         config: (this.#config ??= channelConfig(hostConfig())),
         locale: localeOf(process.env),
+        statusIntervalMs: STATUS_EVERY_MS,
       }),
       timing: supervision(process.env.OPENCLAW_WEIXIN_SUPERVISION),
       ...options,

@@ -2,7 +2,7 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import type { ResolvedAccount } from "./accounts.js";
-import type { ProbeResult } from "./contract.js";
+import type { AccountStatus, ProbeResult } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
 
@@ -50,7 +50,7 @@ export const statusAdapter: StatusAdapter = {
   },
   buildAccountSnapshot: async ({ account, runtime, probe }) => ({
     ...runtime,
-    ...(await heldBy(account.accountId)),
+    ...(await standingOf(account.accountId)),
     accountId: account.accountId,
     ...(account.name ? { name: account.name } : {}),
     enabled: account.enabled,
@@ -74,13 +74,22 @@ export const statusAdapter: StatusAdapter = {
       if (account.lifecycle === "blocked" && account.lastError) {
         add("runtime", account.lastError, "When that is mended, the account starts by itself, at once with: openclaw gateway restart");
       }
-      const { heldMessages, heldSinceMs } = account as Held;
+      const { heldMessages, heldSinceMs } = account as Standing;
       if (heldMessages) {
         const since = heldSinceMs ? `, the oldest since ${new Date(heldSinceMs).toISOString()}` : "";
         add(
           "runtime",
           `${heldMessages} ${heldMessages === 1 ? "message waits" : "messages wait"} to be sent${since}.`,
           "They go out by themselves when the person writes, or after a new login. To see them: openclaw-weixin-sidecar outbox",
+        );
+      }
+      const { unconfirmedSends, unconfirmedSinceMs } = account as Standing;
+      if (unconfirmedSends) {
+        const since = unconfirmedSinceMs ? ` since ${new Date(unconfirmedSinceMs).toISOString()}` : "";
+        add(
+          "runtime",
+          `WeChat takes this bot's messages and confirms none${since} (${unconfirmedSends} so far): most likely nobody sees them.`,
+          "It ends by itself, after hours or weeks; another login does not help. For a report to Tencent: openclaw-weixin-sidecar doctor --report FILE",
         );
       }
       if (account.dmPolicy === "open") {
@@ -91,28 +100,42 @@ export const statusAdapter: StatusAdapter = {
   },
 };
 
-/** What the account snapshot says of held messages; nothing where none are, or where this process runs no sidecar. */
-type Held = { heldMessages?: number; heldSinceMs?: number };
+/** What the account snapshot says beside the host's own fields; nothing where this process runs no sidecar. */
+type Standing = {
+  heldMessages?: number;
+  heldSinceMs?: number;
+  /** Sends in a row that WeChat did not confirm, where these are too many to be an accident. */
+  unconfirmedSends?: number;
+  unconfirmedSinceMs?: number;
+  lastConfirmedAtMs?: number;
+  /** Messages that one message of a person allows, and whether that was learned from refusals. */
+  budget?: { limit: number; learned: boolean };
+};
 
-let asked: Promise<Map<string, Held>> | undefined;
+let asked: Promise<Map<string, Standing>> | undefined;
 
 /** The host asks for every account in the same moment: one question to the sidecar answers all of them. */
-async function heldBy(accountId: string): Promise<Held> {
-  asked ??= heldByAll().finally(() => (asked = undefined));
+async function standingOf(accountId: string): Promise<Standing> {
+  asked ??= standings().finally(() => (asked = undefined));
   return (await asked).get(accountId) ?? {};
 }
 
-async function heldByAll(): Promise<Map<string, Held>> {
+async function standings(): Promise<Map<string, Standing>> {
   try {
     const { sidecar } = await import("./sidecar.js");
     const status = await sidecar().process.requestIfRunning("status.get", {});
-    return new Map(
-      (status?.accounts ?? []).map(({ accountId, outbox }) => [
-        accountId,
-        outbox.held ? { heldMessages: outbox.held, ...(outbox.oldestMs ? { heldSinceMs: outbox.oldestMs } : {}) } : {},
-      ]),
-    );
+    return new Map((status?.accounts ?? []).map((account) => [account.accountId, standing(account)]));
   } catch {
     return new Map();
   }
+}
+
+function standing({ outbox, delivery, budget }: AccountStatus): Standing {
+  const muted = delivery?.state === "unconfirmed";
+  return {
+    ...(outbox.held ? { heldMessages: outbox.held, ...(outbox.oldestMs ? { heldSinceMs: outbox.oldestMs } : {}) } : {}),
+    ...(muted ? { unconfirmedSends: delivery.unconfirmedInARow, ...(delivery.sinceMs ? { unconfirmedSinceMs: delivery.sinceMs } : {}) } : {}),
+    ...(delivery?.lastConfirmedAtMs ? { lastConfirmedAtMs: delivery.lastConfirmedAtMs } : {}),
+    ...(budget ? { budget } : {}),
+  };
 }

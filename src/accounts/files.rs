@@ -156,28 +156,58 @@ impl AccountFiles {
             user_id: login.user_id.clone().or(existing.user_id),
             other: existing.other,
         };
-        let path = self.path(&login.id, "json");
-        make_dir(path.parent().unwrap_or(Path::new(".")))?;
-        write_json(&path, &file)?;
-
-        let mut index = self.list_for_change()?;
-        let mut removed = Vec::new();
-        if let Some(user) = login.user_id.as_deref() {
-            for id in index.iter().filter(|id| **id != login.id) {
-                let same =
-                    self.load(id).ok().flatten().and_then(|file| file.user_id).is_some_and(|other| other == user);
-                if same {
-                    removed.push(id.clone());
-                }
-            }
-        }
-        index.retain(|id| !removed.contains(id) && *id != login.id);
-        index.push(login.id.clone());
-        self.write_index(&index)?;
-        for id in &removed {
-            self.delete_files(id)?;
-        }
+        let removed: Vec<AccountId> = match login.user_id.as_deref() {
+            Some(user) => self.others_of(user, &login.id)?.into_iter().map(|(id, _)| id).collect(),
+            None => Vec::new(),
+        };
+        self.write_account(&login.id, &file, &removed)?;
         Ok(removed)
+    }
+
+    /// Puts back an account that was saved elsewhere, unless a login that is as new or newer is here: of that account, or of
+    /// the same person, who can have one bot only. Returns the accounts that it replaced; `None` where it was not put back.
+    pub fn restore(&self, id: &AccountId, file: AccountFile) -> Result<Option<Vec<AccountId>>, FilesError> {
+        let _guard = self.lock()?;
+        let others = match file.user_id.as_deref() {
+            Some(user) => self.others_of(user, id)?,
+            None => Vec::new(),
+        };
+        let known = self.load(id).ok().flatten().filter(|known| known.usable_token().is_some());
+        // ISO 8601 in UTC sorts by time.
+        let is_older = |known: &AccountFile| known.saved_at < file.saved_at;
+        if known.is_some_and(|known| !is_older(&known)) || others.iter().any(|(_, other)| !is_older(other)) {
+            return Ok(None);
+        }
+        let removed: Vec<AccountId> = others.into_iter().map(|(id, _)| id).collect();
+        self.write_account(id, &file, &removed)?;
+        Ok(Some(removed))
+    }
+
+    /// Whether the person of this account has logged in here again since, as another account.
+    pub fn has_newer_login(&self, id: &AccountId) -> bool {
+        let Ok(Some(own)) = self.load(id) else { return false };
+        let Some(user) = own.user_id.as_deref() else { return false };
+        let others = self.others_of(user, id).unwrap_or_default();
+        others.iter().any(|(_, other)| other.saved_at > own.saved_at)
+    }
+
+    /// The accounts of a person, but for `id`.
+    fn others_of(&self, user: &str, id: &AccountId) -> Result<Vec<(AccountId, AccountFile)>, FilesError> {
+        let others = self.list()?.into_iter().filter(|other| other != id);
+        let files = others.filter_map(|other| Some((self.load(&other).ok().flatten()?, other)));
+        Ok(files.filter(|(file, _)| file.user_id.as_deref() == Some(user)).map(|(file, id)| (id, file)).collect())
+    }
+
+    /// Writes an account and puts it last in the index, without those that it replaces.
+    fn write_account(&self, id: &AccountId, file: &AccountFile, replaced: &[AccountId]) -> Result<(), FilesError> {
+        let path = self.path(id, "json");
+        make_dir(path.parent().unwrap_or(Path::new(".")))?;
+        write_json(&path, file)?;
+        let mut index = self.list_for_change()?;
+        index.retain(|other| !replaced.contains(other) && other != id);
+        index.push(id.clone());
+        self.write_index(&index)?;
+        replaced.iter().try_for_each(|id| self.delete_files(id).map(|_| ()))
     }
 
     /// Removes an account from the index and deletes its files. Returns whether there was one.

@@ -6,9 +6,11 @@
 //! | `files` | reading and writing the official plugin's account files |
 //! | `atomic` | replacing a file so that no reader sees half of it |
 //! | `import` | its cursor and context tokens, read once |
+//! | `archive` | credentials in one encrypted file |
 //! | `lease` | one process polls an account |
 //! | `board` | what is known of every account's state, for `status.get` and `account.status` |
 
+mod archive;
 mod atomic;
 mod board;
 mod files;
@@ -16,7 +18,8 @@ mod import;
 mod lease;
 mod state_dir;
 
-pub use board::{Board, Entry, status};
+pub use archive::{Archive, ArchiveError, ArchivedAccount};
+pub use board::{Board, Entry, delivery, status};
 pub use files::{AccountFile, AccountFiles, FilesError, Login};
 pub use import::{Legacy, read_legacy};
 pub use lease::{Lease, LeaseError};

@@ -108,6 +108,13 @@ pub(super) fn accepted(response: reqwest::Response) -> Result<reqwest::Response,
         return Ok(response);
     }
     let reason = response.headers().get("x-error-message").and_then(|text| text.to_str().ok());
-    let reason = reason.map(|text| text.chars().filter(|c| !c.is_control()).take(200).collect());
+    let reason: Option<String> = reason.map(|text| text.chars().filter(|c| !c.is_control()).take(200).collect());
+    // A number such as -5102031; what it means nobody wrote down, but it is what a report needs.
+    let code = response.headers().get("x-error-code").and_then(|code| code.to_str().ok()?.parse::<i64>().ok());
+    let reason = match (reason, code) {
+        (Some(reason), Some(code)) => Some(format!("{reason}, code {code}")),
+        (None, Some(code)) => Some(format!("code {code}")),
+        (reason, None) => reason,
+    };
     Err(CdnError::Http { status: status.as_u16(), reason })
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
 use reqwest::header::LOCATION;
 use tokio::sync::mpsc;
 use url::Url;
@@ -230,15 +231,53 @@ fn refused_or_network(error: reqwest::Error) -> CdnError {
 
 fn name_of(response: &reqwest::Response, url: &Url) -> Option<String> {
     let header = response.headers().get(reqwest::header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
-    let named = header.and_then(|value| {
-        let name = value.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
-        Some(name.trim_matches('"').to_owned())
-    });
     let last = url.path_segments().and_then(|mut segments| segments.next_back()).filter(|name| !name.is_empty());
-    named.filter(|name| !name.is_empty()).or_else(|| last.map(str::to_owned))
+    header.and_then(named_by).or_else(|| last.map(|name| percent_decode_str(name).decode_utf8_lossy().into_owned()))
+}
+
+/// The name in a `content-disposition`: `filename*` (RFC 8187) before `filename`, which is percent-encoded in the field.
+fn named_by(header: &str) -> Option<String> {
+    let parameters: Vec<(&str, &str)> = header.split(';').filter_map(|part| part.trim().split_once('=')).collect();
+    let value = |wanted: &str| {
+        let found = parameters.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+        found.map(|(_, value)| value.trim().trim_matches('"'))
+    };
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|name| name.into_owned());
+    let extended = value("filename*").and_then(|value| {
+        let mut fields = value.splitn(3, '\'');
+        let charset = fields.next()?;
+        let name = fields.nth(1)?;
+        if charset.eq_ignore_ascii_case("utf-8") { decoded(name) } else { None }
+    });
+    let plain = || value("filename").map(|name| decoded(name).unwrap_or_else(|| name.to_owned()));
+    extended.or_else(plain).filter(|name| !name.is_empty())
 }
 
 fn mime_of(response: &reqwest::Response) -> Option<String> {
     let value = response.headers().get(reqwest::header::CONTENT_TYPE)?.to_str().ok()?;
     value.split(';').next().map(|mime| mime.trim().to_ascii_lowercase()).filter(|mime| !mime.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_however_the_host_writes_it() {
+        for (header, name) in [
+            ("attachment; filename=\"a b.pdf\"", Some("a b.pdf")),
+            (
+                "attachment; filename=x.pdf; filename*=UTF-8''%E6%8A%A5%E5%91%8A%20%28%E7%BB%88%29.pdf",
+                Some("报告 (终).pdf"),
+            ),
+            ("attachment; FileName*=utf-8'zh'%E6%8A%A5.pdf", Some("报.pdf")),
+            ("attachment; filename=\"%E6%8A%A5%E5%91%8A.pdf\"", Some("报告.pdf")),
+            ("attachment; filename*=GBK''%B1%A8.pdf; filename=bao.pdf", Some("bao.pdf")),
+            ("attachment; filename=100%.pdf", Some("100%.pdf")),
+            ("attachment; filename=\"\"", None),
+            ("inline", None),
+        ] {
+            assert_eq!(named_by(header).as_deref(), name, "{header}");
+        }
+    }
 }

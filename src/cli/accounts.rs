@@ -1,10 +1,21 @@
-//! `accounts`: list them, remove one.
+//! `accounts`: list them, remove one, take them along.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
 
 use super::args::{AccountsAction, AccountsArgs, Common};
 use super::open::open;
-use super::output::{Outcome, table};
-use crate::contract::{AccountId, AccountsListResult, AccountsRemoveResult, ContractError};
-use crate::service::Notices;
+use super::output::{NOT_OK, Outcome, table};
+use crate::contract::{
+    AccountsExportParams, AccountsImportParams, AccountsListResult, AccountsRemoveResult, ContractError, ErrorKind,
+};
+use crate::private;
+use crate::service::{Notices, Sidecar};
 
 /// Lists or removes.
 pub async fn run(common: &Common, args: AccountsArgs) -> Result<Outcome, ContractError> {
@@ -12,18 +23,91 @@ pub async fn run(common: &Common, args: AccountsArgs) -> Result<Outcome, Contrac
     let outcome = match args.action.unwrap_or(AccountsAction::List) {
         AccountsAction::List => list(AccountsListResult { accounts: sidecar.accounts().await? }),
         AccountsAction::Remove { account } => {
-            let id = AccountId::normalize(&account);
+            let id = sidecar.resolve(&account).await?;
             match sidecar.remove_account(&id).await? {
                 true => Outcome::done(format!("removed {id}"), AccountsRemoveResult { removed: true }),
                 false => Outcome {
-                    ok: false,
+                    exit: NOT_OK,
                     ..Outcome::done(format!("there is no account {id}"), AccountsRemoveResult { removed: false })
                 },
             }
         }
+        AccountsAction::Export { accounts, out } => export(&sidecar, accounts, &out).await?,
+        AccountsAction::Import { file } => import(&sidecar, &file).await?,
     };
     sidecar.close().await;
     Ok(outcome)
+}
+
+async fn export(sidecar: &Sidecar, accounts: Vec<String>, out: &Path) -> Result<Outcome, ContractError> {
+    let unwritable = |cause: &dyn Display| {
+        let message = format!("{} cannot be written ({cause}); nothing was exported", out.display());
+        ContractError::new(ErrorKind::InvalidParams, message)
+    };
+    // Before anybody thinks of a passphrase.
+    let mut file = private::new_file(out).map_err(|error| unwritable(&error))?;
+    let made = async {
+        let params = AccountsExportParams {
+            account_ids: Some(accounts).filter(|ids| !ids.is_empty()),
+            passphrase: passphrase("Passphrase for the archive: ", true)?,
+        };
+        let exported = sidecar.export_accounts(params).await?;
+        let sealed = STANDARD.decode(&exported.archive).map_err(|error| unwritable(&error))?;
+        file.write_all(&sealed).and_then(|()| file.sync_all()).map_err(|error| unwritable(&error))?;
+        Ok(exported.account_ids)
+    };
+    match made.await {
+        Ok(ids) => {
+            let text = format!("exported {} to {}; keep the passphrase apart from it", ids.join(", "), out.display());
+            Ok(Outcome::done(text, json!({ "file": out, "accountIds": ids })))
+        }
+        Err(error) => {
+            let _ = std::fs::remove_file(out);
+            Err(error)
+        }
+    }
+}
+
+async fn import(sidecar: &Sidecar, file: &Path) -> Result<Outcome, ContractError> {
+    let sealed = std::fs::read(file).map_err(|error| {
+        let message = format!("{} cannot be read ({error})", file.display());
+        ContractError::new(ErrorKind::InvalidParams, message)
+    })?;
+    let params = AccountsImportParams {
+        archive: STANDARD.encode(sealed),
+        passphrase: passphrase("Passphrase of the archive: ", false)?,
+    };
+    let result = sidecar.import_accounts(params).await?;
+    let mut lines = Vec::new();
+    if !result.imported.is_empty() {
+        lines.push(format!("imported {}; see that no other machine uses them", result.imported.join(", ")));
+    }
+    if !result.kept.is_empty() {
+        lines.push(format!("left as they are, their login here is as new: {}", result.kept.join(", ")));
+    }
+    Ok(Outcome::done(lines.join("\n"), result))
+}
+
+/// Asks for a passphrase, twice where a mistake would cost the archive.
+fn passphrase(prompt: &str, twice: bool) -> Result<String, ContractError> {
+    if let Ok(given) = std::env::var("OPENCLAW_WEIXIN_PASSPHRASE") {
+        return Ok(given);
+    }
+    let failed = |error: std::io::Error| {
+        let message =
+            format!("no passphrase was given ({error}); run it in a terminal, or set OPENCLAW_WEIXIN_PASSPHRASE");
+        ContractError::new(ErrorKind::InvalidParams, message)
+    };
+    if !std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map_err(failed)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let given = rpassword::prompt_password(prompt).map_err(failed)?;
+    if twice && rpassword::prompt_password("The same again: ").map_err(failed)? != given {
+        return Err(ContractError::new(ErrorKind::InvalidParams, "the two passphrases are not the same"));
+    }
+    Ok(given)
 }
 
 fn list(result: AccountsListResult) -> Outcome {

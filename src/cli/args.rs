@@ -6,10 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 a login is needed; 4 the network failed; 5 the state directory or its \
-database cannot be used.
+database cannot be used; 6 WeChat took the message and did not confirm it.
 
 Environment: OPENCLAW_STATE_DIR (where the state is), OPENCLAW_WEIXIN_LOG (error, warn, info, debug, trace; logs go to \
-stderr), WEIXIN_ILINK_BASE_URL and WEIXIN_CDN_BASE_URL (other hosts, for tests and proxies), HTTPS_PROXY, NO_PROXY.";
+stderr), WEIXIN_ILINK_BASE_URL and WEIXIN_CDN_BASE_URL (other hosts, for tests and proxies), WEIXIN_CHANNEL_VERSION (the \
+version of the WeChat interface that is declared), WEIXIN_HOST_ADDRESSES (name=address,address;… instead of what the \
+resolver says), HTTPS_PROXY, NO_PROXY.";
 
 /// A native WeChat channel for OpenClaw and any other agent gateway.
 #[derive(Debug, Parser)]
@@ -44,7 +46,7 @@ pub enum Command {
         login within a second; a new account starts when the gateway starts it."
     )]
     Login(LoginArgs),
-    /// List the accounts, or remove one
+    /// List the accounts, remove one, or take them along to another machine
     Accounts(AccountsArgs),
     /// Send a text to somebody who has written to the bot
     #[command(after_help = "Examples:\n  openclaw-weixin-sidecar send --to abc@im.wechat 'Good morning'\n  \
@@ -96,7 +98,29 @@ pub enum AccountsAction {
         #[arg(value_name = "ID")]
         account: String,
     },
+    /// Pack credentials into one encrypted file: WeChat lets nobody bind a bot again whose credentials were lost
+    #[command(after_help = EXPORT_HELP)]
+    Export {
+        /// The accounts [default: all]
+        #[arg(value_name = "ID")]
+        accounts: Vec<String>,
+        /// The file to write; it must not be there yet
+        #[arg(long, short, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Unpack what `export` wrote; a login that is as new or newer here stays
+    #[command(after_help = EXPORT_HELP)]
+    Import {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
+
+const EXPORT_HELP: &str = "\
+The passphrase is asked for in the terminal; without a terminal it is the first line of stdin, or the value of \
+OPENCLAW_WEIXIN_PASSPHRASE. The file is an age file (https://age-encryption.org). Use the credentials in one place at a time: \
+two that poll the same bot take each other's messages.";
 
 /// Options of `send`.
 #[derive(Debug, Args)]
@@ -127,6 +151,9 @@ pub struct OutboxArgs {
     /// Only to this person
     #[arg(long, value_name = "USER", global = true)]
     pub to: Option<String>,
+    /// Show how much may be sent to this person now
+    #[arg(long, value_name = "USER", conflicts_with = "to")]
+    pub budget: Option<String>,
     #[command(subcommand)]
     pub action: Option<OutboxAction>,
 }
@@ -144,6 +171,12 @@ pub enum OutboxAction {
     },
     /// Try everything now, as far as WeChat's limits allow
     Flush,
+    /// Forget what was learned from refusals about how much an account's bot may send
+    ResetBudget {
+        /// The account
+        #[arg(value_name = "ID")]
+        account: String,
+    },
 }
 
 /// Options of `status`.
@@ -163,6 +196,9 @@ pub struct DoctorArgs {
     /// Do not contact any host
     #[arg(long)]
     pub offline: bool,
+    /// Write what a report to Tencent needs into this file: times, ids, answers; no texts, no tokens, people shortened
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Options of `simulate`.
@@ -174,6 +210,12 @@ pub struct SimulateArgs {
     /// Scan and confirm every QR code by itself
     #[arg(long)]
     pub auto_login: bool,
+    /// Refuse requests that do not say everything that the official plugin says
+    #[arg(long)]
+    pub strict: bool,
+    /// Refuse the QR codes of clients that declare an older version, as phones do
+    #[arg(long, value_name = "VERSION")]
+    pub min_version: Option<crate::simulator::Version>,
     /// How long an empty poll is held, in milliseconds
     #[arg(long, default_value_t = 35_000, value_name = "MS")]
     pub hold: u64,

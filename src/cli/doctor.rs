@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::args::{Common, DoctorArgs};
 use super::open::open;
-use super::output::Outcome;
+use super::output::{NOT_OK, Outcome};
 use crate::accounts::StateDir;
-use crate::contract::{AccountId, ContractError, ErrorKind};
+use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, ErrorKind, StatusGetParams};
 use crate::private;
 use crate::service::{Notices, Sidecar};
 
@@ -39,8 +39,17 @@ pub async fn run(common: &Common, args: DoctorArgs) -> Result<Outcome, ContractE
         Err(error) => checks.push(Check::new("accounts", Err(error.message))),
         Ok(sidecar) => {
             check_accounts(&sidecar, args.offline, &mut checks).await;
+            check_delivery(&sidecar, &mut checks).await;
             if !args.offline {
                 check_hosts(&sidecar, &mut checks).await;
+            }
+            if let Some(file) = &args.report {
+                let found = serde_json::to_value(&checks).unwrap_or_default();
+                let written = super::report::write(&sidecar, file, &found).await;
+                let said = written.map(|()| {
+                    format!("{}: no texts, no tokens, people shortened; read it before you send it", file.display())
+                });
+                checks.push(Check::new("report", said.map_err(|error| error.message)));
             }
             sidecar.close().await;
         }
@@ -48,7 +57,7 @@ pub async fn run(common: &Common, args: DoctorArgs) -> Result<Outcome, ContractE
     let ok = checks.iter().all(|check| check.ok);
     let line = |check: &Check| format!("{} {}: {}", if check.ok { "ok  " } else { "FAIL" }, check.name, check.detail);
     let text = checks.iter().map(line).collect::<Vec<_>>().join("\n");
-    Ok(Outcome { ok, ..Outcome::done(text, json!({ "ok": ok, "checks": checks })) })
+    Ok(Outcome { exit: if ok { 0 } else { NOT_OK }, ..Outcome::done(text, json!({ "ok": ok, "checks": checks })) })
 }
 
 fn writable(dir: &Path) -> Result<String, String> {
@@ -94,6 +103,26 @@ async fn check_accounts(sidecar: &Sidecar, offline: bool, checks: &mut Vec<Check
             }
         };
         checks.push(Check::new(format!("account {}", account.account_id), result));
+    }
+}
+
+/// Whether what the bots send is confirmed.
+async fn check_delivery(sidecar: &Sidecar, checks: &mut Vec<Check>) {
+    let status = match sidecar.status(StatusGetParams::default()).await {
+        Ok(status) => status,
+        Err(error) => return checks.push(Check::new("delivery", Err(error.message))),
+    };
+    for account in status.accounts {
+        let Delivery { state, unconfirmed_in_a_row, .. } = account.delivery;
+        let result = match state {
+            DeliveryState::Unconfirmed => Err(format!(
+                "WeChat took the last {unconfirmed_in_a_row} messages and confirmed none: most likely nobody sees them. Another \
+                 login does not help; it ends by itself, after hours or weeks. --report FILE collects what Tencent asks for"
+            )),
+            DeliveryState::Ok => Ok("what it sends is confirmed".to_owned()),
+            DeliveryState::Unknown => continue,
+        };
+        checks.push(Check::new(format!("delivery of {}", account.account_id), result));
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `args` | the commands, their options and their help |
 //! | `serve` | the sidecar on stdin and stdout, from the first line to the exit |
 //! | `login`, `accounts`, `send`, `outbox`, `status`, `doctor` | one command each |
+//! | `report` | what a report to Tencent needs, for `doctor` |
 //! | `simulate` | the built-in iLink backend |
 //! | `open` | a sidecar without a gateway, for the commands |
 //! | `output` | results as text or JSON, and exit codes |
@@ -18,6 +19,7 @@ mod login;
 mod open;
 mod outbox;
 mod output;
+mod report;
 mod send;
 mod serve;
 mod simulate;

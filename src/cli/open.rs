@@ -21,6 +21,8 @@ pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, Con
         // A person may send what they can read.
         media_roots: Some(vec![PathBuf::from(std::path::MAIN_SEPARATOR_STR)]),
         gateway: Gateway::NONE,
+        host: None,
+        status_interval: None,
         notices,
     })
     .await?;

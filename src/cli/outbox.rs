@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::args::{Common, OutboxAction, OutboxArgs};
 use super::open::open;
-use super::output::{Outcome, table};
-use crate::contract::{AccountId, ContractError, HeldReason, QueueParams, QueueResult};
+use super::output::{NOT_OK, Outcome, table};
+use crate::contract::{BudgetParams, BudgetResult, ContractError, HeldReason, QueueParams, QueueResult};
 use crate::service::{Notices, Sidecar};
+use crate::store::now_ms;
 
 /// How long `flush` watches what it set off.
 const FLUSH: Duration = Duration::from_secs(15);
@@ -15,6 +18,11 @@ const FLUSH: Duration = Duration::from_secs(15);
 pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractError> {
     let sidecar = open(common, Notices::none()).await?;
     let params = QueueParams { account_id: args.account.clone(), to: args.to };
+    if let Some(to) = args.budget {
+        let budget = sidecar.budget(BudgetParams { to, account_id: args.account }).await;
+        sidecar.close().await;
+        return budget.map(|budget| Outcome::done(say(budget), budget));
+    }
     let outcome = match args.action.unwrap_or(OutboxAction::List) {
         OutboxAction::List => Ok(list(sidecar.queue(params).await?)),
         OutboxAction::Cancel { queue_id } => sidecar.cancel(&queue_id).await.map(|result| {
@@ -22,17 +30,43 @@ pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractE
                 true => format!("cancelled {queue_id}"),
                 false => format!("{queue_id} does not wait (any more)"),
             };
-            Outcome { ok: result.cancelled, ..Outcome::done(text, result) }
+            Outcome { exit: if result.cancelled { 0 } else { NOT_OK }, ..Outcome::done(text, result) }
         }),
         OutboxAction::Flush => flush(&sidecar, params).await,
+        OutboxAction::ResetBudget { account } => reset(&sidecar, &account).await,
     };
     sidecar.close().await;
     outcome
 }
 
+async fn reset(sidecar: &Sidecar, account: &str) -> Result<Outcome, ContractError> {
+    let id = sidecar.resolve(account).await?;
+    sidecar.reset_budget(&id).await?;
+    Ok(Outcome::done(format!("what was learned about {id} is forgotten"), json!({ "accountId": id.as_str() })))
+}
+
+/// How much may be sent, for a person.
+fn say(budget: BudgetResult) -> String {
+    let learned = if budget.learned { ", learned from refusals" } else { "" };
+    let mut text = format!("{} of {} messages left{learned}", budget.left, budget.limit);
+    let in_minutes = |at: i64| (at - now_ms() + 59_999) / 60_000;
+    match budget.window_ends_at_ms {
+        None => text.push_str("; the person has not written yet"),
+        Some(at) if at <= now_ms() => text.push_str("; the person's last message is too old"),
+        Some(at) => text.push_str(&format!("; the person's last message is good for {} more minutes", in_minutes(at))),
+    }
+    if let Some(at) = budget.pace_available_at_ms.filter(|at| *at > now_ms()) {
+        text.push_str(&format!("; the bot has to wait {} s first", (at - now_ms() + 999) / 1000));
+    }
+    text
+}
+
 async fn flush(sidecar: &Sidecar, params: QueueParams) -> Result<Outcome, ContractError> {
     let before = sidecar.queue(params.clone()).await?.items.len();
-    let account = params.account_id.as_deref().map(AccountId::normalize);
+    let account = match params.account_id.as_deref() {
+        Some(named) => Some(sidecar.resolve(named).await?),
+        None => None,
+    };
     sidecar.flush(account.as_ref()).await?;
     let deadline = tokio::time::Instant::now() + FLUSH;
     // What is held says so within moments; what is paced leaves one after the other.

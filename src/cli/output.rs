@@ -13,15 +13,20 @@ pub struct Outcome {
     pub text: String,
     /// For a program.
     pub json: Value,
-    /// Whether everything is as it should be.
-    pub ok: bool,
+    /// The exit code: 0 where everything is as it should be.
+    pub exit: u8,
 }
+
+/// The exit code of what is not as it should be.
+pub const NOT_OK: u8 = 1;
+/// The exit code of a message that WeChat took and did not confirm.
+pub const UNCONFIRMED: u8 = 6;
 
 impl Outcome {
     /// A success.
     pub fn done(text: impl Into<String>, json: impl serde::Serialize) -> Outcome {
         // What a command returns is always plain data.
-        Outcome { text: text.into(), json: serde_json::to_value(json).unwrap_or(Value::Null), ok: true }
+        Outcome { text: text.into(), json: serde_json::to_value(json).unwrap_or(Value::Null), exit: 0 }
     }
 }
 
@@ -33,7 +38,7 @@ pub fn finish(common: &Common, outcome: Result<Outcome, ContractError>) -> ExitC
                 true => println!("{:#}", outcome.json),
                 false => println!("{}", outcome.text),
             }
-            if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            ExitCode::from(outcome.exit)
         }
         Err(error) => {
             match common.json {

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use super::args::{Common, SendArgs};
 use super::open::open;
-use super::output::Outcome;
+use super::output::{Outcome, UNCONFIRMED};
 use crate::contract::{ContractError, ErrorKind, SendMediaParams, SendStatus, SendTextParams};
 use crate::service::Notices;
 
@@ -24,7 +24,7 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         }
         None => {
             let text = text.unwrap_or_default();
-            sidecar.send_text(SendTextParams { to, text, account_id, run_id, idempotency_key }).await
+            sidecar.send_text(SendTextParams { to, text, account_id, run_id, idempotency_key, extra: None }).await
         }
     };
     sidecar.close().await;
@@ -36,6 +36,11 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
             serde_json::to_value(sent.held_reason).ok().and_then(|r| r.as_str().map(str::to_owned)).unwrap_or_default()
         );
         return Ok(Outcome::done(text, &sent));
+    }
+    if sent.status == SendStatus::Unconfirmed {
+        let text = "unconfirmed: WeChat took it and gave it no id. Most likely nobody will see it, and sending it again would \
+                    not help; see openclaw-weixin-sidecar status";
+        return Ok(Outcome { exit: UNCONFIRMED, ..Outcome::done(text, &sent) });
     }
     let messages = if sent.parts == 1 { "1 message".to_owned() } else { format!("{} messages", sent.parts) };
     Ok(Outcome::done(format!("sent ({messages})"), &sent))

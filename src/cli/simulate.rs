@@ -13,6 +13,8 @@ pub async fn run(args: SimulateArgs) -> ExitCode {
         port: args.port,
         auto_login: args.auto_login,
         long_poll: Duration::from_millis(args.hold),
+        strict: args.strict,
+        min_version: args.min_version,
         ..SimulatorConfig::default()
     };
     match run_cli(config).await {

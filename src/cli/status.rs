@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::args::{Common, StatusArgs};
 use super::open::open;
-use super::output::{Outcome, table};
+use super::output::{NOT_OK, Outcome, table};
 use crate::accounts::{Lease, LeaseError};
-use crate::contract::{AccountId, ContractError, StatusGetParams};
+use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, StatusGetParams};
 use crate::service::Notices;
 
 /// Shows the status.
@@ -14,7 +14,8 @@ pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractE
     let sidecar = open(common, Notices::none()).await?;
     let params = StatusGetParams { account_id: args.account, probe: Some(args.probe) };
     let status = sidecar.status(params).await?;
-    let mut rows = vec![["ACCOUNT", "POLLED BY", "INBOX", "OUTBOX", "SERVER"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["ACCOUNT", "POLLED BY", "INBOX", "OUTBOX", "CONFIRMED", "BUDGET", "SERVER"].map(str::to_owned).to_vec()];
     let mut items = Vec::new();
     let mut ok = true;
     for account in status.accounts {
@@ -33,11 +34,16 @@ pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractE
             Some(probe) => probe.error.clone().unwrap_or_default(),
         };
         ok &= account.probe.as_ref().is_none_or(|probe| probe.ok);
+        ok &= account.delivery.state != DeliveryState::Unconfirmed;
         rows.push(vec![
             account.account_id.clone(),
             by,
             account.inbox.pending.to_string(),
             account.outbox.held.to_string(),
+            confirmed(&account.delivery),
+            account
+                .budget
+                .map_or_else(String::new, |b| format!("{}{}", b.limit, if b.learned { " (learned)" } else { "" })),
             server,
         ]);
         items.push(json!({
@@ -46,6 +52,8 @@ pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractE
             "pid": owner,
             "inbox": { "pending": account.inbox.pending },
             "outbox": account.outbox,
+            "delivery": account.delivery,
+            "budget": account.budget,
             "probe": account.probe,
         }));
     }
@@ -55,5 +63,14 @@ pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractE
     } else {
         table(&rows)
     };
-    Ok(Outcome { ok, ..Outcome::done(text, json!({ "accounts": items })) })
+    Ok(Outcome { exit: if ok { 0 } else { NOT_OK }, ..Outcome::done(text, json!({ "accounts": items })) })
+}
+
+/// Whether what an account sends is confirmed, for a person.
+fn confirmed(delivery: &Delivery) -> String {
+    match delivery.state {
+        DeliveryState::Ok => "yes".to_owned(),
+        DeliveryState::Unknown => "nothing yet".to_owned(),
+        DeliveryState::Unconfirmed => format!("NO: the last {} were not", delivery.unconfirmed_in_a_row),
+    }
 }

@@ -72,11 +72,22 @@ pub struct QuoteCacheConfig {
     pub max_single_media_bytes: Option<u64>,
 }
 
+/// What becomes of an answer that needs more messages than are left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// What does not fit waits for the person's next message (the default).
+    #[default]
+    Hold,
+    /// The last message that is left is a text file with the rest.
+    File,
+}
+
 /// How sends are paced and kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutboxConfig {
-    /// Sends per inbound message. Default: 10.
+    /// Sends per inbound message, at most: a bot that WeChat allows fewer is found out, and keeps to those. Default: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub quota_per_message: Option<u32>,
@@ -103,6 +114,9 @@ pub struct OutboxConfig {
     /// Whether the last free send says that the rest follows. Default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<bool>,
+    /// What becomes of an answer that needs more messages than are left, where nothing else waits. Default: `hold`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overflow: Option<Overflow>,
 }
 
 /// Voice messages that the bot sends.
@@ -163,12 +177,26 @@ pub struct Config {
     /// The `SKRouteTag` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_tag: Option<RouteTag>,
-    /// What the bot calls itself towards iLink, like an HTTP User-Agent. Default: `OpenClaw`.
+    /// What the bot calls itself towards iLink, like an HTTP User-Agent; the sidecar's own name follows it. Default: the
+    /// gateway's name and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_agent: Option<String>,
-    /// Whether tool calls are shown while a turn runs. Default: true.
+    /// The version of the iLink interface that is declared, such as `2.4.9`. Phones refuse the QR code of a client that
+    /// declares an old one. Default: the newest that this build knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"))]
+    pub channel_version: Option<String>,
+    /// Whether tool calls are shown while a turn runs. Default: false, because WeChat was reported to drop such messages
+    /// and to count them all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_progress_messages: Option<bool>,
+    /// Whether pictures take a thumbnail along. Default: false, because no other client was seen to send one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<bool>,
+    /// Whether a `<` outside code that could begin a tag is sent as `＜`. Default: true, because WeChat was reported to hide
+    /// what follows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escape_tags: Option<bool>,
     /// The cache behind quoted messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote_cache: Option<QuoteCacheConfig>,

@@ -43,6 +43,8 @@ methods! {
     "config.set", ConfigSetParams => Empty, "Replaces the configuration; running accounts take it over without losing a message.";
     "accounts.list", Empty => AccountsListResult, "Lists the accounts on disk.";
     "accounts.remove", AccountParams => AccountsRemoveResult, "Stops an account, deletes its credentials and its rows.";
+    "accounts.export", AccountsExportParams => AccountsExportResult, "Packs the credentials of accounts into one encrypted file.";
+    "accounts.import", AccountsImportParams => AccountsImportResult, "Unpacks what accounts.export made.";
     "login.start", LoginStartParams => LoginStartResult, "Fetches a QR code and begins to watch it.";
     "login.wait", LoginWaitParams => LoginWaitResult, "Waits until a login ends.";
     "login.submitCode", LoginSubmitCodeParams => Empty, "Gives the number that the phone shows.";
@@ -55,6 +57,8 @@ methods! {
     "outbound.sendMedia", SendMediaParams => SendResult, "Sends a picture, a video, a file or a voice message.";
     "outbound.sendProgress", SendProgressParams => SendResult, "Shows that a tool begins or has ended, where there is room for it.";
     "outbound.sendTyping", SendTypingParams => SendTypingResult, "Shows or ends typing.";
+    "outbound.budget", BudgetParams => BudgetResult, "Tells how much may be sent to a person now.";
+    "outbound.resetBudget", AccountParams => Empty, "Forgets what was learned about how much a bot may send.";
     "outbound.queue", QueueParams => QueueResult, "Lists messages that wait to be sent.";
     "outbound.cancel", CancelParams => CancelResult, "Gives up a message that waits to be sent.";
     "status.get", StatusGetParams => StatusGetResult, "Tells how the process and its accounts are.";
@@ -75,7 +79,7 @@ pub const NOTIFICATIONS: &[Notification] = &[
     },
     Notification {
         name: "account.status",
-        summary: "An account's state changed.",
+        summary: "An account's state changed; with `statusIntervalMs` also at that interval.",
         params: |g| g.subschema_for::<AccountStatus>(),
     },
     Notification {

@@ -137,6 +137,12 @@ pub struct InboundMessage {
     pub session_id: Option<String>,
     /// When it was sent, in milliseconds since 1970.
     pub timestamp_ms: i64,
+    /// When the person changed it, where the server says so; in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at_ms: Option<i64>,
+    /// When the person took it back, where the server says so; in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleted_at_ms: Option<i64>,
     /// What a person would read: text items joined by newlines, voice transcripts included.
     pub text: String,
     /// Every item of the message, in order.
@@ -215,6 +221,76 @@ pub enum AccountState {
     Superseded,
 }
 
+/// Why an account is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PausedReason {
+    /// The server no longer accepts its token (`-14`).
+    Stale,
+}
+
+/// What most likely made a token stale. WeChat does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProbableCause {
+    /// The same WeChat user logged in elsewhere: one WeChat user has one bot that works.
+    TakenOver,
+    /// It grew too old.
+    Expired,
+}
+
+/// Whether what a bot sends is confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// The server gives ids.
+    Ok,
+    /// The server takes messages and gives no ids, several times in a row: most likely nobody sees them.
+    Unconfirmed,
+    /// Nothing was confirmed yet.
+    #[default]
+    Unknown,
+}
+
+/// Whether what a bot sends is confirmed, and since when it is not. Kept over restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// Whether it is.
+    pub state: DeliveryState,
+    /// Sends without an id since the last one with an id.
+    pub unconfirmed_in_a_row: u32,
+    /// With `unconfirmed`: when the first of them was sent, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<i64>,
+    /// When a send was last given an id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_confirmed_at_ms: Option<i64>,
+}
+
+/// How many wire messages a message of a person allows a bot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetStatus {
+    /// How many.
+    pub limit: u32,
+    /// Whether that was learned from refusals.
+    pub learned: bool,
+}
+
+/// What was tried when WeChat refused to prepare a message ("prepare failed").
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// When.
+    pub at_ms: i64,
+    /// What, in order: `connections`, `notifystart`, `typing_ticket`, `send`; with ` failed` where it did not succeed.
+    pub tried: Vec<String>,
+    /// Whether the message went through; missing while it is being tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<bool>,
+}
+
 /// Messages that were taken in and are not acked yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -246,8 +322,10 @@ pub struct Counters {
     pub delivered: u64,
     /// Messages dropped because they were already taken in.
     pub duplicates: u64,
-    /// Wire messages sent.
+    /// Wire messages sent and confirmed.
     pub sent: u64,
+    /// Wire messages that the server took without giving an id.
+    pub unconfirmed: u64,
     /// Wire messages that were refused or given up.
     pub failed: u64,
 }
@@ -265,7 +343,8 @@ pub struct ProbeResult {
     pub error: Option<String>,
 }
 
-/// `account.status`, and an item of `status.get`.
+/// `account.status`, and an item of `status.get`. Of an `account.status` `inbox`, `outbox` and `budget` are what is known
+/// without looking at the disk.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountStatus {
@@ -276,13 +355,13 @@ pub struct AccountStatus {
     /// When it was started, in milliseconds since 1970, as all times here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_start_at_ms: Option<i64>,
-    /// When the server last answered a poll.
+    /// When the server last answered a poll; a poll that ends without an answer does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_poll_at_ms: Option<i64>,
     /// When a message last came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_inbound_at_ms: Option<i64>,
-    /// When a message was last sent.
+    /// When the server last took a message, confirmed or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_outbound_at_ms: Option<i64>,
     /// What last went wrong; gone when it works again.
@@ -291,6 +370,21 @@ pub struct AccountStatus {
     /// With `backoff`: when the next try comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until_ms: Option<i64>,
+    /// With `paused`: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_reason: Option<PausedReason>,
+    /// With `paused`: what most likely happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probable_cause: Option<ProbableCause>,
+    /// Whether what it sends is confirmed.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// How many messages it may send for each that it gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetStatus>,
+    /// What was last tried against "prepare failed".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
     /// Messages taken in and not acked yet.
     pub inbox: InboxStatus,
     /// Messages that wait to be sent.
@@ -306,8 +400,10 @@ pub struct AccountStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UpdateStatus {
-    /// The server took all of it.
+    /// The server took all of it, and confirmed it.
     Sent,
+    /// The server took all of it without confirming it; see `SendResult`.
+    Unconfirmed,
     /// The server refused it.
     Failed,
     /// It waited too long, or too many waited behind it.

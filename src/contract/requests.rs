@@ -56,6 +56,10 @@ pub struct InitializeParams {
     /// The language of texts for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
+    /// How often `account.status` comes although nothing changed, in milliseconds; at least 1000. Default: only with changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1000))]
+    pub status_interval_ms: Option<u64>,
 }
 
 /// Who the sidecar is.
@@ -318,6 +322,10 @@ pub struct SendTextParams {
     /// The same key gives the first result again instead of a second message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// That it is worth less than an answer: it never takes the last message that WeChat allows, and does not wait. Where
+    /// there is no room for it, the result is `held` without a `queueId`, and it is gone. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<bool>,
 }
 
 /// How a file is shown.
@@ -407,8 +415,11 @@ pub struct SendProgressParams {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SendStatus {
-    /// The server took it.
+    /// The server took it and gave every part of it an id.
     Sent,
+    /// The server took it without giving an id: in the field the mark of a message that is never shown. It is final, counts
+    /// against what WeChat allows, and must not be sent again.
+    Unconfirmed,
     /// It is kept and sent by itself when it can be; the gateway must not send it again.
     Held,
 }
@@ -504,6 +515,98 @@ pub struct CancelParams {
 pub struct CancelResult {
     /// Whether it was still waiting. Parts that were sent before stay sent.
     pub cancelled: bool,
+}
+
+/// Parameters of `outbound.budget`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetParams {
+    /// The peer's WeChat user id.
+    pub to: String,
+    /// From which account. Default: the only one, or the one that knows the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+}
+
+/// What gives a budget back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetReset {
+    /// The peer's next message.
+    Inbound,
+}
+
+/// Result of `outbound.budget`: what may be sent to a peer now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetResult {
+    /// Wire messages that may still be sent. What waits in the outbox goes first.
+    pub left: u32,
+    /// What gives the whole budget back.
+    pub resets_on: BudgetReset,
+    /// When the peer's last message stops to allow any, in milliseconds since 1970; missing where they have not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_ends_at_ms: Option<i64>,
+    /// Wire messages that one message of the peer allows.
+    pub limit: u32,
+    /// Whether the limit was learned from refusals: it is below `outbox.quotaPerMessage` then.
+    pub learned: bool,
+    /// Where the bot must wait first, for its pace or after a refusal: until when, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace_available_at_ms: Option<i64>,
+}
+
+/// Parameters of `accounts.export`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountsExportParams {
+    /// Only these. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_ids: Option<Vec<String>>,
+    /// What the archive is encrypted with.
+    pub passphrase: String,
+}
+
+/// Result of `accounts.export`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountsExportResult {
+    /// An [age](https://age-encryption.org) file, encrypted with the passphrase, in base64.
+    pub archive: String,
+    /// The accounts in it.
+    pub account_ids: Vec<String>,
+}
+
+/// Parameters of `accounts.import`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountsImportParams {
+    /// What `accounts.export` made.
+    pub archive: String,
+    /// What it was encrypted with.
+    pub passphrase: String,
+}
+
+macro_rules! shows_nothing {
+    ($($name:ident),*) => {
+        $(impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        })*
+    };
+}
+
+shows_nothing!(AccountsExportParams, AccountsExportResult, AccountsImportParams);
+
+/// Result of `accounts.import`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountsImportResult {
+    /// Accounts that are here now, and were not before or had an older login.
+    pub imported: Vec<String>,
+    /// Accounts that stayed as they are, because their login here is as new or newer.
+    pub kept: Vec<String>,
 }
 
 /// Parameters of `outbound.sendTyping`.

@@ -1,7 +1,7 @@
 //! The HTTP client: one connection pool for all accounts, one method an endpoint.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -10,8 +10,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::agent::client_version;
+use super::agent::ProtocolVersion;
 use super::error::{IlinkError, Reach};
+use super::hosts::Hosts;
 use super::outgoing::*;
 use super::secret::{BotToken, ContextToken};
 use super::types::*;
@@ -30,6 +31,8 @@ const QR_STATUS: Duration = Duration::from_secs(35);
 const POLL_GRACE: Duration = Duration::from_secs(2);
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
+/// Connections that were made less than this ago are not replaced: others asked for fresh ones in the same moment.
+const FRESH: Duration = Duration::from_secs(2);
 /// The kind of bot that `get_bot_qrcode` is asked for.
 const BOT_TYPE: &str = "3";
 
@@ -42,6 +45,15 @@ pub struct Endpoint {
     pub route_tag: Option<String>,
     /// The sanitised `bot_agent`.
     pub bot_agent: String,
+    /// The version of the protocol that is declared.
+    pub version: ProtocolVersion,
+}
+
+impl Endpoint {
+    /// The host's name, where the address has one.
+    fn host(&self) -> Option<String> {
+        url::Url::parse(&self.base_url).ok()?.host_str().map(str::to_owned)
+    }
 }
 
 /// An endpoint with an account's authorisation.
@@ -56,23 +68,40 @@ pub struct Session {
 /// The client. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Ilink {
-    http: reqwest::Client,
-    version: Arc<str>,
-    client_version: HeaderValue,
+    http: Arc<RwLock<reqwest::Client>>,
+    tls: Arc<rustls::ClientConfig>,
+    hosts: Hosts,
+    /// When the connections were last replaced.
+    replaced: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Ilink {
-    /// A client that calls itself `version`. Proxies of the environment are honoured.
-    pub fn new(version: &str) -> Result<Ilink, IlinkError> {
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls())
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(Duration::from_secs(90))
-            .tcp_keepalive(Duration::from_secs(30))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| IlinkError::from_reqwest("client", error))?;
-        Ok(Ilink { http, version: version.into(), client_version: HeaderValue::from(client_version(version)) })
+    /// A client that finds its hosts with `hosts`. Proxies of the environment are honoured.
+    pub fn new(hosts: Hosts) -> Result<Ilink, IlinkError> {
+        let tls = tls();
+        let http = connections(&tls, &hosts)?;
+        Ok(Ilink { http: Arc::new(RwLock::new(http)), tls: Arc::new(tls), hosts, replaced: Arc::default() })
+    }
+
+    /// Makes new connections for what is asked from now on; requests under way go on with theirs. Where `endpoint` is given,
+    /// it did not answer, and another address of its host is tried first.
+    pub fn reconnect(&self, endpoint: Option<&Endpoint>) {
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        if replaced.is_some_and(|at| at.elapsed() < FRESH) {
+            return;
+        }
+        if let Some(host) = endpoint.and_then(Endpoint::host) {
+            self.hosts.silent(&host);
+        }
+        match connections(&self.tls, &self.hosts) {
+            Ok(http) => *self.http.write().unwrap_or_else(PoisonError::into_inner) = http,
+            Err(error) => return tracing::warn!(%error, "the connections to WeChat were not replaced"),
+        }
+        *replaced = Some(Instant::now());
+    }
+
+    fn http(&self) -> reqwest::Client {
+        self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Long-polls for messages behind `cursor`. The server holds the request for up to `hold`; no answer within that
@@ -147,7 +176,7 @@ impl Ilink {
     /// Whether a host answers at all, whatever it answers; returns how long it took.
     pub async fn reach(&self, url: &str) -> Result<Duration, IlinkError> {
         let began = std::time::Instant::now();
-        let asked = self.http.get(url).timeout(LIGHT).send().await;
+        let asked = self.http().get(url).timeout(LIGHT).send().await;
         asked.map(|_| began.elapsed()).map_err(|error| IlinkError::from_reqwest("reach", error))
     }
 
@@ -228,11 +257,12 @@ impl Ilink {
         })?;
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("ilink-app-id"), HeaderValue::from_static("bot"));
-        headers.insert(HeaderName::from_static("ilink-app-clientversion"), self.client_version.clone());
+        headers
+            .insert(HeaderName::from_static("ilink-app-clientversion"), HeaderValue::from(endpoint.version.as_u32()));
         if let Some(tag) = endpoint.route_tag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok()) {
             headers.insert(HeaderName::from_static("skroutetag"), tag);
         }
-        Ok(self.http.request(method, url).headers(headers))
+        Ok(self.http().request(method, url).headers(headers))
     }
 
     fn post_headers(&self, token: Option<&BotToken>) -> HeaderMap {
@@ -256,7 +286,7 @@ impl Ilink {
     fn body(&self, name: &'static str, endpoint: &Endpoint, body: impl Serialize) -> Result<Vec<u8>, IlinkError> {
         let malformed = |error: serde_json::Error| IlinkError::Malformed { endpoint: name, detail: error.to_string() };
         let mut body = serde_json::to_value(body).map_err(malformed)?;
-        body["base_info"] = json!({ "channel_version": &*self.version, "bot_agent": endpoint.bot_agent });
+        body["base_info"] = json!({ "channel_version": endpoint.version.to_string(), "bot_agent": endpoint.bot_agent });
         serde_json::to_vec(&body).map_err(malformed)
     }
 
@@ -273,6 +303,9 @@ impl Ilink {
             IlinkError::from_reqwest(endpoint, error)
         };
         let mut response = request.send().await.map_err(sort)?;
+        if let (Some(host), Some(address)) = (response.url().host_str(), response.remote_addr().map(|at| at.ip())) {
+            self.hosts.answered(host, address);
+        }
         let status = response.status();
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(64 * 1024) as usize));
         while let Some(chunk) = response.chunk().await.map_err(sort)? {
@@ -287,6 +320,20 @@ impl Ilink {
         }
         read_answer(endpoint, &body)
     }
+}
+
+fn connections(tls: &rustls::ClientConfig, hosts: &Hosts) -> Result<reqwest::Client, IlinkError> {
+    let builder = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls.clone())
+        .dns_resolver(hosts.clone())
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(Duration::from_secs(90))
+        // A connection whose other end is gone is found out within about a minute, also while nothing is said on it.
+        .tcp_keepalive(Duration::from_secs(30))
+        .tcp_keepalive_interval(Duration::from_secs(10))
+        .tcp_keepalive_retries(3)
+        .redirect(reqwest::redirect::Policy::none());
+    builder.build().map_err(|error| IlinkError::from_reqwest("client", error))
 }
 
 /// Reads the body of an answer: whether the server refused, then what it says.

@@ -3,7 +3,10 @@
 use std::error::Error as _;
 use std::io;
 
-use super::types::{STALE_TOKEN, THROTTLED, Verdict};
+use super::types::Verdict;
+
+/// As much of the server's own words as goes into errors, logs and status.
+const MAX_ERRMSG: usize = 300;
 
 /// How far a request got before the network failed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,21 +86,93 @@ pub enum IlinkError {
     },
 }
 
+/// What a refusal means. Tencent documents none of the codes: these are what users of several clients met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `-14`: the token is no longer good.
+    StaleToken,
+    /// `-2`, mostly without a word or with "rate limited": the send limits were met.
+    Throttled,
+    /// `-12`: too many requests.
+    RateLimited,
+    /// `-2` "prepare failed": the person's last message is too old, or the bot was idle for hours.
+    PrepareFailed,
+    /// `-2` "ilink_user_id required": a request of typing that names nobody.
+    NoPerson,
+    /// `-3`: there is no such person, most often because something changed the case of their id.
+    UnknownPerson,
+    /// `-4`: the person has not written to the bot yet.
+    NotWrittenYet,
+    /// `-1` from `getuploadurl`: the file was not accepted.
+    UploadRefused,
+    /// `ret` 2: a QR code of another kind of bot.
+    WrongBotType,
+    /// Anything else.
+    Unknown,
+}
+
+impl Refusal {
+    fn of(endpoint: &str, code: i64, errmsg: &str) -> Refusal {
+        let says = |words: &str| errmsg.to_ascii_lowercase().contains(words);
+        match code {
+            -14 => Refusal::StaleToken,
+            -12 => Refusal::RateLimited,
+            -2 if says("ilink_user_id") => Refusal::NoPerson,
+            -2 if says("prepare failed") => Refusal::PrepareFailed,
+            -2 => Refusal::Throttled,
+            -3 => Refusal::UnknownPerson,
+            -4 => Refusal::NotWrittenYet,
+            -1 if endpoint == "getuploadurl" => Refusal::UploadRefused,
+            2 if endpoint == "get_bot_qrcode" || endpoint == "get_qrcode_status" => Refusal::WrongBotType,
+            _ => Refusal::Unknown,
+        }
+    }
+
+    /// What a person can do about it; empty where nobody knows.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Refusal::StaleToken => "WeChat no longer accepts this login, log in again",
+            Refusal::Throttled | Refusal::RateLimited => {
+                "WeChat limits how often the bot may write, sending again now would prolong it"
+            }
+            Refusal::PrepareFailed => {
+                "WeChat does so when the person's last message is too old, and after hours without any message; \
+                 what helps is that they write again"
+            }
+            Refusal::NoPerson => "the request named nobody; report it, with the log",
+            Refusal::UnknownPerson => {
+                "WeChat knows nobody of that id; ids tell capital letters from small ones: use it as the message brought it"
+            }
+            Refusal::NotWrittenYet => "the person has not written to this bot yet; they must write first",
+            Refusal::UploadRefused => "WeChat did not accept the file; try a smaller one, or another kind",
+            Refusal::WrongBotType => "WeChat offers this kind of bot no more; update openclaw-weixin-sidecar",
+            Refusal::Unknown => "",
+        }
+    }
+}
+
 fn opt(n: &Option<i64>) -> String {
     n.map_or_else(|| "-".to_owned(), |n| n.to_string())
 }
 
 impl IlinkError {
+    /// What iLink's refusal means; `None` where it was something else that failed.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let IlinkError::Refused { endpoint, ret, errcode, errmsg } = self else { return None };
+        let says = errmsg.as_deref().unwrap_or("");
+        let codes = [errcode, ret].into_iter().flatten().filter(|code| **code != 0);
+        let classes: Vec<Refusal> = codes.map(|code| Refusal::of(endpoint, *code, says)).collect();
+        Some(classes.iter().copied().find(|class| *class != Refusal::Unknown).unwrap_or(Refusal::Unknown))
+    }
+
     /// Whether the account needs a new login.
     pub fn is_stale_token(&self) -> bool {
-        matches!(self, IlinkError::Refused { ret, errcode, .. }
-            if *ret == Some(STALE_TOKEN) || *errcode == Some(STALE_TOKEN))
+        self.refusal() == Some(Refusal::StaleToken)
     }
 
     /// Whether the send limits were met.
     pub fn is_throttled(&self) -> bool {
-        matches!(self, IlinkError::Refused { ret, errcode, .. }
-            if *ret == Some(THROTTLED) || *errcode == Some(THROTTLED))
+        matches!(self.refusal(), Some(Refusal::Throttled | Refusal::RateLimited | Refusal::PrepareFailed))
             || matches!(self, IlinkError::Http { status: 429, .. })
     }
 
@@ -116,7 +191,7 @@ impl IlinkError {
             endpoint,
             ret: verdict.ret,
             errcode: verdict.errcode,
-            errmsg: verdict.errmsg.filter(|m| !m.is_empty()),
+            errmsg: verdict.errmsg.map(|text| shortened(&text)).filter(|m| !m.is_empty()),
         })
     }
 
@@ -143,6 +218,17 @@ impl IlinkError {
     }
 }
 
+/// The server's words as they may be shown: on one line, not too many, without what a terminal would obey.
+fn shortened(text: &str) -> String {
+    let plain = text.chars().take(MAX_ERRMSG + 1).map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = plain.collect::<String>().trim().to_owned();
+    if short.chars().count() > MAX_ERRMSG {
+        short = short.chars().take(MAX_ERRMSG).collect();
+        short.push('…');
+    }
+    short
+}
+
 /// Whether a cause is a TLS error. It travels inside an `io::Error` between the libraries, or inside several.
 fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     if cause.is::<rustls::Error>() {
@@ -151,4 +237,47 @@ fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     let Some(error) = cause.downcast_ref::<io::Error>() else { return false };
     // A server that hangs up on the handshake leaves no error of the TLS library, only these words.
     error.get_ref().is_some_and(|inner| is_tls(inner)) || error.to_string().contains("tls handshake")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(endpoint: &'static str, ret: Option<i64>, errcode: Option<i64>, errmsg: &str) -> IlinkError {
+        IlinkError::from_verdict(endpoint, Verdict { ret, errcode, errmsg: Some(errmsg.into()) }).unwrap()
+    }
+
+    #[test]
+    fn every_code_of_the_reports_is_a_class_of_its_own() {
+        let cases = [
+            ("getupdates", Some(-14), None, "session timeout", Refusal::StaleToken),
+            ("getupdates", None, Some(-14), "", Refusal::StaleToken),
+            ("getupdates", Some(-1), Some(-14), "", Refusal::StaleToken),
+            ("sendmessage", Some(-2), None, "", Refusal::Throttled),
+            ("sendmessage", Some(-2), None, "rate limited", Refusal::Throttled),
+            ("sendmessage", Some(-2), None, "unknown error", Refusal::Throttled),
+            ("sendmessage", Some(-2), None, "Prepare failed", Refusal::PrepareFailed),
+            ("sendtyping", Some(-2), None, "ilink_user_id required", Refusal::NoPerson),
+            ("sendmessage", Some(-12), None, "rate limit", Refusal::RateLimited),
+            ("sendmessage", Some(-3), None, "", Refusal::UnknownPerson),
+            ("getconfig", Some(-4), None, "", Refusal::NotWrittenYet),
+            ("getuploadurl", Some(-1), None, "", Refusal::UploadRefused),
+            ("sendmessage", Some(-1), None, "", Refusal::Unknown),
+            ("get_bot_qrcode", Some(2), None, "", Refusal::WrongBotType),
+            ("sendmessage", Some(2), None, "", Refusal::Unknown),
+            ("sendmessage", Some(77), None, "", Refusal::Unknown),
+        ];
+        for (endpoint, ret, errcode, errmsg, class) in cases {
+            assert_eq!(refused(endpoint, ret, errcode, errmsg).refusal(), Some(class), "{endpoint} {ret:?} {errmsg:?}");
+        }
+        assert!(!refused("sendtyping", Some(-2), None, "ilink_user_id required").is_throttled());
+        assert!(refused("sendmessage", Some(-12), None, "").is_throttled());
+    }
+
+    #[test]
+    fn the_servers_words_are_shortened_and_harmless() {
+        let text = refused("x", Some(-1), None, &format!("\u{1b}[31m a\nb {}", "长".repeat(100_000))).to_string();
+        assert!(text.chars().count() < 400, "{}", text.len());
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
 }

@@ -6,7 +6,8 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `client` | one HTTP client for all accounts, one method an endpoint |
-//! | `agent` | the `bot_agent` grammar and the client version |
+//! | `agent` | what a client declares: the protocol's version and its `bot_agent` |
+//! | `hosts` | the addresses behind a host's name, the good ones first |
 //! | `error` | what can go wrong, sorted |
 //! | `lenient` | numbers that may come as text |
 //! | `secret` | tokens that show nothing |
@@ -16,15 +17,17 @@
 mod agent;
 mod client;
 mod error;
+mod hosts;
 mod lenient;
 mod outgoing;
 mod secret;
 mod types;
 
-pub use agent::sanitize_bot_agent;
+pub use agent::{NoVersion, ProtocolVersion, bot_agent, sanitize_bot_agent};
 pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
-pub use error::{IlinkError, Reach};
+pub use error::{IlinkError, Reach, Refusal};
+pub use hosts::Hosts;
 pub use lenient::without_half_characters;
 pub use outgoing::*;
 pub use secret::{BotToken, ContextToken};

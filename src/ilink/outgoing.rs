@@ -58,6 +58,8 @@ pub enum OutgoingItem<'a> {
         name: &'a str,
         /// Names the call.
         call: &'a str,
+        /// When, in milliseconds since 1970.
+        at_ms: i64,
     },
     /// A tool has ended.
     ToolResult {
@@ -67,6 +69,8 @@ pub enum OutgoingItem<'a> {
         call: &'a str,
         /// `completed`, `failed`, `blocked` or `unknown`.
         status: &'a str,
+        /// When, in milliseconds since 1970.
+        at_ms: i64,
     },
 }
 
@@ -128,12 +132,16 @@ impl OutgoingItem<'_> {
                 "voice_item": { "media": media(voice), "encode_type": 6, "sample_rate": 24_000, "bits_per_sample": 16,
                                 "playtime": playtime },
             }),
-            OutgoingItem::ToolStart { name, call } => json!({
+            OutgoingItem::ToolStart { name, call, at_ms } => json!({
                 "type": item_type::TOOL_CALL_START,
+                "create_time_ms": at_ms,
+                "is_completed": false,
                 "tool_call_start_item": { "tool_name": name, "tool_call_id": call },
             }),
-            OutgoingItem::ToolResult { name, call, status } => json!({
+            OutgoingItem::ToolResult { name, call, status, at_ms } => json!({
                 "type": item_type::TOOL_CALL_RESULT,
+                "create_time_ms": at_ms,
+                "is_completed": true,
                 "tool_call_result_item": { "tool_name": name, "tool_call_id": call, "status": status },
             }),
         }
@@ -229,4 +237,71 @@ pub struct SendAnswer {
     /// A uint64, exact.
     #[serde(default, deserialize_with = "lenient::u64_opt")]
     pub message_id: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of the official plugin's items (`@tencent-weixin/openclaw-weixin` 2.4.9: `src/messaging/send.ts` and
+    /// `reply-progress-sender.ts`) and no others: the server was seen to drop messages with more. What both plugins really send
+    /// is compared in `tests/host/official.test.mjs`; tool items are sent only where somebody asks for them.
+    #[test]
+    fn items_have_the_official_plugins_fields_and_no_others() {
+        let fields = |item: OutgoingItem<'_>| {
+            let json = item.to_json();
+            let mut names = Vec::new();
+            let mut open = vec![(String::new(), &json)];
+            while let Some((path, value)) = open.pop() {
+                match value.as_object() {
+                    Some(object) => open.extend(object.iter().map(|(name, inner)| (format!("{path}.{name}"), inner))),
+                    None => names.push(path),
+                }
+            }
+            names.sort();
+            names
+        };
+        let media = OutgoingMedia { query_param: "p", aes_key: "k", cipher_size: 16 };
+        let of_media =
+            |item: &str| ["aes_key", "encrypt_query_param", "encrypt_type"].map(|name| format!(".{item}.media.{name}"));
+        let with = |mut more: Vec<String>, rest: &[&str]| {
+            more.extend(rest.iter().map(|name| (*name).to_owned()));
+            more.sort();
+            more
+        };
+        assert_eq!(fields(OutgoingItem::Text("x")), [".text_item.text", ".type"]);
+        assert_eq!(
+            fields(OutgoingItem::Image { media, thumb: None }),
+            with(of_media("image_item").into(), &[".image_item.mid_size", ".type"])
+        );
+        assert_eq!(
+            fields(OutgoingItem::Video(media)),
+            with(of_media("video_item").into(), &[".type", ".video_item.video_size"])
+        );
+        assert_eq!(
+            fields(OutgoingItem::File { media, name: "n", len: 1 }),
+            with(of_media("file_item").into(), &[".file_item.file_name", ".file_item.len", ".type"])
+        );
+        assert_eq!(
+            fields(OutgoingItem::ToolStart { name: "n", call: "c", at_ms: 1 }),
+            [
+                ".create_time_ms",
+                ".is_completed",
+                ".tool_call_start_item.tool_call_id",
+                ".tool_call_start_item.tool_name",
+                ".type"
+            ]
+        );
+        assert_eq!(
+            fields(OutgoingItem::ToolResult { name: "n", call: "c", status: "completed", at_ms: 1 }),
+            [
+                ".create_time_ms",
+                ".is_completed",
+                ".tool_call_result_item.status",
+                ".tool_call_result_item.tool_call_id",
+                ".tool_call_result_item.tool_name",
+                ".type"
+            ]
+        );
+    }
 }

@@ -8,10 +8,6 @@ use super::secret::{BotToken, ContextToken};
 
 /// The first answer's cursor, before any poll.
 pub const FIRST_CURSOR: &str = "";
-/// `errcode` or `ret` of a stale token.
-pub const STALE_TOKEN: i64 = -14;
-/// `ret` of a send beyond the limits.
-pub const THROTTLED: i64 = -2;
 
 /// The fields that say whether an answer is a success. All missing is a success.
 #[derive(Debug, Default, Deserialize)]
@@ -53,6 +49,12 @@ pub struct WireMessage {
     /// Milliseconds since 1970.
     #[serde(default, deserialize_with = "lenient::i64_opt")]
     pub create_time_ms: Option<i64>,
+    /// When it was last changed; milliseconds since 1970.
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub update_time_ms: Option<i64>,
+    /// When it was taken back; milliseconds since 1970.
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub delete_time_ms: Option<i64>,
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub session_id: Option<String>,
     /// 1: a person's, 2: a bot's.
@@ -96,6 +98,35 @@ pub struct WireItem {
     pub video_item: Option<VideoItem>,
     #[serde(default)]
     pub ref_msg: Option<RefMessage>,
+    /// Buttons under it. Their shape is not known: seen in the field, described nowhere.
+    #[serde(default, deserialize_with = "lenient::list")]
+    pub button_item_list: Vec<serde_json::Value>,
+}
+
+impl WireItem {
+    /// What it is: what it says, or, where that is nothing that is known (types 0 and 8 were seen in quotes), what it brings.
+    pub fn kind(&self) -> Option<i64> {
+        use item_type::{FILE, IMAGE, TEXT, VIDEO, VOICE};
+        if matches!(self.item_type, Some(TEXT | IMAGE | VOICE | FILE | VIDEO)) {
+            return self.item_type;
+        }
+        let brings = [
+            (self.image_item.is_some(), IMAGE),
+            (self.voice_item.is_some(), VOICE),
+            (self.file_item.is_some(), FILE),
+            (self.video_item.is_some(), VIDEO),
+            (self.text_item.is_some(), TEXT),
+        ];
+        brings.into_iter().find(|(has, _)| *has).map(|(_, kind)| kind).or(self.item_type)
+    }
+
+    /// What its buttons say.
+    pub fn buttons(&self) -> Vec<&str> {
+        let fields = ["text", "title", "name", "label"];
+        let texts = self.button_item_list.iter();
+        let texts = texts.filter_map(|button| fields.iter().find_map(|field| button.get(field)?.as_str()));
+        texts.map(str::trim).filter(|text| !text.is_empty()).collect()
+    }
 }
 
 /// Where a media file is, and its key.
@@ -162,6 +193,9 @@ pub struct VoiceItem {
     /// What WeChat heard.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub text: Option<String>,
+    /// 1 pcm, 2 adpcm, 3 feature, 4 speex, 5 amr, 6 silk, 7 mp3, 8 ogg-speex.
+    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    pub encode_type: Option<i64>,
 }
 
 /// A file.

@@ -3,6 +3,7 @@
 //! It never waits for a conversation: a poll's messages go into the inbox, and the next poll begins. It ends when its
 //! token is cancelled, within moments, whatever it is doing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
@@ -12,20 +13,24 @@ use tokio_util::sync::CancellationToken;
 use super::dispatcher::Dispatcher;
 use super::intake::read_message;
 use crate::accounts::Board;
-use crate::contract::{AccountId, AccountState};
+use crate::contract::{AccountId, AccountState, ProbableCause};
 use crate::ilink::{Ilink, IlinkError, Session, Updates};
 use crate::store::{AccountNo, Store, StoreError, now_ms};
 
-/// How long the server may hold a poll until it says otherwise.
-const HOLD: Duration = Duration::from_secs(35);
 /// What the server may set it to.
 const HOLD_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 /// The wait after a failure, and after the third in a row.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 const LONG_WAIT: Duration = Duration::from_secs(30);
 const SHORT_WAITS: u32 = 2;
-/// A poll that is still open after this time counts as contact.
+/// After a failure a poll that is still open after this time, and a greeting that was answered, count as contact.
 const CONTACT: Duration = Duration::from_secs(3);
+/// So many polls without any answer, one after the other, are a failure: the connection is dead, and nobody said so.
+const SILENT_POLLS: u32 = 2;
+/// How often it is written down that polls are answered.
+const NOTE_EVERY_MS: i64 = 5 * 60 * 1000;
+/// A token that dies so soon after it last worked was most likely taken over.
+const TAKEN_OVER_WITHIN_MS: i64 = 3_600_000;
 /// Answers without messages may come this fast; faster ones are waited out, so that a server that holds nothing is
 /// not asked in a hot loop.
 const EMPTY_PACE: Duration = Duration::from_millis(250);
@@ -51,9 +56,15 @@ pub struct Monitor {
     /// Where its state is shown.
     pub board: Board,
     /// Whether to keep what people write, for quotes.
-    pub keep_texts: Box<dyn Fn() -> bool + Send>,
+    pub keep_texts: Box<dyn Fn() -> bool + Send + Sync>,
     /// Told who wrote, after their messages are on disk. Must not block.
-    pub heard: Box<dyn Fn(Vec<String>) + Send>,
+    pub heard: Box<dyn Fn(Vec<String>) + Send + Sync>,
+    /// How long the server may hold a poll until it says otherwise.
+    pub first_hold: Duration,
+    /// Changes when connections are not to be trusted any more: the machine slept, or its clock was set.
+    pub woken: watch::Receiver<u64>,
+    /// Whether another login of the same person is here that is newer. Blocks.
+    pub taken_over: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 enum Polled {
@@ -61,6 +72,8 @@ enum Polled {
     Answer(Result<Option<Updates>, IlinkError>),
     /// The settings changed, or by a new `login` the token: poll again with the new ones.
     Renewed { login: bool },
+    /// The machine slept: poll again, on new connections.
+    Woken,
     /// The end.
     Cancelled,
 }
@@ -68,15 +81,22 @@ enum Polled {
 impl Monitor {
     /// Polls until `cancel` is cancelled.
     pub async fn run(mut self, cancel: CancellationToken) {
-        let mut hold = HOLD;
+        let mut hold = self.first_hold;
         let mut failures = 0;
+        let mut silent = 0;
+        let mut noted_at = 0;
         let mut since_prune = PRUNE_EVERY;
         self.session.mark_unchanged();
+        self.woken.mark_unchanged();
         self.greet();
         loop {
             let asked = Instant::now();
             let updates = match self.poll(hold, &cancel).await {
                 Polled::Cancelled => return,
+                Polled::Woken => {
+                    tracing::info!(account = %self.id, "polling anew: the machine slept, or its clock was set");
+                    continue;
+                }
                 Polled::Renewed { login } => {
                     failures = 0;
                     if login {
@@ -84,7 +104,19 @@ impl Monitor {
                     }
                     continue;
                 }
-                Polled::Answer(Ok(updates)) => updates.unwrap_or_default(),
+                Polled::Answer(Ok(Some(updates))) => updates,
+                Polled::Answer(Ok(None)) => {
+                    silent += 1;
+                    if silent >= SILENT_POLLS {
+                        failures += 1;
+                        self.ilink.reconnect(Some(&self.session.borrow().endpoint));
+                        let error = format!("{silent} polls in a row were not answered; trying new connections");
+                        if !self.back_off(&error, failures, &cancel).await {
+                            return;
+                        }
+                    }
+                    continue;
+                }
                 Polled::Answer(Err(error)) if error.is_stale_token() => {
                     if !self.pause(&error, &cancel).await {
                         return;
@@ -116,7 +148,13 @@ impl Monitor {
                     continue;
                 }
             }
-            failures = 0;
+            (failures, silent) = (0, 0);
+            if !(0..NOTE_EVERY_MS).contains(&(now_ms() - noted_at)) {
+                noted_at = now_ms();
+                if let Err(error) = self.store.poll_answered(self.number, noted_at).await {
+                    tracing::debug!(account = %self.id, %error, "it was not written down that polls are answered");
+                }
+            }
             if since_prune >= PRUNE_EVERY {
                 since_prune = 0;
                 if let Err(error) = self.store.prune_seen(self.number).await {
@@ -146,11 +184,17 @@ impl Monitor {
         let session = self.session.borrow_and_update().clone();
         let request = self.ilink.get_updates(&session, &self.cursor, hold);
         tokio::pin!(request);
-        let contact = tokio::time::sleep(CONTACT);
+        let contact = async {
+            tokio::time::sleep(CONTACT).await;
+            // That a connection is open says nothing; an answer does.
+            if self.ilink.notify_start(&session).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::pin!(contact);
         let mut shown = self.board.get(&self.id).state == AccountState::Polling;
         if self.board.get(&self.id).state == AccountState::Starting {
-            self.show_polling();
+            show_polling(&self.board, &self.id);
             shown = true;
         }
         loop {
@@ -163,19 +207,16 @@ impl Monitor {
                     // Nobody can renew it any more: the supervisor is gone.
                     Err(_) => return Polled::Cancelled,
                 },
+                changed = self.woken.changed() => match changed {
+                    Ok(()) => return Polled::Woken,
+                    Err(_) => return Polled::Cancelled,
+                },
                 () = &mut contact, if !shown => {
-                    self.show_polling();
+                    show_polling(&self.board, &self.id);
                     shown = true;
                 }
             }
         }
-    }
-
-    fn show_polling(&self) {
-        self.board.update(&self.id, |entry| {
-            entry.state = AccountState::Polling;
-            entry.paused_until_ms = None;
-        });
     }
 
     /// Puts messages and cursor on disk. Returns how many messages the server handed over.
@@ -215,13 +256,21 @@ impl Monitor {
 
     /// Waits for a new login. `false`: cancelled.
     async fn pause(&mut self, error: &IlinkError, cancel: &CancellationToken) -> bool {
-        tracing::warn!(account = %self.id, %error, "WeChat no longer accepts this login; log in again");
+        let cause = self.probable_cause().await;
+        tracing::warn!(account = %self.id, %error, ?cause, "WeChat no longer accepts this login; log in again");
+        let happened = match cause {
+            ProbableCause::TakenOver => {
+                "it was most likely taken over by another login of the same WeChat user, who can use one bot at a time; log \
+                 in again to use it here"
+            }
+            ProbableCause::Expired => "it has expired; log in again",
+        };
         self.board.update(&self.id, |entry| {
             entry.state = AccountState::Paused;
-            entry.last_error = Some(
-                "WeChat no longer accepts this login; log in again (openclaw channels login --channel openclaw-weixin)"
-                    .to_owned(),
-            );
+            entry.probable_cause = Some(cause);
+            entry.last_error = Some(format!(
+                "WeChat no longer accepts this login: {happened} (openclaw channels login --channel openclaw-weixin)"
+            ));
         });
         tokio::select! {
             () = cancel.cancelled() => false,
@@ -232,6 +281,20 @@ impl Monitor {
                 });
                 changed.is_ok()
             }
+        }
+    }
+
+    /// What most likely made the token stale: WeChat says only that it is.
+    async fn probable_cause(&self) -> ProbableCause {
+        let taken_over = self.taken_over.clone();
+        if tokio::task::spawn_blocking(move || taken_over()).await.unwrap_or(false) {
+            return ProbableCause::TakenOver;
+        }
+        let seen = self.board.get(&self.id).last_poll_at_ms;
+        let written = self.store.last_poll_answered(self.number).await.unwrap_or_default();
+        match seen.max(written) {
+            Some(at) if now_ms() - at < TAKEN_OVER_WITHIN_MS => ProbableCause::TakenOver,
+            _ => ProbableCause::Expired,
         }
     }
 
@@ -250,8 +313,16 @@ impl Monitor {
             () = cancel.cancelled() => false,
             () = tokio::time::sleep(wait) => true,
             changed = self.session.changed() => changed.is_ok(),
+            changed = self.woken.changed() => changed.is_ok(),
         }
     }
+}
+
+fn show_polling(board: &Board, id: &AccountId) {
+    board.update(id, |entry| {
+        entry.state = AccountState::Polling;
+        entry.paused_until_ms = None;
+    });
 }
 
 /// Waits; `true` as soon as it is cancelled.

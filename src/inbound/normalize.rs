@@ -5,6 +5,7 @@ use super::intake::read_wire;
 use crate::cdn::{MediaKey, MediaSource};
 use crate::contract::{Conversation, ConversationKind, InboundMessage, Part, PartType, Quote};
 use crate::ilink::{CdnMedia, PartialText, RefMessage, WireItem, item_type};
+use crate::media::voice_mime;
 use crate::store::now_ms;
 
 /// What voice messages are named: WeChat gives them no name.
@@ -39,11 +40,20 @@ pub struct MediaItem {
     pub name: String,
     /// Whether it is a voice message.
     pub is_voice: bool,
+    /// What the message says that it is, for bytes that do not tell.
+    pub declared: Option<&'static str>,
 }
 
 impl MediaItem {
     fn new(part: Option<usize>, (source, name): (Result<MediaSource, String>, String), of: PartType) -> MediaItem {
-        MediaItem { part, source, name, is_voice: of == PartType::Voice }
+        MediaItem { part, source, name, is_voice: of == PartType::Voice, declared: None }
+    }
+
+    /// The same, of an item that says how it is encoded.
+    fn encoded(mut self, item: Option<&WireItem>) -> MediaItem {
+        let voice = item.and_then(|item| item.voice_item.as_ref()).filter(|_| self.is_voice);
+        self.declared = voice.and_then(|voice| voice_mime(voice.encode_type?));
+        self
     }
 }
 
@@ -63,7 +73,7 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft
     let mut parts = Vec::with_capacity(message.item_list.len());
     for (n, item) in message.item_list.iter().enumerate() {
         let (part, file) = part(item);
-        media.extend(file.map(|file| MediaItem::new(Some(n), file, part.part_type)));
+        media.extend(file.map(|file| MediaItem::new(Some(n), file, part.part_type).encoded(Some(item))));
         parts.push(part);
     }
     if parts.is_empty() {
@@ -91,6 +101,8 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft
         conversation: Conversation { kind: ConversationKind::Direct, id: peer.to_owned() },
         session_id: message.session_id.filter(|s| !s.is_empty()),
         timestamp_ms: message.create_time_ms.unwrap_or_else(now_ms),
+        updated_at_ms: message.update_time_ms.filter(|at| *at > 0),
+        deleted_at_ms: message.delete_time_ms.filter(|at| *at > 0),
         text: readable(&parts),
         parts,
         quote,
@@ -108,9 +120,10 @@ type Missing = Option<(Result<MediaSource, String>, String)>;
 
 /// An item as a part, and the file that belongs to it.
 fn part(item: &WireItem) -> (Part, Missing) {
-    match item.item_type {
+    match item.kind() {
         Some(item_type::TEXT) => {
             let text = item.text_item.as_ref().and_then(|text| text.text.clone()).unwrap_or_default();
+            let text = with_buttons(text, item);
             (Part { text: Some(text), ..Part::of(PartType::Text) }, None)
         }
         Some(item_type::IMAGE) => {
@@ -145,11 +158,25 @@ fn part(item: &WireItem) -> (Part, Missing) {
             let source = source(file.and_then(|file| file.media.as_ref()), None, false);
             (part, Some((source, name.unwrap_or_else(|| "file".to_owned()))))
         }
+        _ if !item.buttons().is_empty() => {
+            (Part { text: Some(with_buttons(String::new(), item)), ..Part::of(PartType::Text) }, None)
+        }
         other => {
             let number = other.map_or_else(|| "none".to_owned(), |n| n.to_string());
             (Part { error: Some(format!("unknown item type {number}")), ..Part::of(PartType::Unknown) }, None)
         }
     }
+}
+
+/// A text with what the buttons under it say, each in brackets.
+fn with_buttons(mut text: String, item: &WireItem) -> String {
+    for button in item.buttons() {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!("[{button}]"));
+    }
+    text
 }
 
 /// Where a file is. Only an image may come without a key: it is not encrypted then.
@@ -215,6 +242,30 @@ mod tests {
         assert_eq!(message.parts[1].duration_ms, Some(1200));
         assert_eq!(message.message_id, "9007199254740993");
         assert_eq!(message.timestamp_ms, 7);
+    }
+
+    #[test]
+    fn items_of_types_that_nobody_described_are_what_they_bring() {
+        let message = made(
+            r#"{"update_time_ms":9,"delete_time_ms":0,"item_list":[
+                {"type":8,"text_item":{"text":"eight"}},
+                {"type":1,"text_item":{"text":"choose"},"button_item_list":[{"text":"Yes"},{"title":" No "},{"id":1},7]},
+                {"type":9,"button_item_list":[{"name":"Later"}]}]}"#,
+        );
+        assert_eq!(message.text, "eight\nchoose\n[Yes]\n[No]\n[Later]");
+        assert_eq!((message.updated_at_ms, message.deleted_at_ms), (Some(9), None));
+        for quoted in [0, 8] {
+            let message = made(&format!(
+                r#"{{"item_list":[{{"type":3,"voice_item":{{"text":"spoken"}},"ref_msg":{{"svr_id":"5",
+                    "message_item":{{"type":{quoted},"text_item":{{"text":"quoted"}}}}}}}}]}}"#
+            ));
+            let quote = message.quote.unwrap();
+            assert_eq!(
+                (quote.text.as_deref(), quote.resolved),
+                (Some("quoted"), true),
+                "type {quoted}, on a voice message"
+            );
+        }
     }
 
     #[test]

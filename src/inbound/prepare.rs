@@ -103,10 +103,13 @@ impl Preparer {
         let n = item.part.unwrap_or(usize::from(u16::MAX));
         let (library, of) = (self.library.clone(), account.to_owned());
         let found = tokio::task::spawn_blocking(move || library.find(&of, key, n)).await;
-        let stored = match found {
+        let mut stored = match found {
             Ok(Some(found)) => found,
             _ => self.download(account, key, n, item).await?,
         };
+        if let Some(declared) = declared(item, &stored.mime) {
+            stored.mime = declared.to_owned();
+        }
         self.attached(stored, item.is_voice).await
     }
 
@@ -118,7 +121,8 @@ impl Preparer {
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{}: {error}", self.library.root().display()))?;
         let downloaded = self.patiently(source, &file).await.map_err(|error| error.to_string())?;
-        let mime = mime_of(&downloaded.head, Some(&item.name)).into_owned();
+        let told = mime_of(&downloaded.head, Some(&item.name));
+        let mime = declared(item, &told).map_or_else(|| told.into_owned(), str::to_owned);
         let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
         tokio::task::spawn_blocking(move || named(stored)).await.map_err(|error| error.to_string())
     }
@@ -181,6 +185,12 @@ impl Preparer {
             quote.selected_text = selected(text, partial);
         }
     }
+}
+
+/// What the message says that a voice message is, where its bytes say something else: Speex and raw sound have no mark, and
+/// look like anything.
+fn declared(item: &MediaItem, told: &str) -> Option<&'static str> {
+    item.declared.filter(|_| !told.starts_with("audio/"))
 }
 
 /// Gives a file without an extension the one of its kind. Blocks.

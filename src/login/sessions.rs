@@ -51,6 +51,8 @@ pub struct Start {
     pub home: Endpoint,
     /// The rest of the program.
     pub hooks: Hooks,
+    /// When it is said what may be in the way of a login on which nothing happens.
+    pub hint_after: Duration,
 }
 
 struct Session {
@@ -97,6 +99,7 @@ impl Sessions {
             ilink: start.ilink,
             home: start.home,
             hooks: start.hooks,
+            hint_after: start.hint_after,
             code,
             numbers: given,
             shown,

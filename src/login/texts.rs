@@ -1,6 +1,29 @@
 //! What people are told during a login.
 
 use crate::contract::Locale;
+use crate::ilink::ProtocolVersion;
+
+/// What is known of codes that phones refuse, for a login on which nothing happens. The server says nothing of it: the status
+/// stays `wait`.
+pub fn hint(locale: Locale, declared: ProtocolVersion) -> String {
+    match locale {
+        Locale::ZhCn => format!(
+            "还没有进展。常见原因：\n\
+             · 手机提示“请在 OpenClaw 中升级微信接口版本”：提高声明的接口版本（当前 {declared}，设置 channelVersion）；\n\
+             · 手机提示“网络错误”：换一个网络再扫（例如关闭 Wi-Fi，改用移动数据）；\n\
+             · 微信版本过旧：请升级到最新版；\n\
+             · 国际版 WeChat 可能无法绑定：请使用中国大陆版微信。"
+        ),
+        Locale::En => format!(
+            "Nothing yet. What is known to be in the way:\n\
+             - The phone says that the WeChat interface must be upgraded (请在 OpenClaw 中升级微信接口版本): raise the version \
+             that is declared (now {declared}; the setting is channelVersion).\n\
+             - The phone says \"network error\": scan from another network, such as mobile data instead of Wi-Fi.\n\
+             - WeChat on the phone is old: update it.\n\
+             - It is global WeChat: it was refused where mainland Weixin (微信) was not."
+        ),
+    }
+}
 
 /// A text for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::qr::QrCode;
-use super::texts::Text;
+use super::texts::{Text, hint};
 use crate::accounts::Login;
 use crate::contract::{AccountId, Locale, LoginProgress, LoginState};
 use crate::ilink::{BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus};
@@ -119,6 +119,8 @@ pub(super) struct Watch {
     /// Where every code is fetched.
     pub home: Endpoint,
     pub hooks: Hooks,
+    /// When it is said what may be in the way of a login on which nothing happens.
+    pub hint_after: Duration,
     pub code: Code,
     /// Numbers that the person gave.
     pub numbers: mpsc::Receiver<String>,
@@ -134,7 +136,7 @@ impl Watch {
         tokio::select! {
             biased;
             () = cancel.cancelled() => self.show(LoginState::Cancelled, Text::Cancelled),
-            () = tokio::time::sleep_until(deadline) => self.show(LoginState::Expired, Text::TimedOut),
+            () = tokio::time::sleep_until(deadline) => self.show_with_hint(LoginState::Expired, Text::TimedOut),
             () = self.watch() => {}
         }
     }
@@ -143,16 +145,29 @@ impl Watch {
         let mut endpoint = self.home.clone();
         let mut number: Option<String> = None;
         let mut codes = 1;
+        let mut hinted = false;
+        let mut since = Instant::now();
         loop {
             let status = match self.ilink.get_qrcode_status(&endpoint, &self.code.name, number.as_deref()).await {
                 Ok(status) => status,
                 Err(error) => return self.fail(&error.to_string()),
             };
             match status {
-                QrStatus::Wait => {}
+                QrStatus::Wait => {
+                    if !hinted && since.elapsed() >= self.hint_after {
+                        hinted = true;
+                        self.show_text(LoginState::Waiting, hint(self.locale, self.home.version));
+                    }
+                }
                 QrStatus::Scanned => {
                     number = None;
-                    self.show_once(LoginState::Scanned, Text::Confirm);
+                    if self.shown.borrow().state != LoginState::Scanned {
+                        since = Instant::now();
+                        self.show(LoginState::Scanned, Text::Confirm);
+                    } else if !hinted && since.elapsed() >= self.hint_after {
+                        hinted = true;
+                        self.show_text(LoginState::Scanned, hint(self.locale, self.home.version));
+                    }
                 }
                 QrStatus::NeedVerifyCode => {
                     match number {
@@ -173,7 +188,7 @@ impl Watch {
                     if codes == CODES {
                         return match blocked {
                             true => self.show(LoginState::Failed, Text::GivenUp),
-                            false => self.show(LoginState::Expired, Text::Expired),
+                            false => self.show_with_hint(LoginState::Expired, Text::Expired),
                         };
                     }
                     codes += 1;
@@ -248,10 +263,9 @@ impl Watch {
         self.show_text(LoginState::Failed, text);
     }
 
-    fn show_once(&self, state: LoginState, text: Text) {
-        if self.shown.borrow().state != state {
-            self.show(state, text);
-        }
+    /// As [`Watch::show`], with what may have been in the way.
+    fn show_with_hint(&self, state: LoginState, text: Text) {
+        self.show_text(state, format!("{}\n{}", text.say(self.locale), hint(self.locale, self.home.version)));
     }
 
     fn show(&self, state: LoginState, text: Text) {
@@ -312,7 +326,12 @@ mod tests {
 
     #[test]
     fn a_redirect_names_a_host_and_nothing_else() {
-        let home = Endpoint { base_url: "https://a.example".into(), route_tag: None, bot_agent: String::new() };
+        let home = Endpoint {
+            base_url: "https://a.example".into(),
+            route_tag: None,
+            bot_agent: String::new(),
+            version: Default::default(),
+        };
         assert_eq!(redirected(&home, "b.example").as_deref(), Some("https://b.example"));
         assert_eq!(redirected(&home, "b.example:8443").as_deref(), Some("https://b.example:8443"));
         for odd in ["b.example\u{2}", "b.exa\nmple", "b.example\\"] {

@@ -28,7 +28,7 @@ pub fn kind_of(mime: &str) -> Kind {
 
 /// The usual extension of what comes from WeChat without a name: pictures, videos, voice messages.
 pub fn extension_of(mime: &str) -> Option<&'static str> {
-    const EXTENSIONS: [(&str, &str); 12] = [
+    const EXTENSIONS: [(&str, &str); 16] = [
         ("image/jpeg", "jpg"),
         ("image/png", "png"),
         ("image/gif", "gif"),
@@ -41,8 +41,26 @@ pub fn extension_of(mime: &str) -> Option<&'static str> {
         ("audio/silk", "silk"),
         ("audio/amr", "amr"),
         ("audio/mpeg", "mp3"),
+        ("audio/ogg", "ogg"),
+        ("audio/x-speex", "spx"),
+        ("audio/L16", "pcm"),
+        ("audio/x-adpcm", "adpcm"),
     ];
     EXTENSIONS.iter().find(|(known, _)| *known == mime).map(|(_, extension)| *extension)
+}
+
+/// The MIME type of a voice message by its `encode_type`: for those whose bytes do not tell.
+pub fn voice_mime(encode_type: i64) -> Option<&'static str> {
+    Some(match encode_type {
+        1 => "audio/L16",
+        2 => "audio/x-adpcm",
+        4 => "audio/x-speex",
+        5 => "audio/amr",
+        6 => "audio/silk",
+        7 => "audio/mpeg",
+        8 => "audio/ogg",
+        _ => return None,
+    })
 }
 
 /// How WeChat's voice messages begin.

@@ -20,6 +20,6 @@ mod thumbnail;
 pub mod voice;
 
 pub use library::{Keep, Library, Stored};
-pub use mime::{Kind, extension_of, kind_of, mime_of};
+pub use mime::{Kind, extension_of, kind_of, mime_of, voice_mime};
 pub use name::safe_name;
 pub use thumbnail::{Thumbnail, thumbnail};

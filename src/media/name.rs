@@ -1,5 +1,8 @@
 //! File names come from people: they may hold paths, control characters, or be longer than any file system takes.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// The longest name, in bytes; file systems take 255, and numbers are put before it.
@@ -13,6 +16,7 @@ const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 /// A name that is one file name on every system: no path, nothing hidden, nothing that a terminal would obey. Nothing is
 /// left of a name that was only that: then it is `file`.
 pub fn safe_name(given: &str) -> String {
+    let given = decoded(given);
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
     let visible = last.chars().filter(|c| !c.is_control() && !is_invisible(*c));
     let clean: String = visible.map(|c| if r#"<>:"|?*"#.contains(c) { '_' } else { c }).collect();
@@ -41,6 +45,14 @@ pub fn safe_name(given: &str) -> String {
     match extension {
         Some(extension) => format!("{short}.{extension}"),
         None => short.trim_end_matches(is_edge).to_owned(),
+    }
+}
+
+/// A name that came percent-encoded, as Chinese ones do from some phones. One that only has a `%` in it stays as it is.
+fn decoded(given: &str) -> Cow<'_, str> {
+    match percent_decode_str(given).decode_utf8() {
+        Ok(name) if !name.is_ascii() && given.is_ascii() => name,
+        _ => Cow::Borrowed(given),
     }
 }
 
@@ -74,6 +86,10 @@ mod tests {
             (".bashrc", "bashrc"),
             ("photo\u{202e}gpj.exe", "photogpj.exe"),
             ("a:b?.txt", "a_b_.txt"),
+            ("%E6%8A%A5%E5%91%8A.pdf", "报告.pdf"),
+            ("%2e%2e%2fx%E6%8A%A5", "x报"),
+            ("100%.pdf", "100%.pdf"),
+            ("a%20b.pdf", "a%20b.pdf"),
             ("..", "file"),
             ("", "file"),
             ("///", "file"),

@@ -4,9 +4,9 @@ use futures_util::future::BoxFuture;
 
 use super::media::MediaPart;
 use crate::cdn::Cdn;
-use crate::contract::{AccountId, Locale, OutboundUpdate};
+use crate::contract::{AccountId, Locale, OutboundUpdate, Recovery};
 use crate::ilink::{Ilink, Session};
-use crate::store::Limits;
+use crate::store::{Confirmations, Limits};
 
 /// How sends are paced and kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +21,12 @@ pub struct OutboxSettings {
     pub notice: bool,
     /// In which language.
     pub locale: Locale,
+    /// Whether the last message that is left may be a file with the rest of an answer.
+    pub rest_as_file: bool,
+    /// Whether a `<` that could begin a tag is written wide.
+    pub escape_tags: bool,
+    /// How often a refusal to prepare a message is answered with a new start, in milliseconds.
+    pub revive_every_ms: i64,
 }
 
 /// The wire, with an account's authorisation.
@@ -45,6 +51,25 @@ pub trait Backend: Send + Sync + 'static {
     fn file_done(&self, account: &str, message_id: Option<u64>, part: MediaPart);
     /// A send that was reported as held has ended. Must not block.
     fn ended(&self, update: OutboundUpdate);
-    /// A wire message of an account was taken (`true`) or refused.
-    fn counted(&self, account: &AccountId, sent: bool);
+    /// A wire message of an account was answered.
+    fn counted(&self, account: &AccountId, answer: Answered);
+    /// What the server's answers say of an account's bot now. Must not block.
+    fn confirmations(&self, account: &AccountId, now: Confirmations);
+    /// What is being tried, or was, against a refusal to prepare a message.
+    fn recovering(&self, account: &AccountId, tried: Recovery);
+    /// Asks the server for a fresh typing ticket for a person.
+    fn fresh_ticket<'a>(&'a self, ready: &'a Ready, account: &'a AccountId, peer: &'a str) -> BoxFuture<'a, bool>;
+    /// Writes a text into a file of the spool that can be sent; `None` where that failed.
+    fn text_file(&self, text: String) -> BoxFuture<'_, Option<MediaPart>>;
+}
+
+/// How a wire message was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// Taken, with an id.
+    Confirmed,
+    /// Taken, without one.
+    Unconfirmed,
+    /// Refused for good.
+    Refused,
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::backend::Ready;
+use super::backend::{Answered, Ready};
 use super::media::{MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
 use super::outbox::{Inner, LaneKey, Outbox, Outcome, SendError, WAIT, lock};
-use crate::contract::HeldReason;
-use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem};
-use crate::store::{AccountNo, Head, OutboundRow, SendState, StoreError, Turn, now_ms};
+use crate::contract::{AccountId, HeldReason, Recovery};
+use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem, Refusal};
+use crate::store::{AccountNo, Head, Limits, OutboundPart, OutboundRow, Refused, SendState, StoreError, Turn, now_ms};
 
 /// The first wait after the network failed; each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ enum Next {
 
 /// Sends what waits in a conversation.
 pub async fn run(outbox: Outbox, key: LaneKey, nudged: Arc<Notify>) {
-    let mut lane = Lane { outbox: &outbox, key: &key, failures: 0 };
+    let mut lane = Lane { outbox: &outbox, key: &key, failures: 0, reviving: None };
     loop {
         let next = lane.step().await.unwrap_or_else(|error| {
             tracing::error!(account = %key.0, %error, "the outbox could not go on; trying again");
@@ -94,6 +94,8 @@ struct Lane<'a> {
     key: &'a LaneKey,
     /// Network failures in a row.
     failures: u32,
+    /// A new start whose message is still to be sent.
+    reviving: Option<Recovery>,
 }
 
 impl Lane<'_> {
@@ -143,12 +145,15 @@ impl Lane<'_> {
             }
             Some(Some(media)) => media.uploaded.as_ref().map(|uploaded| media.item(uploaded)),
         };
-        let (token, last) = match inner.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
-            Turn::Go { token, last } => (token, last),
+        if settings.rest_as_file && self.puts_rest_into_a_file(number, &row, part.n, settings.limits).await? {
+            return Ok(Next::Again);
+        }
+        let (token, left) = match inner.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
+            Turn::Go { token, left } => (token, left),
             Turn::Wait(ms) => return Ok(Next::Sleep(Duration::from_millis(ms as u64))),
             Turn::Hold { reason, until_ms } => return self.hold(number, reason, until_ms).await,
         };
-        let more = last && settings.notice && self.more_waits(&row).await?;
+        let more = left == 0 && settings.notice && self.more_waits(&row).await?;
         let text = if more { with_notice(&part.text, settings.locale) } else { part.text.clone() };
         let token = ContextToken::new(&token);
         let message = Outgoing {
@@ -163,19 +168,29 @@ impl Lane<'_> {
                 self.failures = 0;
                 let id = answer.message_id.filter(|id| *id != 0);
                 let said = inner.backend.keeps_texts().then(|| part.text.clone());
-                inner.store.part_sent(&row, part.n, id, said).await?;
+                let taken = inner.store.part_taken(&row, part.n, id, said, settings.limits).await?;
                 if let Some(media) = media.flatten() {
                     inner.backend.file_done(&row.account_id, id, media);
                 }
-                inner.backend.counted(account, true);
-                self.finish(&row).await?;
+                if id.is_none() {
+                    let client_id = part.client_id.as_str();
+                    tracing::warn!(%account, client_id, "WeChat took a message and gave it no id; perhaps nobody sees it");
+                }
+                inner.backend.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+                inner.backend.confirmations(account, taken.confirmations);
+                self.revived(account, true);
+                if let Some(row) = taken.finished
+                    && !inner.tell(row.id, Outcome::Taken)
+                {
+                    inner.report(&row);
+                }
                 Ok(Next::Again)
             }
             Err(error) => {
                 if error.is_stale_token() {
-                    inner.set_stale(account, ready.session.token);
+                    inner.set_stale(account, ready.session.token.clone());
                 }
-                self.failed(number, row, error).await
+                self.failed(number, &ready, row.clone(), Some(part.n), error).await
             }
         }
     }
@@ -215,11 +230,11 @@ impl Lane<'_> {
                     if error.is_stale_token() {
                         inner.set_stale(&self.key.0, ready.session.token.clone());
                     }
-                    return self.failed(number, row.clone(), error).await;
+                    return self.failed(number, ready, row.clone(), None, error).await;
                 }
                 Err(UploadError::Cdn(error)) if error.is_transient() => return self.retry(number, row, &error).await,
                 Err(error) => {
-                    inner.backend.counted(&self.key.0, false);
+                    inner.backend.counted(&self.key.0, Answered::Refused);
                     inner.end(row.id, SendState::Failed, Some(SendError::Upload(error))).await?;
                     return Ok(Next::Again);
                 }
@@ -245,19 +260,15 @@ impl Lane<'_> {
         Ok(Next::Sleep(wait))
     }
 
-    /// Tells the end of a send whose last part was taken.
-    async fn finish(&self, row: &OutboundRow) -> Result<(), StoreError> {
-        let inner = &self.outbox.inner;
-        let Some(row) = inner.store.send(row.id).await?.filter(|row| row.state == SendState::Sent) else {
-            return Ok(());
-        };
-        if !inner.tell(row.id, Outcome::Sent) {
-            inner.report(&row);
-        }
-        Ok(())
-    }
-
-    async fn failed(&mut self, number: AccountNo, row: OutboundRow, error: IlinkError) -> Result<Next, StoreError> {
+    /// A wire message, or the announcement of its file (`part` is none then), failed.
+    async fn failed(
+        &mut self,
+        number: AccountNo,
+        ready: &Ready,
+        row: OutboundRow,
+        part: Option<u32>,
+        error: IlinkError,
+    ) -> Result<Next, StoreError> {
         let inner = &self.outbox.inner;
         let (account, peer) = self.key;
         if error.is_stale_token() {
@@ -265,16 +276,86 @@ impl Lane<'_> {
             return self.hold(number, HeldReason::SessionExpired, None).await;
         }
         if error.is_throttled() {
-            let until = inner.store.refused(number, peer, inner.backend.settings().limits).await?;
-            tracing::warn!(%account, %error, until_ms = until, "WeChat limits this bot; its messages wait");
-            return self.hold(number, HeldReason::Throttled, Some(until)).await;
+            let settings = inner.backend.settings();
+            let unprepared = error.refusal() == Some(Refusal::PrepareFailed);
+            if unprepared && inner.store.may_revive(number, now_ms(), settings.revive_every_ms).await? {
+                tracing::warn!(%account, %error, "WeChat did not prepare a message; trying a new start");
+                self.revive(ready).await;
+                return Ok(Next::Again);
+            }
+            self.revived(account, false);
+            // An age, or a bot that was idle: neither says how many messages it may send.
+            let part = part.filter(|_| !unprepared).map(|n| (row.id, n));
+            return match inner.store.refused(number, peer, part, settings.limits).await? {
+                Refused::QuotaLowered => {
+                    let (limit, _) = inner.store.quota(number, settings.limits.quota).await?;
+                    tracing::warn!(%account, %error, limit, "WeChat allows this bot fewer messages than was thought");
+                    self.hold(number, HeldReason::Quota, None).await
+                }
+                Refused::Closed { until_ms } => {
+                    tracing::warn!(%account, %error, until_ms, "WeChat limits this bot; its messages wait");
+                    self.hold(number, HeldReason::Throttled, Some(until_ms)).await
+                }
+            };
         }
         if error.is_transient() {
             return self.retry(number, &row, &error).await;
         }
-        inner.backend.counted(account, false);
+        inner.backend.counted(account, Answered::Refused);
         inner.end(row.id, SendState::Failed, Some(SendError::Ilink(error))).await?;
         Ok(Next::Again)
+    }
+
+    /// What is known to help against "prepare failed", which nobody can explain: new connections, the start announced
+    /// anew, a fresh typing ticket. The message itself, sent again, is the last of it.
+    async fn revive(&mut self, ready: &Ready) {
+        let inner = &self.outbox.inner;
+        let (account, peer) = self.key;
+        let mut tried = Vec::new();
+        let mut note = |what: &str, ok: bool| {
+            tracing::info!(%account, what, ok, "against a refusal to prepare a message");
+            tried.push(if ok { what.to_owned() } else { format!("{what} failed") });
+        };
+        ready.ilink.reconnect(None);
+        note("connections", true);
+        note("notifystart", ready.ilink.notify_start(&ready.session).await.is_ok());
+        note("typing_ticket", inner.backend.fresh_ticket(ready, account, peer).await);
+        let recovery = Recovery { at_ms: now_ms(), tried, ok: None };
+        inner.backend.recovering(account, recovery.clone());
+        self.reviving = Some(recovery);
+    }
+
+    /// The message after [`Lane::revive`] went through, or did not.
+    fn revived(&mut self, account: &AccountId, ok: bool) {
+        let Some(mut recovery) = self.reviving.take() else { return };
+        recovery.tried.push("send".to_owned());
+        recovery.ok = Some(ok);
+        tracing::warn!(%account, ok, "a message was sent again after a new start");
+        self.outbox.inner.backend.recovering(account, recovery);
+    }
+
+    /// Puts what is left of an answer into a file, where part `n` has the last place and more is behind it. Only of an
+    /// answer that waits alone: nobody expects others in its file.
+    async fn puts_rest_into_a_file(
+        &self,
+        number: AccountNo,
+        row: &OutboundRow,
+        n: u32,
+        limits: Limits,
+    ) -> Result<bool, StoreError> {
+        let inner = &self.outbox.inner;
+        let rest: Vec<&OutboundPart> = row.parts.iter().filter(|part| part.n >= n).collect();
+        let texts = rest.len() > 1 && rest.iter().all(|part| part.media.is_none());
+        if !texts || inner.store.allowance(number, &row.peer, limits).await?.left != 1 {
+            return Ok(false);
+        }
+        if self.others_wait(row).await? {
+            return Ok(false);
+        }
+        let text = rest.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n\n");
+        let Some(file) = inner.backend.text_file(text).await else { return Ok(false) };
+        inner.store.replace_rest(row.id, n, file.to_json()).await?;
+        Ok(true)
     }
 
     /// Holds everything that waits in the conversation, and tells who waits for it.
@@ -290,9 +371,11 @@ impl Lane<'_> {
     }
 
     async fn more_waits(&self, row: &OutboundRow) -> Result<bool, StoreError> {
-        if row.parts.iter().filter(|part| !part.sent).count() > 1 {
-            return Ok(true);
-        }
+        Ok(row.parts.iter().filter(|part| !part.sent).count() > 1 || self.others_wait(row).await?)
+    }
+
+    /// Whether other sends wait in the conversation.
+    async fn others_wait(&self, row: &OutboundRow) -> Result<bool, StoreError> {
         let waiting = self.outbox.inner.store.waiting_sends(Some(&self.key.0), Some(&self.key.1)).await?;
         Ok(waiting.iter().any(|other| other.id != row.id))
     }

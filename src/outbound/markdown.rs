@@ -17,6 +17,7 @@
 
 mod inline;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -38,6 +39,29 @@ pub fn for_wechat(markdown: &str) -> String {
         }
     }
     text
+}
+
+/// Returns `markdown` with `＜` for each `<` outside code behind which a tag could begin (a letter, `/` or `!` follows).
+/// WeChat was reported to hide what stands behind one: a whole answer may be gone with it.
+pub fn without_tags(markdown: &str) -> Cow<'_, str> {
+    if !markdown.contains('<') {
+        return Cow::Borrowed(markdown);
+    }
+    let Blocks { scopes, mut definitions, .. } = Blocks::of(markdown);
+    let mut found = Vec::new();
+    for scope in scopes {
+        inline::tags(markdown, scope, &mut definitions, &mut found);
+    }
+    found.sort_unstable();
+    let mut text = String::with_capacity(markdown.len() + 2 * found.len());
+    let mut at = 0;
+    for tag in found {
+        text.push_str(&markdown[at..tag]);
+        text.push('＜');
+        at = tag + 1;
+    }
+    text.push_str(&markdown[at..]);
+    Cow::Owned(text)
 }
 
 /// Removes what can be seen at first reading; `None` if that is nothing.

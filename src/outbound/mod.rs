@@ -35,7 +35,7 @@ mod source;
 mod turns;
 mod typing;
 
-pub use backend::{Backend, OutboxSettings, Ready};
+pub use backend::{Answered, Backend, OutboxSettings, Ready};
 pub use chunk::chunk;
 pub use markdown::for_wechat;
 pub use media::{MediaKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};

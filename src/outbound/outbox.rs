@@ -1,5 +1,6 @@
 //! The outbox: accepts sends, waits for them, and keeps one lane task for each conversation with something to send.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::backend::Backend;
 use super::chunk::chunk;
 use super::claim::Claimant;
 use super::lane;
-use super::markdown::for_wechat;
+use super::markdown::{for_wechat, without_tags};
 use super::media::{MediaPart, UploadError};
 use super::rounds;
 use crate::contract::{AccountId, HeldReason, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
@@ -44,8 +45,10 @@ pub enum SendError {
 /// What became of a send that did not fail.
 #[derive(Clone, Debug)]
 pub enum Sent {
-    /// The server took all of it.
+    /// The server took all of it and confirmed it.
     Whole(OutboundRow),
+    /// The server took all of it, and not all of it was confirmed.
+    Unconfirmed(OutboundRow),
     /// It is kept, and sent by itself when it can be.
     Held(OutboundRow, HeldReason),
 }
@@ -91,8 +94,8 @@ impl Accepted {
 /// What a waiting caller is told.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
-    /// The server took all of it.
-    Sent,
+    /// The server took all of it; the row says whether it confirmed it.
+    Taken,
     /// It is held.
     Held(HeldReason),
     /// It failed.
@@ -155,7 +158,9 @@ impl Outbox {
             Content::Text(text) => (text, None),
             Content::Media(media, text) => (text.unwrap_or_default(), Some(media)),
         };
-        let texts = chunk(&for_wechat(&text), TEXT_CHUNK_LIMIT);
+        let text = for_wechat(&text);
+        let text = if self.inner.backend.settings().escape_tags { without_tags(&text) } else { Cow::Borrowed(&*text) };
+        let texts = chunk(&text, TEXT_CHUNK_LIMIT);
         let part = |text: String| NewPart { client_id: client_id(), text, media: None };
         let mut parts: Vec<NewPart> = texts.into_iter().map(part).collect();
         // One item a message: what is said of a file goes before it.
@@ -192,7 +197,7 @@ impl Outbox {
         let outcome = self.wait(row.id, waits).await;
         self.inner.stop_waiting(row.id);
         let reason = match outcome {
-            Some(Outcome::Sent) => None,
+            Some(Outcome::Taken) => None,
             Some(Outcome::Held(reason)) => Some(reason),
             Some(Outcome::Failed(error)) => return Err(error),
             None if self.inner.stop.is_cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
@@ -244,6 +249,10 @@ impl Outbox {
     /// From now on this process sends whatever waits for an account, whoever accepted it.
     pub async fn keep(&self, account: &AccountId, number: AccountNo) {
         lock(&self.inner.kept).insert(account.clone(), number);
+        match self.inner.store.confirmations_of(number).await {
+            Ok(now) => self.inner.backend.confirmations(account, now),
+            Err(error) => tracing::debug!(%account, %error, "whether sends are confirmed could not be read"),
+        }
         self.flush(account, number).await;
     }
 
@@ -310,6 +319,19 @@ impl Inner {
         Ok(true)
     }
 
+    /// Passes on what the server's answers say of the bots that this process polls, whoever sent for them.
+    pub async fn look_at_confirmations(&self) {
+        match self.store.confirmations().await {
+            Ok(found) => {
+                let kept: Vec<AccountId> = lock(&self.kept).keys().cloned().collect();
+                for id in kept {
+                    self.backend.confirmations(&id, found.get(id.as_str()).copied().unwrap_or_default());
+                }
+            }
+            Err(error) => tracing::debug!(%error, "whether sends are confirmed could not be read"),
+        }
+    }
+
     /// Gives up what waited too long, and the oldest where too many wait.
     pub async fn give_up(&self) {
         let settings = self.backend.settings();
@@ -341,6 +363,7 @@ impl Inner {
         let status = match row.state {
             SendState::Pending => return,
             SendState::Sent => UpdateStatus::Sent,
+            SendState::Unconfirmed => UpdateStatus::Unconfirmed,
             SendState::Failed => UpdateStatus::Failed,
             SendState::Expired => UpdateStatus::Expired,
             SendState::Cancelled => UpdateStatus::Cancelled,
@@ -377,6 +400,7 @@ impl Inner {
 fn ended(row: OutboundRow) -> Result<Sent, SendError> {
     match row.state {
         SendState::Sent => Ok(Sent::Whole(row)),
+        SendState::Unconfirmed => Ok(Sent::Unconfirmed(row)),
         _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
     }
 }

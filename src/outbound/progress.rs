@@ -1,9 +1,10 @@
 //! Tool progress: the first to go when messages run short. It is never held and never tried again.
 
+use super::backend::Answered;
 use super::outbox::{Outbox, client_id};
 use crate::contract::AccountId;
 use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem};
-use crate::store::{AccountNo, StoreError};
+use crate::store::{AccountNo, StoreError, now_ms};
 
 /// So many messages are left for the answer itself.
 const RESERVE: u32 = 4;
@@ -82,9 +83,10 @@ impl Outbox {
             _ => return Ok(Shown::Dropped),
         };
         let (token, client_id) = (ContextToken::new(&token), client_id());
+        let at_ms = now_ms();
         let item = match end {
-            None => OutgoingItem::ToolStart { name: &tool, call: &call },
-            Some(end) => OutgoingItem::ToolResult { name: &tool, call: &call, status: end.text() },
+            None => OutgoingItem::ToolStart { name: &tool, call: &call, at_ms },
+            Some(end) => OutgoingItem::ToolResult { name: &tool, call: &call, status: end.text(), at_ms },
         };
         let message = Outgoing {
             to: &to,
@@ -95,8 +97,10 @@ impl Outbox {
         };
         match ready.ilink.send(&ready.session, &message).await {
             Ok(answer) => {
-                inner.backend.counted(&account, true);
-                Ok(Shown::Sent(client_id, answer.message_id.filter(|id| *id != 0)))
+                // What it says of the bot counts for nothing: WeChat was reported to drop such messages of every bot.
+                let id = answer.message_id.filter(|id| *id != 0);
+                inner.backend.counted(&account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+                Ok(Shown::Sent(client_id, id))
             }
             Err(error) => {
                 tracing::debug!(%account, %error, "tool progress was not shown");
@@ -118,7 +122,7 @@ impl Outbox {
             self.inner.set_stale(account, token.clone());
         } else if error.is_throttled() {
             // As after any other refusal: every try now would prolong it.
-            self.inner.store.refused(number, to, self.inner.backend.settings().limits).await?;
+            self.inner.store.refused(number, to, None, self.inner.backend.settings().limits).await?;
         }
         Ok(())
     }

@@ -93,6 +93,18 @@ impl Typing {
         self.send(ilink, &key, session, false).await
     }
 
+    /// Replaces the ticket for a person with a fresh one.
+    pub async fn renew(
+        &self,
+        ilink: &Ilink,
+        account: &AccountId,
+        session: &Session,
+        peer: &str,
+    ) -> Result<(), TypingError> {
+        let key = (account.clone(), peer.to_owned());
+        self.fresh_ticket(ilink, &key, session).await.map(|_| ())
+    }
+
     async fn send(&self, ilink: &Ilink, key: &Key, session: &Session, typing: bool) -> Result<(), TypingError> {
         let ticket = self.ticket(ilink, key, session).await?;
         let sent = ilink.send_typing(session, &key.1, &ticket, typing).await;
@@ -108,6 +120,11 @@ impl Typing {
         {
             return Ok(ticket.clone());
         }
+        self.fresh_ticket(ilink, key, session).await
+    }
+
+    /// Asks the server for a ticket, whatever there is.
+    async fn fresh_ticket(&self, ilink: &Ilink, key: &Key, session: &Session) -> Result<String, TypingError> {
         let peer = self.store.peer(&key.0, &key.1).await?;
         let token = peer.as_ref().and_then(|peer| ContextToken::new(&peer.context_token));
         let answer = ilink.get_config(session, &key.1, token.as_ref()).await?;

@@ -5,12 +5,14 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
+//! | `clock` | whether the machine slept |
 //! | `identity` | who a process is, and whether it still is |
 //! | `kin` | the processes that are never signalled: this one, its ancestors, the gateway's service |
 //! | `parent` | noticing that the gateway is gone |
 //! | `takeover` | when a stale owner of a lease may be ended, and ending it |
 //! | `linux`, `macos`, `windows`, `other` | the same small interface for each system |
 
+pub mod clock;
 mod identity;
 mod kin;
 mod parent;

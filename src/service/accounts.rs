@@ -8,7 +8,6 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::settings::Settings;
 use super::sidecar::Sidecar;
 use crate::accounts::{AccountFile, FilesError, Lease, read_legacy};
 use crate::contract::{Account, AccountId, AccountState, Config, ContractError, ErrorKind};
@@ -140,6 +139,12 @@ impl Sidecar {
                 Box::new(move || wire.settings().keeps_texts())
             },
             heard: self.heard(id, row.no),
+            first_hold: self.settings().first_hold(),
+            woken: self.woken.subscribe(),
+            taken_over: {
+                let (files, id) = (self.files.clone(), id.clone());
+                Arc::new(move || files.has_newer_login(&id))
+            },
         };
         let task = tokio::spawn(monitor.run(cancel.clone()));
         *running = Some(Running { number: row.no, session: sender, cancel, task, lease });
@@ -149,7 +154,7 @@ impl Sidecar {
     }
 
     /// What a monitor tells of the people who wrote: their conversations go on where something waits.
-    fn heard(&self, id: &AccountId, number: AccountNo) -> Box<dyn Fn(Vec<String>) + Send> {
+    fn heard(&self, id: &AccountId, number: AccountNo) -> Box<dyn Fn(Vec<String>) + Send + Sync> {
         let (outbox, id) = (self.outbox.clone(), id.clone());
         Box::new(move |peers| {
             let (outbox, id) = (outbox.clone(), id.clone());
@@ -222,7 +227,11 @@ impl Sidecar {
 
     /// Replaces the configuration. Running accounts take over what concerns them.
     pub async fn set_config(&self, config: Config) {
-        self.wire.set_settings(Settings::new(config));
+        let settings = self.settings().with(config);
+        if let Err(problem) = settings.channel_version() {
+            tracing::error!(problem, "the declared version stays the built-in one");
+        }
+        self.wire.set_settings(settings);
         self.renew().await;
     }
 

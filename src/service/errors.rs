@@ -1,9 +1,9 @@
 //! Every room's errors as the contract's.
 
-use crate::accounts::{FilesError, LeaseError};
+use crate::accounts::{ArchiveError, FilesError, LeaseError};
 use crate::cdn::CdnError;
 use crate::contract::{AccountId, ContractError, ErrorKind, IlinkAnswer, NetworkCause};
-use crate::ilink::{IlinkError, Reach};
+use crate::ilink::{IlinkError, Reach, Refusal};
 use crate::login::LoginError;
 use crate::outbound::{SendError, SourceError, UploadError};
 use crate::store::StoreError;
@@ -22,6 +22,16 @@ impl From<FilesError> for ContractError {
         let kind = match error {
             FilesError::Damaged { .. } => ErrorKind::AccountNotConfigured,
             FilesError::Unreadable { .. } | FilesError::Unwritable { .. } => ErrorKind::StoreFailed,
+        };
+        ContractError::new(kind, error.to_string())
+    }
+}
+
+impl From<ArchiveError> for ContractError {
+    fn from(error: ArchiveError) -> Self {
+        let kind = match error {
+            ArchiveError::NoPassphrase | ArchiveError::Closed(_) | ArchiveError::Foreign(_) => ErrorKind::InvalidParams,
+            ArchiveError::Unmade(_) => ErrorKind::Internal,
         };
         ContractError::new(kind, error.to_string())
     }
@@ -48,14 +58,14 @@ impl From<IlinkError> for ContractError {
                 ErrorKind::IlinkRejected
             }
         };
-        let hint = match kind {
-            ErrorKind::SessionExpired => "; WeChat no longer accepts this login, log in again",
-            ErrorKind::IlinkThrottled => {
-                "; WeChat limits how often the bot may write, sending again now would prolong it"
-            }
-            _ => "",
+        let advice = match error.refusal() {
+            Some(refusal) => refusal.advice(),
+            // HTTP 429 says the same.
+            None if kind == ErrorKind::IlinkThrottled => Refusal::Throttled.advice(),
+            None => "",
         };
-        let mut made = ContractError::new(kind, format!("{error}{hint}"));
+        let semicolon = if advice.is_empty() { "" } else { "; " };
+        let mut made = ContractError::new(kind, format!("{error}{semicolon}{advice}"));
         made.data.retryable = transient;
         match error {
             IlinkError::Network { reach, .. } => made.data.cause = Some(cause(reach)),

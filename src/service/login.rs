@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::sidecar::Sidecar;
 use crate::accounts::Login;
-use crate::contract::{AccountId, ContractError, LoginStartParams, LoginStartResult, LoginState, LoginWaitResult};
+use crate::contract::{ContractError, LoginStartParams, LoginStartResult, LoginState, LoginWaitResult};
 use crate::login::{Hooks, Snapshot, Start};
 
 /// How long `login.wait` waits by default.
@@ -23,13 +23,18 @@ impl Sidecar {
             known_tokens: Arc::new(move || files.known_tokens()),
             save: Arc::new(move |login| Box::pin(save(weak.clone(), login, label.clone()))),
         };
+        let hint = match filled(params.account_id) {
+            Some(named) => Some(self.resolve(&named).await?),
+            None => None,
+        };
         let start = Start {
-            hint: filled(params.account_id).map(|id| AccountId::normalize(&id)),
+            hint,
             force: params.force.unwrap_or(false),
             locale: self.locale,
             ilink: self.ilink().await?.clone(),
             home: self.settings().login_endpoint(),
             hooks,
+            hint_after: self.settings().login_hint_after(),
         };
         let (session_key, shown) = self.logins.start(start).await?;
         Ok(LoginStartResult {

@@ -17,6 +17,9 @@ const NACK: Duration = Duration::from_secs(1);
 /// The longest rest.
 const NACK_AT_MOST: Duration = Duration::from_secs(24 * 3600);
 
+/// How often accounts tell how they are, at most.
+const STATUS_AT_MOST: Duration = Duration::from_secs(1);
+
 /// What the methods work on: the sidecar, once `initialize` has opened it.
 pub struct Host {
     sidecar: OnceLock<Arc<Sidecar>>,
@@ -60,6 +63,8 @@ impl Host {
             locale: params.locale.unwrap_or_default(),
             media_roots: params.media_roots,
             gateway: crate::process::Gateway::of_this_process(params.host.pid),
+            host: Some((params.host.name.clone(), params.host.version.clone())),
+            status_interval: params.status_interval_ms.map(|ms| Duration::from_millis(ms).max(STATUS_AT_MOST)),
             notices: (self.notices)(),
         };
         tracing::info!(host = params.host.name, version = params.host.version, "initialize");
@@ -122,8 +127,17 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
         Ok(AccountsListResult { accounts: host.open()?.accounts().await? })
     })?;
     register(m, "accounts.remove", async |host: Arc<Host>, params: AccountParams| {
-        let removed = host.open()?.remove_account(&AccountId::normalize(&params.account_id)).await?;
+        let removed = {
+            let sidecar = host.open()?;
+            sidecar.remove_account(&sidecar.resolve(&params.account_id).await?).await?
+        };
         Ok(AccountsRemoveResult { removed })
+    })?;
+    register(m, "accounts.export", async |host: Arc<Host>, params: AccountsExportParams| {
+        host.open()?.export_accounts(params).await
+    })?;
+    register(m, "accounts.import", async |host: Arc<Host>, params: AccountsImportParams| {
+        host.open()?.import_accounts(params).await
     })?;
     register(m, "login.start", async |host: Arc<Host>, params: LoginStartParams| {
         host.open()?.start_login(params).await
@@ -138,10 +152,12 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
         host.open()?.cancel_login(&params.session_key).map(|()| Empty {})
     })?;
     register(m, "account.start", async |host: Arc<Host>, params: AccountParams| {
-        host.open()?.start_account(&AccountId::normalize(&params.account_id)).await.map(|()| Empty {})
+        let sidecar = host.open()?;
+        sidecar.start_account(&sidecar.resolve(&params.account_id).await?).await.map(|()| Empty {})
     })?;
     register(m, "account.stop", async |host: Arc<Host>, params: AccountParams| {
-        host.open()?.stop_account(&AccountId::normalize(&params.account_id)).await;
+        let sidecar = host.open()?;
+        sidecar.stop_account(&sidecar.resolve(&params.account_id).await?).await;
         Ok(Empty {})
     })?;
     register(m, "inbound.ack", async |host: Arc<Host>, params: InboundAckParams| {
@@ -165,6 +181,11 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
     })?;
     register(m, "outbound.sendTyping", async |host: Arc<Host>, params: SendTypingParams| {
         host.open()?.send_typing(params).await
+    })?;
+    register(m, "outbound.budget", async |host: Arc<Host>, params: BudgetParams| host.open()?.budget(params).await)?;
+    register(m, "outbound.resetBudget", async |host: Arc<Host>, params: AccountParams| {
+        let sidecar = host.open()?;
+        sidecar.reset_budget(&sidecar.resolve(&params.account_id).await?).await.map(|()| Empty {})
     })?;
     register(m, "outbound.queue", async |host: Arc<Host>, params: QueueParams| host.open()?.queue(params).await)?;
     register(m, "outbound.cancel", async |host: Arc<Host>, params: CancelParams| {

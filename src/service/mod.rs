@@ -7,17 +7,20 @@
 //! | `sidecar` | everything that lives as long as the process: opened once, closed once |
 //! | `settings` | the configuration, with the environment and the account files over it |
 //! | `accounts` | list, start, stop, renew, remove |
+//! | `archive` | credentials that are taken along |
 //! | `takeover` | an account whose lease another process holds |
 //! | `login` | logins, and what a finished one changes |
 //! | `send` | texts and typing: which account, which session |
 //! | `housekeeping` | old media and texts are removed |
 //! | `send_media` | files and tool progress: what may be sent, and as what |
+//! | `wake` | every account polls anew when the machine slept |
 //! | `wire` | the client, the settings and the sessions, for whoever sends |
 //! | `status` | how everything is |
 //! | `methods` | the contract's methods on all this |
 //! | `errors` | every room's errors as the contract's |
 
 mod accounts;
+mod archive;
 mod errors;
 mod housekeeping;
 mod login;
@@ -28,6 +31,7 @@ mod settings;
 mod sidecar;
 mod status;
 mod takeover;
+mod wake;
 mod wire;
 
 pub use methods::{Host, module};

@@ -2,11 +2,11 @@
 
 use super::sidecar::Sidecar;
 use crate::contract::{
-    AccountId, CancelResult, ContractError, ErrorKind, QueueItem, QueueParams, QueueResult, SendResult, SendStatus,
-    SendTextParams, SendTypingParams, SendTypingResult,
+    AccountId, BudgetParams, BudgetReset, BudgetResult, CancelResult, ContractError, ErrorKind, HeldReason, QueueItem,
+    QueueParams, QueueResult, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
 };
 use crate::outbound::{Accepted, Content, MediaPart, SendRequest, Sent, queue_id};
-use crate::store::{OutboundRow, SendState};
+use crate::store::{AccountNo, OutboundRow, SendState};
 
 impl Sidecar {
     /// Sends a text. What is sent to one person is accepted in the order of the calls.
@@ -16,6 +16,7 @@ impl Sidecar {
             account: params.account_id.as_deref(),
             run_id: params.run_id,
             key: params.idempotency_key.filter(|key| !key.is_empty()),
+            extra: params.extra.unwrap_or(false),
         };
         self.send(to, address, async |_| Ok(Content::Text(params.text))).await
     }
@@ -27,20 +28,23 @@ impl Sidecar {
         address: Address<'_>,
         content: impl AsyncFnOnce(&AccountId) -> Result<Content, ContractError>,
     ) -> Result<SendResult, ContractError> {
-        let Address { account, run_id, key } = address;
+        let Address { account, run_id, key, extra } = address;
         let turn = self.turns.take(&to).await;
         let known = match &key {
             Some(key) => self.store.send_by_key(key).await?,
             None => None,
         };
         // A finished send is answered without asking for an account: it may be gone since.
-        if let Some(row) = known.clone().filter(|row| row.state == SendState::Sent) {
+        if let Some(row) = known.clone().filter(|row| matches!(row.state, SendState::Sent | SendState::Unconfirmed)) {
             return Ok(result(row));
         }
         let account = self.account_for(account, &to).await?;
         // An account that does not exist is an error now, not a message that waits for ever.
         self.session(&account).await?;
         let number = self.store.account(&account).await?.no;
+        if extra && known.is_none() && !self.has_room_for_extras(number, &account, &to).await? {
+            return Ok(dropped());
+        }
         let accepted = match known {
             Some(row) => Ok(Accepted::again(account.clone(), number, row)),
             None => {
@@ -62,7 +66,7 @@ impl Sidecar {
             Err(error) => Err(error),
         };
         match settled {
-            Ok(Sent::Whole(row)) => Ok(result(row)),
+            Ok(Sent::Whole(row) | Sent::Unconfirmed(row)) => Ok(result(row)),
             Ok(Sent::Held(row, reason)) => Ok(SendResult {
                 status: SendStatus::Held,
                 queue_id: Some(queue_id(row.id)),
@@ -73,10 +77,49 @@ impl Sidecar {
         }
     }
 
+    /// Whether something may be sent that is worth less than an answer: nothing waits, nobody has to wait for it, and a
+    /// message is left for the answer.
+    async fn has_room_for_extras(
+        &self,
+        number: AccountNo,
+        account: &AccountId,
+        to: &str,
+    ) -> Result<bool, ContractError> {
+        let allowed = self.store.allowance(number, to, self.settings().outbox(self.locale).limits).await?;
+        let waiting = self.store.waiting_sends(Some(account), Some(to)).await?;
+        Ok(allowed.left > 1 && waiting.is_empty())
+    }
+
+    /// How much may be sent to a person now.
+    pub async fn budget(&self, params: BudgetParams) -> Result<BudgetResult, ContractError> {
+        let to = peer(&params.to)?;
+        let account = self.account_for(params.account_id.as_deref(), &to).await?;
+        self.session(&account).await?;
+        let number = self.store.account(&account).await?.no;
+        let allowed = self.store.allowance(number, &to, self.settings().outbox(self.locale).limits).await?;
+        Ok(BudgetResult {
+            left: allowed.left,
+            resets_on: BudgetReset::Inbound,
+            window_ends_at_ms: allowed.window_ends_at,
+            limit: allowed.limit,
+            learned: allowed.learned,
+            pace_available_at_ms: allowed.available_at,
+        })
+    }
+
+    /// Forgets what was learned about how much an account's bot may send.
+    pub async fn reset_budget(&self, id: &AccountId) -> Result<(), ContractError> {
+        self.session(id).await?;
+        Ok(self.store.reset_quota(self.store.account(id).await?.no).await?)
+    }
+
     /// What waits to be sent.
     pub async fn queue(&self, params: QueueParams) -> Result<QueueResult, ContractError> {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let account = filled(params.account_id).map(|id| AccountId::normalize(&id));
+        let account = match filled(params.account_id) {
+            Some(named) => Some(self.resolve(&named).await?),
+            None => None,
+        };
         let waiting = self.store.waiting_sends(account.as_ref(), filled(params.to).as_deref()).await?;
         let item = |row: OutboundRow| {
             let media = media_of(&row);
@@ -130,11 +173,32 @@ impl Sidecar {
         Ok(SendTypingResult { sent: shown.is_ok() })
     }
 
+    /// The account that somebody means: the one of this id, else the one that alone has this name in the configuration.
+    pub async fn resolve(&self, named: &str) -> Result<AccountId, ContractError> {
+        let id = AccountId::normalize(named);
+        let called = self.settings().called(named);
+        if called.is_empty() || called.contains(&id) {
+            return Ok(id);
+        }
+        let listed = self.with_files(|files| files.list()).await??;
+        let called: Vec<AccountId> = called.into_iter().filter(|id| listed.contains(id)).collect();
+        match called.as_slice() {
+            _ if listed.contains(&id) => Ok(id),
+            [] => Ok(id),
+            [only] => Ok(only.clone()),
+            several => {
+                let names = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                let message = format!("several accounts are named {named:?}; name one by its id: {names}");
+                Err(ContractError::new(ErrorKind::AccountAmbiguous, message))
+            }
+        }
+    }
+
     /// The account that a send goes out from: the one that is named, else the only one, else the one that knows the
     /// peer.
     pub async fn account_for(&self, named: Option<&str>, peer: &str) -> Result<AccountId, ContractError> {
         if let Some(named) = named.filter(|named| !named.trim().is_empty()) {
-            return Ok(AccountId::normalize(named));
+            return self.resolve(named).await;
         }
         let configured = self
             .with_files(|files| {
@@ -175,6 +239,20 @@ pub(super) struct Address<'a> {
     pub run_id: Option<String>,
     /// Makes it the same send as any other with this key.
     pub key: Option<String>,
+    /// It is worth less than an answer.
+    pub extra: bool,
+}
+
+/// What was not worth a place.
+pub(super) fn dropped() -> SendResult {
+    SendResult {
+        status: SendStatus::Held,
+        parts: 0,
+        client_ids: Vec::new(),
+        message_ids: Vec::new(),
+        queue_id: None,
+        held_reason: Some(HeldReason::Quota),
+    }
 }
 
 fn media_of(row: &OutboundRow) -> Option<MediaPart> {
@@ -192,7 +270,7 @@ pub(super) fn peer(to: &str) -> Result<String, ContractError> {
 
 fn result(row: OutboundRow) -> SendResult {
     SendResult {
-        status: SendStatus::Sent,
+        status: if row.state == SendState::Unconfirmed { SendStatus::Unconfirmed } else { SendStatus::Sent },
         parts: row.parts.len() as u32,
         message_ids: row.parts.iter().filter_map(|part| part.message_id.clone()).collect(),
         client_ids: row.parts.into_iter().map(|part| part.client_id).collect(),

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::send::{Address, peer};
+use super::send::{Address, dropped, peer};
 use super::sidecar::Sidecar;
 use crate::contract::{
-    AccountId, ContractError, ErrorKind, HeldReason, MediaKind as Asked, ProgressPhase, SendMediaParams,
-    SendProgressParams, SendResult, SendStatus,
+    AccountId, ContractError, ErrorKind, MediaKind as Asked, ProgressPhase, SendMediaParams, SendProgressParams,
+    SendResult, SendStatus,
 };
 use crate::media::{Kind, kind_of, mime_of, safe_name, thumbnail, voice};
 use crate::outbound::{
@@ -24,6 +24,7 @@ impl Sidecar {
             account: params.account_id.as_deref(),
             run_id: params.run_id,
             key: filled(params.idempotency_key),
+            extra: false,
         };
         self.send(to, address, async |_: &AccountId| {
             let (spooled, name) = match (path, url) {
@@ -79,7 +80,7 @@ impl Sidecar {
             (Asked::File | Asked::Auto, _) => MediaKind::File,
         };
         let thumb = match kind {
-            MediaKind::Image => {
+            MediaKind::Image if self.settings().thumbnails() => {
                 let file = file.clone();
                 // A picture that breaks the decoder is sent all the same.
                 let small = tokio::task::spawn_blocking(move || thumbnail(&file)).await.unwrap_or_default();
@@ -162,21 +163,14 @@ impl Sidecar {
         };
         Ok(match self.outbox.show(progress).await? {
             Shown::Sent(client_id, message_id) => SendResult {
-                status: SendStatus::Sent,
+                status: if message_id.is_some() { SendStatus::Sent } else { SendStatus::Unconfirmed },
                 parts: 1,
                 client_ids: vec![client_id],
                 message_ids: message_id.iter().map(ToString::to_string).collect(),
                 queue_id: None,
                 held_reason: None,
             },
-            Shown::Dropped => SendResult {
-                status: SendStatus::Held,
-                parts: 0,
-                client_ids: Vec::new(),
-                message_ids: Vec::new(),
-                queue_id: None,
-                held_reason: Some(HeldReason::Quota),
-            },
+            Shown::Dropped => dropped(),
         })
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::accounts::AccountFile;
 use crate::contract::Locale;
-use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES};
-use crate::ilink::{Endpoint, Session, sanitize_bot_agent};
+use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES, Overflow};
+use crate::ilink::{Endpoint, ProtocolVersion, Session, bot_agent};
 use crate::media::Keep;
 use crate::outbound::OutboxSettings;
 use crate::store::Limits;
@@ -20,17 +20,42 @@ pub struct Settings {
     base_url: Option<String>,
     /// `WEIXIN_CDN_BASE_URL`: over everything else.
     cdn_base_url: Option<String>,
+    /// `WEIXIN_CHANNEL_VERSION`: over everything else.
+    channel_version: Option<String>,
+    /// The gateway, as `bot_agent` names it: name and version.
+    gateway: Option<(String, String)>,
     /// `WEIXIN_OUTBOX_CLOSE_MS`: for how long a first refusal closes a conversation; tests cannot wait for a minute.
     close_ms: i64,
 }
 
 impl Settings {
-    /// The settings of `config`, with the environment over them.
-    pub fn new(config: Config) -> Settings {
+    /// The settings of `config`, with the environment over them. `gateway` is its name and version.
+    pub fn new(config: Config, gateway: Option<(String, String)>) -> Settings {
         let from_env = |name| std::env::var(name).ok().filter(|url| !url.trim().is_empty());
         let (base_url, cdn_base_url) = (from_env("WEIXIN_ILINK_BASE_URL"), from_env("WEIXIN_CDN_BASE_URL"));
         let close_ms = from_env("WEIXIN_OUTBOX_CLOSE_MS").and_then(|ms| ms.parse().ok()).unwrap_or(60_000);
-        Settings { config, base_url, cdn_base_url, close_ms }
+        let channel_version = from_env("WEIXIN_CHANNEL_VERSION");
+        Settings { config, base_url, cdn_base_url, channel_version, gateway, close_ms }
+    }
+
+    /// The same environment and gateway with another configuration.
+    pub fn with(&self, config: Config) -> Settings {
+        Settings::new(config, self.gateway.clone())
+    }
+
+    /// The version that is declared to WeChat. What cannot be read is an error that says where it stands.
+    pub fn channel_version(&self) -> Result<ProtocolVersion, String> {
+        let (text, from) = match (&self.channel_version, &self.config.channel_version) {
+            (Some(text), _) => (text, "WEIXIN_CHANNEL_VERSION"),
+            (None, Some(text)) => (text, "channelVersion"),
+            (None, None) => return Ok(ProtocolVersion::NEWEST),
+        };
+        text.parse().map_err(|error| format!("{from}: {error}"))
+    }
+
+    /// Whether pictures take a thumbnail along.
+    pub fn thumbnails(&self) -> bool {
+        self.config.thumbnails.unwrap_or(false)
     }
 
     /// The configuration itself.
@@ -41,6 +66,18 @@ impl Settings {
     /// Where logins begin.
     pub fn login_endpoint(&self) -> Endpoint {
         self.endpoint(None, None)
+    }
+
+    /// When it is said what may be in the way of a login on which nothing happens. `WEIXIN_LOGIN_HINT_MS`: tests cannot wait.
+    pub fn login_hint_after(&self) -> Duration {
+        let set = std::env::var("WEIXIN_LOGIN_HINT_MS").ok().and_then(|ms| ms.parse().ok());
+        Duration::from_millis(set.unwrap_or(45_000))
+    }
+
+    /// How long the server may hold a poll until it says otherwise. `WEIXIN_FIRST_HOLD_MS`: tests cannot wait.
+    pub fn first_hold(&self) -> Duration {
+        let set = std::env::var("WEIXIN_FIRST_HOLD_MS").ok().and_then(|ms| ms.parse().ok());
+        Duration::from_millis(set.unwrap_or(35_000))
     }
 
     /// Hosts of one's own network that URLs of media may lead to: `WEIXIN_MEDIA_ALLOWED_HOSTS`, names or `name:port`,
@@ -106,6 +143,16 @@ impl Settings {
         own.or_else(|| self.config.name.clone()).filter(|name| !name.trim().is_empty())
     }
 
+    /// The accounts whose own name this is; case and blanks around it do not matter.
+    pub fn called(&self, name: &str) -> Vec<AccountId> {
+        let wanted = name.trim().to_lowercase();
+        let accounts = self.config.accounts.iter().flatten();
+        let named = accounts.filter(|(_, own)| {
+            !wanted.is_empty() && own.name.as_ref().is_some_and(|own| own.trim().to_lowercase() == wanted)
+        });
+        named.map(|(key, _)| AccountId::normalize(key)).collect()
+    }
+
     /// Whether the configuration lets an account run.
     pub fn enabled(&self, id: &AccountId) -> bool {
         let own = self.config.account(id).and_then(|account| account.enabled);
@@ -134,7 +181,20 @@ impl Settings {
             hold_ttl_ms: hours(set.hold_ttl_hours, 72.0),
             notice: set.notice.unwrap_or(true),
             locale,
+            rest_as_file: set.overflow == Some(Overflow::File),
+            escape_tags: self.config.escape_tags.unwrap_or(true),
+            revive_every_ms: self.close_ms.saturating_mul(10),
         }
+    }
+
+    /// The gateway, where the configuration names nothing else, and this program.
+    fn bot_agent(&self) -> String {
+        let mut programs = Vec::new();
+        if self.config.bot_agent.is_none() {
+            programs.extend(self.gateway.as_ref().map(|(name, version)| (name.as_str(), version.as_str())));
+        }
+        programs.push((super::NAME, super::VERSION));
+        bot_agent(self.config.bot_agent.as_deref(), &programs)
     }
 
     fn endpoint(&self, id: Option<&AccountId>, given: Option<&str>) -> Endpoint {
@@ -149,7 +209,9 @@ impl Settings {
         Endpoint {
             base_url,
             route_tag: route_tag.and_then(|tag| tag.header_value()),
-            bot_agent: sanitize_bot_agent(self.config.bot_agent.as_deref()),
+            bot_agent: self.bot_agent(),
+            // What cannot be read was said when the settings were taken over.
+            version: self.channel_version().unwrap_or_default(),
         }
     }
 }

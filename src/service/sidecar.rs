@@ -15,7 +15,7 @@ use crate::accounts::{AccountFiles, Board, StateDir};
 use crate::contract::{
     AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress, OutboundUpdate,
 };
-use crate::ilink::Ilink;
+use crate::ilink::{Ilink, ProtocolVersion};
 use crate::inbound::{Dispatcher, Preparer, Resources};
 use crate::login::Sessions;
 use crate::media::Library;
@@ -65,6 +65,10 @@ pub struct Open {
     pub media_roots: Option<Vec<PathBuf>>,
     /// The gateway.
     pub gateway: Gateway,
+    /// Its name and version, where there is one.
+    pub host: Option<(String, String)>,
+    /// How often accounts tell how they are although nothing changed.
+    pub status_interval: Option<Duration>,
     /// Who is told what.
     pub notices: Notices,
 }
@@ -91,6 +95,8 @@ pub struct Sidecar {
     pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
     /// Set off when account files may have changed.
     pub(super) files_changed: Notify,
+    /// Changes when the machine slept.
+    pub(super) woken: tokio::sync::watch::Sender<u64>,
     stop: CancellationToken,
     warnings: Vec<String>,
     started: Instant,
@@ -106,7 +112,7 @@ impl Sidecar {
         let database = state.database();
         let opened = tokio::task::spawn_blocking(move || Store::open(&database)).await;
         let (store, report) = opened.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))??;
-        let warnings: Vec<String> = report.warning().into_iter().collect();
+        let mut warnings: Vec<String> = report.warning().into_iter().collect();
         for warning in &warnings {
             tracing::error!(warning, "the database was damaged");
         }
@@ -115,7 +121,11 @@ impl Sidecar {
         let library = Library::new(state.channel().join("media"));
         let media_roots = open.media_roots.unwrap_or_else(|| vec![state.root().to_owned()]);
         let files = AccountFiles::new(state);
-        let wire = Wire::new(files.clone(), Settings::new(open.config));
+        let settings = Settings::new(open.config, open.host);
+        if let Err(problem) = settings.channel_version() {
+            warnings.push(format!("{problem}; {} is declared instead", ProtocolVersion::NEWEST));
+        }
+        let wire = Wire::new(files.clone(), settings);
         let of_media = wire.clone();
         let resources = Arc::new(move || {
             let settings = of_media.settings();
@@ -123,11 +133,13 @@ impl Sidecar {
         });
         let preparer = Preparer::new(store.clone(), library.clone(), resources);
         let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer, open.notices.deliver, stop.clone());
+        let typing = Typing::new(store.clone());
         let backend = OutboxBackend {
             wire: wire.clone(),
             board: board.clone(),
             library: library.clone(),
             locale: open.locale,
+            typing: typing.clone(),
             update: open.notices.update,
         };
         let sidecar = Arc::new(Sidecar {
@@ -137,7 +149,7 @@ impl Sidecar {
             media_roots,
             turns: Turns::default(),
             outbox: Outbox::new(store.clone(), backend, stop.clone()),
-            typing: Typing::new(store.clone()),
+            typing,
             store,
             board,
             dispatcher,
@@ -148,12 +160,17 @@ impl Sidecar {
             end: open.notices.end,
             slots: Mutex::default(),
             files_changed: Notify::new(),
+            woken: tokio::sync::watch::Sender::new(0),
             stop: stop.clone(),
             warnings,
             started: Instant::now(),
         });
         tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop.clone()));
+        tokio::spawn(super::wake::watch(Arc::downgrade(&sidecar), stop.clone()));
         tokio::spawn(super::housekeeping::run(Arc::downgrade(&sidecar), stop.clone()));
+        if let Some(every) = open.status_interval {
+            tokio::spawn(super::status::repeat(Arc::downgrade(&sidecar), every, stop.clone()));
+        }
         tokio::spawn(super::takeover::keep(Arc::downgrade(&sidecar), open.gateway, stop));
         Ok(sidecar)
     }

@@ -1,12 +1,19 @@
 //! How everything is.
 
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use super::sidecar::Sidecar;
+use crate::accounts::delivery;
 use crate::contract::{
-    AccountId, AccountStatus, ContractError, OutboxStatus, ProbeResult, ProcessStatus, StatusGetParams, StatusGetResult,
+    AccountId, AccountStatus, BudgetStatus, ContractError, OutboxStatus, ProbeResult, ProcessStatus, StatusGetParams,
+    StatusGetResult,
 };
+use crate::ilink::Refusal;
 use crate::process;
+use crate::store::Answer;
 
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(10);
@@ -16,7 +23,7 @@ impl Sidecar {
     pub async fn status(&self, params: StatusGetParams) -> Result<StatusGetResult, ContractError> {
         let ids = match params.account_id.filter(|id| !id.trim().is_empty()) {
             Some(id) => {
-                let id = AccountId::normalize(&id);
+                let id = self.resolve(&id).await?;
                 // An id that is nobody's is an error; one without credentials has a status all the same.
                 if let Err(error) = self.session(&id).await
                     && error.data.kind == crate::contract::ErrorKind::AccountNotFound
@@ -29,11 +36,19 @@ impl Sidecar {
         };
         let pending = self.store.inbox_counts().await?;
         let waiting = self.store.outbox_counts().await?;
+        let confirmations = self.store.confirmations().await?;
+        let configured = self.settings().outbox(self.locale).limits.quota;
         let mut accounts = Vec::with_capacity(ids.len());
         for id in ids {
             let entry = self.board.get(&id);
             let mut status: AccountStatus = crate::accounts::status(&id, &entry);
             status.inbox.pending = pending.get(id.as_str()).copied().unwrap_or(0);
+            // Of all processes, not only this one's.
+            status.delivery = confirmations.get(id.as_str()).copied().map(delivery).unwrap_or_default();
+            if let Some(no) = self.store.account_no(&id).await? {
+                let (limit, learned) = self.store.quota(no, configured).await?;
+                status.budget = Some(BudgetStatus { limit, learned });
+            }
             if let Some((held, oldest)) = waiting.get(id.as_str()) {
                 status.outbox = OutboxStatus { held: *held, oldest_ms: Some(*oldest) };
             }
@@ -57,6 +72,11 @@ impl Sidecar {
         })
     }
 
+    /// The latest wire messages and how they were answered, for a report.
+    pub async fn answers(&self, at_most: usize) -> Result<Vec<Answer>, ContractError> {
+        Ok(self.store.answers(at_most).await?)
+    }
+
     /// Asks the server whether it accepts an account, with a request that changes nothing.
     pub async fn probe(&self, id: &AccountId) -> ProbeResult {
         let began = Instant::now();
@@ -74,7 +94,24 @@ impl Sidecar {
         let of_file = id.clone();
         let file = self.with_files(move |files| files.load(&of_file)).await??.unwrap_or_default();
         let user = file.user_id.unwrap_or_default();
-        self.ilink().await?.get_config(&session, &user, None).await?;
-        Ok(())
+        match self.ilink().await?.get_config(&session, &user, None).await {
+            // Whoever scanned the code has not written yet: the server knows the bot all the same.
+            Err(error) if error.refusal() == Some(Refusal::NotWrittenYet) => Ok(()),
+            asked => Ok(asked.map(|_| ())?),
+        }
+    }
+}
+
+/// Tells how each account is, again and again, so that a gateway knows how old its knowledge is.
+pub(super) async fn repeat(sidecar: Weak<Sidecar>, every: Duration, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let Some(sidecar) = sidecar.upgrade() else { return };
+        for id in sidecar.board.ids() {
+            sidecar.board.tell(&id);
+        }
     }
 }

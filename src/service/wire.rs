@@ -1,5 +1,6 @@
 //! The wire client and the sessions of accounts, for whoever sends.
 
+use std::io::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
@@ -9,11 +10,14 @@ use super::errors::{not_configured, not_found};
 use super::settings::Settings;
 use crate::accounts::{AccountFiles, Board};
 use crate::cdn::Cdn;
-use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate};
-use crate::ilink::{Ilink, Session};
+use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate, Recovery};
+use crate::ilink::{Hosts, Ilink, Session};
 use crate::media::Library;
-use crate::outbound::{Backend, MediaPart, OutboxSettings, Ready, discard};
-use crate::store::now_ms;
+use crate::outbound::{
+    Answered, Backend, MediaKind, MediaPart, OutboxSettings, Ready, Spooled, Typing, discard, measure,
+};
+use crate::private;
+use crate::store::{Confirmations, now_ms};
 
 /// What a request to WeChat needs. Clones share it.
 #[derive(Clone)]
@@ -41,10 +45,18 @@ impl Wire {
     pub async fn ilink(&self) -> Result<&Ilink, ContractError> {
         self.ilink
             .get_or_try_init(|| async {
-                let made = tokio::task::spawn_blocking(|| Ilink::new(super::VERSION)).await;
+                let hosts = Hosts::system(&std::env::var("WEIXIN_HOST_ADDRESSES").unwrap_or_default());
+                let made = tokio::task::spawn_blocking(|| Ilink::new(hosts)).await;
                 made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?.map_err(Into::into)
             })
             .await
+    }
+
+    /// Makes new connections for what is asked from now on.
+    pub fn reconnect(&self) {
+        if let Some(ilink) = self.ilink.get() {
+            ilink.reconnect(None);
+        }
     }
 
     /// The settings in force.
@@ -90,6 +102,8 @@ pub struct OutboxBackend {
     pub board: Board,
     /// Where files are kept for quotes.
     pub library: Library,
+    /// Tickets for typing.
+    pub typing: Typing,
     /// The language of notices.
     pub locale: Locale,
     /// Told when a held send ends.
@@ -132,13 +146,64 @@ impl Backend for OutboxBackend {
         (self.update)(update);
     }
 
-    fn counted(&self, account: &AccountId, sent: bool) {
-        self.board.update(account, |entry| match sent {
-            true => {
-                entry.counters.sent += 1;
+    fn counted(&self, account: &AccountId, answer: Answered) {
+        self.board.update(account, |entry| {
+            let counters = &mut entry.counters;
+            match answer {
+                Answered::Confirmed => counters.sent += 1,
+                Answered::Unconfirmed => counters.unconfirmed += 1,
+                Answered::Refused => counters.failed += 1,
+            }
+            if answer != Answered::Refused {
                 entry.last_outbound_at_ms = Some(now_ms());
             }
-            false => entry.counters.failed += 1,
         });
+    }
+
+    fn confirmations(&self, account: &AccountId, now: Confirmations) {
+        self.board.set_delivery(account, now);
+    }
+
+    fn recovering(&self, account: &AccountId, tried: Recovery) {
+        self.board.update(account, |entry| entry.recovery = Some(tried));
+        self.board.tell(account);
+    }
+
+    fn fresh_ticket<'a>(&'a self, ready: &'a Ready, account: &'a AccountId, peer: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let renewed = self.typing.renew(&ready.ilink, account, &ready.session, peer).await;
+            renewed.inspect_err(|error| tracing::debug!(%account, %error, "there is no fresh typing ticket")).is_ok()
+        })
+    }
+
+    fn text_file(&self, text: String) -> BoxFuture<'_, Option<MediaPart>> {
+        let name = match self.locale {
+            Locale::ZhCn => "剩余内容.txt",
+            Locale::En => "rest.txt",
+        };
+        let library = self.library.clone();
+        Box::pin(async move {
+            let written = tokio::task::spawn_blocking(move || {
+                let file = library.spool()?;
+                private::new_file(&file)?.write_all(text.as_bytes())?;
+                measure(&file).map_err(std::io::Error::other)
+            });
+            let written = written.await.map_err(std::io::Error::other).and_then(|written| written);
+            let spooled = written
+                .inspect_err(|error| tracing::warn!(%error, "the rest of an answer could not be put into a file"));
+            let Spooled { file, size, md5, .. } = spooled.ok()?;
+            let (name, mime) = (name.to_owned(), "text/plain".to_owned());
+            Some(MediaPart {
+                kind: MediaKind::File,
+                file,
+                name,
+                mime,
+                size,
+                md5,
+                duration_ms: None,
+                thumb: None,
+                uploaded: None,
+            })
+        })
     }
 }

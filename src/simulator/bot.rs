@@ -37,6 +37,8 @@ struct State {
     user_id: String,
     token: String,
     expired: bool,
+    /// Its messages are accepted, given no id, and shown to nobody.
+    muted: bool,
     mailbox: Mailbox,
     quota: Quota,
     client_ids: HashSet<String>,
@@ -75,6 +77,7 @@ impl Bot {
                 user_id,
                 token,
                 expired: false,
+                muted: false,
                 mailbox: Mailbox::new(),
                 quota: Quota::default(),
                 client_ids: HashSet::new(),
@@ -130,6 +133,16 @@ impl Bot {
     pub(super) fn expire(&self) {
         lock(&self.state).expired = true;
         self.wake.notify_waiters();
+    }
+
+    /// From now on the bot's messages are accepted, given no id, and shown to nobody; or no longer.
+    pub(super) fn mute(&self, muted: bool) {
+        lock(&self.state).muted = muted;
+    }
+
+    /// Whether they are.
+    pub(super) fn is_muted(&self) -> bool {
+        lock(&self.state).muted
     }
 
     /// Ends the polls that are held now; they answer without messages.
@@ -250,6 +263,7 @@ impl Bot {
         let mut state = lock(&self.state);
         if start {
             state.notify_start += 1;
+            state.quota.started(Instant::now());
         } else {
             state.notify_stop += 1;
         }

@@ -31,6 +31,27 @@ pub struct SimulatorConfig {
     pub max_batch: usize,
     /// Whether `getuploadurl` gives an `upload_full_url`; can be changed later.
     pub upload_full_url: bool,
+    /// Whether requests must say everything that the official plugin says. The real server asks for less: clients that it
+    /// serves leave things out.
+    pub strict: bool,
+    /// The oldest version that a client may declare: phones refuse the QR codes of older ones. Can be changed later.
+    pub min_version: Option<Version>,
+}
+
+/// A version that a client declares, as `iLink-App-ClientVersion` packs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub(super) u32);
+
+impl std::str::FromStr for Version {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<u32> = text.split('.').map_while(|part| part.parse::<u8>().ok().map(u32::from)).collect();
+        match parts.as_slice() {
+            [major, minor, patch] => Ok(Self(major << 16 | minor << 8 | patch)),
+            _ => Err(format!("{text:?} is not a version such as 2.4.9")),
+        }
+    }
 }
 
 impl Default for SimulatorConfig {
@@ -46,6 +67,8 @@ impl Default for SimulatorConfig {
             verify_attempts: 3,
             max_batch: 500,
             upload_full_url: false,
+            strict: false,
+            min_version: None,
         }
     }
 }
@@ -77,6 +100,12 @@ pub struct Limits {
     pub penalty: Duration,
     /// What happens to a send without a context token.
     pub tokenless: Tokenless,
+    /// After so long without a send every send of the bot is answered with "prepare failed", until its client announces its
+    /// start anew.
+    #[serde(rename = "idleMs", serialize_with = "optional_millis")]
+    pub idle: Option<Duration>,
+    /// Whether people do not see what follows a `<` that could begin a tag, outside code.
+    pub hide_tags: bool,
 }
 
 impl Default for Limits {
@@ -88,6 +117,8 @@ impl Default for Limits {
             burst_window: Duration::from_secs(1),
             penalty: Duration::from_secs(60),
             tokenless: Tokenless::Allow,
+            idle: None,
+            hide_tags: false,
         }
     }
 }
@@ -124,6 +155,12 @@ pub struct LimitsPatch {
     /// New [`Limits::tokenless`]; off means [`Tokenless::Allow`].
     #[serde(deserialize_with = "present")]
     pub tokenless: Option<Option<Tokenless>>,
+    /// New [`Limits::idle`], in milliseconds.
+    #[serde(deserialize_with = "present")]
+    pub idle_ms: Option<Option<u64>>,
+    /// New [`Limits::hide_tags`]; off means no.
+    #[serde(deserialize_with = "present")]
+    pub hide_tags: Option<Option<bool>>,
 }
 
 impl Limits {
@@ -145,6 +182,12 @@ impl Limits {
         }
         if let Some(penalty) = patch.penalty_ms {
             self.penalty = Duration::from_millis(penalty.unwrap_or(0));
+        }
+        if let Some(idle) = patch.idle_ms {
+            self.idle = idle.map(Duration::from_millis);
+        }
+        if let Some(hide) = patch.hide_tags {
+            self.hide_tags = hide.unwrap_or(false);
         }
         if let Some(tokenless) = patch.tokenless {
             self.tokenless = tokenless.unwrap_or(Tokenless::Allow);

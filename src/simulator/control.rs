@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::compose;
-use super::config::{Limits, LimitsPatch};
+use super::config::{Limits, LimitsPatch, Version};
 use super::content::Content;
 use super::error::ControlError;
 use super::faults::Fault;
@@ -18,7 +18,7 @@ use super::ledger::{Rejected, RejectedFilter, Sent, SentFilter};
 use super::login::{Login, LoginStep, Phase};
 use super::message::{NewMessages, RawMessage, WireMessage, text_item};
 use super::report::{BotReport, LoginReport, SimulatorState};
-use super::world::{World, secret, unix_millis};
+use super::world::{World, lock, secret, unix_millis};
 
 /// A bot that exists without a login. As JSON it is the body of `POST /_sim/bots`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -69,6 +69,24 @@ impl Control {
     pub fn expire(&self, bot_id: &str) -> Result<(), ControlError> {
         self.world.bot(bot_id)?.expire();
         Ok(())
+    }
+
+    /// Accepts a bot's messages without an id from now on, and shows them to nobody; or no longer.
+    pub fn mute(&self, bot_id: &str, muted: bool) -> Result<(), ControlError> {
+        self.world.bot(bot_id)?.mute(muted);
+        Ok(())
+    }
+
+    /// The bot's person logs in with another client: the token here is stale from now on.
+    pub fn take_over(&self, bot_id: &str) -> Result<(), ControlError> {
+        let bot = self.world.bot(bot_id)?;
+        self.world.bind(Some(bot.id.clone()), None, None)?;
+        Ok(())
+    }
+
+    /// The oldest version that a client may declare from now on; `None`: any.
+    pub fn set_min_version(&self, least: Option<Version>) {
+        *lock(&self.world.min_version) = least;
     }
 
     /// Ends the running polls of a bot; they answer without messages.
@@ -235,6 +253,12 @@ impl Post {
 
 /// Takes one step of a login, by the control API (`driven`) or automatically.
 pub(super) fn take_step(world: &World, login: &Login, step: LoginStep, driven: bool) -> Result<(), ControlError> {
+    let least = *lock(&world.min_version);
+    if matches!(step, LoginStep::Scan | LoginStep::NeedCode { .. } | LoginStep::Confirm { .. })
+        && least.is_some_and(|least| login.version < least)
+    {
+        return Err(ControlError::RefusedByPhone);
+    }
     login.step(driven, |redirected_to| {
         Ok(match step {
             LoginStep::Scan => Phase::Scanned,

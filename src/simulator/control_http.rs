@@ -33,6 +33,10 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/_sim/bots", post(create_bot))
         .route("/_sim/bots/{bot}/expire", post(expire))
         .route("/_sim/bots/{bot}/release", post(release))
+        .route("/_sim/bots/{bot}/mute", post(mute))
+        .route("/_sim/bots/{bot}/unmute", post(unmute))
+        .route("/_sim/bots/{bot}/takeover", post(take_over))
+        .route("/_sim/gate", put(gate))
         .route("/_sim/logins/{which}/{step}", post(login))
         .route("/_sim/messages", post(messages))
         .route("/_sim/burst", post(burst))
@@ -56,7 +60,9 @@ impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match self {
             Self::NoSuchBot(_) | Self::NoSuchLogin(_) | Self::NoSuchSent(_) | Self::NoMedia(_) => StatusCode::NOT_FOUND,
-            Self::LoginOver { .. } | Self::Taken { .. } | Self::Content(_) => StatusCode::CONFLICT,
+            Self::LoginOver { .. } | Self::Taken { .. } | Self::Content(_) | Self::RefusedByPhone => {
+                StatusCode::CONFLICT
+            }
             Self::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
         };
@@ -99,6 +105,33 @@ async fn expire(State(control): State<Control>, Path(bot): Path<String>) -> Answ
 
 async fn release(State(control): State<Control>, Path(bot): Path<String>) -> Answer {
     control.release(&bot)?;
+    Ok(Json(json!({})))
+}
+
+async fn mute(State(control): State<Control>, Path(bot): Path<String>) -> Answer {
+    control.mute(&bot, true)?;
+    Ok(Json(json!({})))
+}
+
+async fn unmute(State(control): State<Control>, Path(bot): Path<String>) -> Answer {
+    control.mute(&bot, false)?;
+    Ok(Json(json!({})))
+}
+
+async fn take_over(State(control): State<Control>, Path(bot): Path<String>) -> Answer {
+    control.take_over(&bot)?;
+    Ok(Json(json!({})))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GateRequest {
+    min_version: Option<String>,
+}
+
+async fn gate(State(control): State<Control>, body: Bytes) -> Answer {
+    let least = parse::<GateRequest>(&body)?.min_version.map(|text| text.parse()).transpose();
+    control.set_min_version(least.map_err(ControlError::Invalid)?);
     Ok(Json(json!({})))
 }
 

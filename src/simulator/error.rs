@@ -38,6 +38,11 @@ pub enum ControlError {
         /// The status it ended with.
         status: &'static str,
     },
+    /// The client declares too old a version.
+    #[error(
+        "the phone says: 请在 OpenClaw 中升级微信接口版本 (Please upgrade WeChat interface version in OpenClaw); the status stays wait"
+    )]
+    RefusedByPhone,
     /// A bot id or token that another bot already has.
     #[error("{what} {value:?} belongs to another bot")]
     Taken {

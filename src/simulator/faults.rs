@@ -54,6 +54,8 @@ pub enum FaultKind {
         /// The text.
         errmsg: Option<String>,
     },
+    /// Before: nothing at all. The connection stays open, and nobody answers.
+    Silence,
     /// At the answer: half of the body, under the length of the whole one.
     Truncate,
     /// At the answer: the connection is closed instead.
@@ -66,7 +68,7 @@ impl FaultKind {
     fn strikes(&self, moment: Moment) -> bool {
         moment
             == match self {
-                Self::Delay(_) => Moment::Arrival,
+                Self::Delay(_) | Self::Silence => Moment::Arrival,
                 Self::Status(_) | Self::Refuse { .. } | Self::Reset | Self::WrongJson | Self::Ret { .. } => {
                     Moment::Processing
                 }
@@ -201,6 +203,7 @@ impl TryFrom<Value> for Fault {
             "wrong_json" => FaultKind::WrongJson,
             "duplicate" => FaultKind::Duplicate,
             "drop_answer" => FaultKind::DropAnswer,
+            "silence" => FaultKind::Silence,
             other => {
                 return Err(ControlError::Invalid(format!("there is no fault {other:?}")));
             }

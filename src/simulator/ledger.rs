@@ -27,12 +27,16 @@ pub struct Sent {
     pub to: String,
     /// Its text, if it has a text item.
     pub text: Option<String>,
+    /// What of its text its receiver gets to see.
+    pub shown: Option<String>,
     /// The type of its item: 1 text, 2 image, 3 voice, 4 file, 5 video, …
     pub item_type: u64,
     /// What its item says about its media, if it is any. `Control` has the bytes.
     pub media: Option<SentMedia>,
     /// Its items, verbatim.
     pub items: Value,
+    /// The names of its fields, sorted.
+    pub fields: Vec<String>,
     /// The id the client gave it.
     pub client_id: String,
     /// The context token it was sent with.

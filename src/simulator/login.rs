@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::config::Version;
 use super::error::ControlError;
 use super::report::LoginReport;
 use super::world::{lock, unix_millis};
@@ -76,6 +77,8 @@ pub(super) struct Login {
     pub(super) qrcode: String,
     /// The tokens of the bots that the client already has.
     pub(super) local_tokens: Vec<String>,
+    /// The version that the client declared.
+    pub(super) version: Version,
     created_ms: u64,
     expires: Instant,
     wake: Notify,
@@ -142,10 +145,11 @@ impl Phase {
 }
 
 impl Login {
-    pub(super) fn new(qrcode: String, local_tokens: Vec<String>, lifetime: Duration) -> Self {
+    pub(super) fn new(qrcode: String, local_tokens: Vec<String>, version: Version, lifetime: Duration) -> Self {
         Self {
             qrcode,
             local_tokens,
+            version,
             created_ms: unix_millis(),
             expires: Instant::now() + lifetime,
             wake: Notify::new(),

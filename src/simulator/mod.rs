@@ -52,7 +52,7 @@ mod tests;
 mod world;
 
 pub use cdn::Upload;
-pub use config::{Limits, LimitsPatch, SimulatorConfig, Tokenless};
+pub use config::{Limits, LimitsPatch, SimulatorConfig, Tokenless, Version};
 pub use content::{Address, Content, Damage, KeyEncoding, Media, Quote, Source};
 pub use control::{Control, NewBot};
 pub use endpoint::Endpoint;

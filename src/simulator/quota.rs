@@ -16,6 +16,8 @@ pub(super) struct Quota {
     grants: HashMap<String, Grant>,
     recent: VecDeque<Instant>,
     penalty_until: Option<Instant>,
+    /// When the bot last sent something, or its client announced its start.
+    last: Option<Instant>,
 }
 
 /// What a context token allows.
@@ -45,6 +47,8 @@ pub(super) enum Refusal {
     TokenExpired,
     #[error("the quota of this context_token is spent")]
     QuotaSpent,
+    #[error("the bot was idle for too long")]
+    Idle,
 }
 
 impl Refusal {
@@ -54,7 +58,7 @@ impl Refusal {
         match self {
             Self::Repeated => None,
             Self::Burst | Self::Penalty => Some("rate limited"),
-            Self::TokenExpired | Self::ForeignToken => Some("prepare failed"),
+            Self::TokenExpired | Self::ForeignToken | Self::Idle => Some("prepare failed"),
             Self::UnknownToken | Self::Tokenless => Some("unknown error"),
             Self::QuotaSpent => Some(""),
         }
@@ -62,6 +66,11 @@ impl Refusal {
 }
 
 impl Quota {
+    /// The client has announced its start.
+    pub(super) fn started(&mut self, now: Instant) {
+        self.last = Some(now);
+    }
+
     /// Records that a token was given out with a message of `peer`.
     pub(super) fn grant(&mut self, token: String, peer: Arc<str>, now: Instant) {
         self.grants.insert(token, Grant { peer, since: now, used: 0 });
@@ -76,6 +85,12 @@ impl Quota {
         now: Instant,
     ) -> Result<(), Refusal> {
         self.check_burst(limits, now)?;
+        if let (Some(idle), Some(last)) = (limits.idle, self.last)
+            && age(last, now) >= idle
+        {
+            return Err(Refusal::Idle);
+        }
+        self.last = Some(now);
         let Some(token) = token else {
             return match limits.tokenless {
                 Tokenless::Allow => Ok(()),

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bot::{Bot, remember};
 use super::cdn::{self, Cdn};
-use super::config::{Limits, SimulatorConfig, to_millis};
+use super::config::{Limits, SimulatorConfig, Version, to_millis};
 use super::endpoint::Endpoint;
 use super::error::ControlError;
 use super::faults::Faults;
@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) ledger: Ledger,
     pub(super) cdn: Cdn,
     pub(super) shutdown: CancellationToken,
+    /// The oldest version whose QR codes phones accept.
+    pub(super) min_version: Mutex<Option<Version>>,
     limits: Mutex<Arc<Limits>>,
     bots: Mutex<Bots>,
     logins: Mutex<VecDeque<Arc<Login>>>,
@@ -57,6 +59,7 @@ impl World {
         Self {
             limits: Mutex::new(Arc::new(config.limits.clone())),
             cdn: Cdn::new(config.upload_full_url),
+            min_version: Mutex::new(config.min_version),
             config,
             url,
             faults: Faults::default(),

@@ -7,6 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::learned::{self, Learned};
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
 use crate::contract::HeldReason;
 
@@ -21,7 +22,7 @@ const DOUBLINGS: i64 = 5;
 /// The budgets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// Wire messages for each context token.
+    /// Wire messages for each context token, where the bot was not found to be allowed fewer.
     pub quota: u32,
     /// How long a context token is good, in milliseconds.
     pub token_ttl_ms: i64,
@@ -40,8 +41,8 @@ pub enum Turn {
     Go {
         /// The context token. Secret.
         token: String,
-        /// Whether it is the last one that this token allows.
-        last: bool,
+        /// How many more this token allows.
+        left: u32,
     },
     /// Not before so many milliseconds: the bot's pace.
     Wait(i64),
@@ -54,7 +55,40 @@ pub enum Turn {
     },
 }
 
+/// What a refusal changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The bot may send fewer messages than was thought: what waits in the conversation waits for the person.
+    QuotaLowered,
+    /// The conversation is closed.
+    Closed {
+        /// Until when, in milliseconds since 1970.
+        until_ms: i64,
+    },
+}
+
+/// What may be sent to a person now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Wire messages that may still be sent.
+    pub left: u32,
+    /// What one message of the person allows.
+    pub limit: u32,
+    /// Whether that was learned from refusals.
+    pub learned: bool,
+    /// When their last message stops to allow any; `None` where they have not written.
+    pub window_ends_at: Option<i64>,
+    /// Until when the bot has to wait first.
+    pub available_at: Option<i64>,
+}
+
 impl Store {
+    /// What may be sent to a person now.
+    pub async fn allowance(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<Allowance, StoreError> {
+        let peer = peer.to_owned();
+        self.read(move |db| allowance(db, account, &peer, limits, now_ms())).await
+    }
+
     /// Asks for the turn of a wire message, and counts it. A message that was counted for the same token before is not
     /// counted again: it is a retry.
     pub async fn take_turn(
@@ -101,7 +135,7 @@ impl Store {
                 )?
                 .exists(params![account.0, peer])?;
             let Ok(budget) = budget(db, account, &peer, None, limits, now)? else { return Ok(None) };
-            let spare = budget.sends.saturating_add(reserve) < limits.quota && budget.bot_step == 0;
+            let spare = budget.sends.saturating_add(reserve) < budget.limit && budget.bot_step == 0;
             let Ok(pace) = budget.pace.send(limits, now) else { return Ok(None) };
             if waiting || !spare {
                 return Ok(None);
@@ -114,10 +148,18 @@ impl Store {
         .await
     }
 
-    /// Writes down that the server refused although the budgets allowed it. Returns until when the conversation is closed.
-    pub async fn refused(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<i64, StoreError> {
+    /// Writes down that the server refused a wire message although the budgets allowed it.
+    ///
+    /// With `part` it may have been one too many, and the bot's figure is lowered where this was the first refusal.
+    pub async fn refused(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        part: Option<(i64, u32)>,
+        limits: Limits,
+    ) -> Result<Refused, StoreError> {
         let peer = peer.to_owned();
-        self.write(Durability::Process, move |db| refused(db, account, &peer, limits, now_ms())).await
+        self.write(Durability::Process, move |db| refused(db, account, &peer, part, limits, now_ms())).await
     }
 }
 
@@ -125,6 +167,8 @@ impl Store {
 struct Budget {
     token: String,
     sends: u32,
+    /// What the token allows.
+    limit: u32,
     /// It was counted for this token before.
     retry: bool,
     bot_step: i64,
@@ -158,7 +202,8 @@ fn budget(
         None => None,
     };
     let retry = counted.as_deref() == Some(token.as_str());
-    if !retry && sends >= limits.quota {
+    let limit = Learned::of(db, account)?.limit(limits.quota);
+    if !retry && sends >= limit {
         return hold(HeldReason::Quota, None);
     }
     let (bot_closed_until, bot_step, pace) = db
@@ -168,10 +213,42 @@ fn budget(
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, pace))
         })?;
     let closed = closed_until.max(bot_closed_until);
-    if closed > now {
+    if is_closed(closed, limits, now) {
         return hold(HeldReason::Throttled, Some(closed));
     }
-    Ok(Ok(Budget { token, sends, retry, bot_step, pace }))
+    Ok(Ok(Budget { token, sends, limit, retry, bot_step, pace }))
+}
+
+/// Whether what is closed until `until` is closed now. Nothing is closed for longer than the longest time: what is has been
+/// closed before the clock was set back.
+fn is_closed(until: i64, limits: Limits, now: i64) -> bool {
+    until > now && until - now <= closing(limits.close_ms, DOUBLINGS + 1)
+}
+
+fn allowance(db: &Connection, account: AccountNo, peer: &str, limits: Limits, now: i64) -> rusqlite::Result<Allowance> {
+    let limit = Learned::of(db, account)?.limit(limits.quota);
+    let mut allowance =
+        Allowance { left: 0, limit, learned: limit < limits.quota, window_ends_at: None, available_at: None };
+    let token_at: Option<i64> = db
+        .prepare_cached("SELECT token_at FROM peer WHERE account = ?1 AND peer = ?2")?
+        .query_row(params![account.0, peer], |row| row.get(0))
+        .optional()?;
+    allowance.window_ends_at = token_at.map(|at| at + limits.token_ttl_ms);
+    match budget(db, account, peer, None, limits, now)? {
+        Ok(budget) => {
+            allowance.left = limit.saturating_sub(budget.sends);
+            allowance.available_at = budget.pace.send(limits, now).err().map(|wait_ms| now + wait_ms);
+        }
+        Err(Turn::Hold { reason: HeldReason::Throttled, until_ms }) => {
+            let sends: u32 = db
+                .prepare_cached("SELECT sends FROM peer WHERE account = ?1 AND peer = ?2")?
+                .query_row(params![account.0, peer], |row| row.get(0))?;
+            allowance.left = limit.saturating_sub(sends);
+            allowance.available_at = until_ms;
+        }
+        Err(_) => {}
+    }
+    Ok(allowance)
 }
 
 fn take_turn(
@@ -182,7 +259,7 @@ fn take_turn(
     limits: Limits,
     now: i64,
 ) -> rusqlite::Result<Turn> {
-    let Budget { token, sends, retry, bot_step, pace } =
+    let Budget { token, sends, limit, retry, bot_step, pace } =
         match budget(db, account, peer, Some((send, part)), limits, now)? {
             Ok(budget) => budget,
             Err(hold) => return Ok(hold),
@@ -197,11 +274,10 @@ fn take_turn(
     if !retry {
         db.prepare_cached("UPDATE peer SET sends = sends + 1 WHERE account = ?1 AND peer = ?2")?
             .execute(params![account.0, peer])?;
-        db.prepare_cached("UPDATE outbound_part SET counted_for = ?3 WHERE outbound = ?1 AND n = ?2")?
-            .execute(params![send, part, token])?;
     }
-    let last = if retry { sends >= limits.quota } else { sends + 1 >= limits.quota };
-    Ok(Turn::Go { token, last })
+    db.prepare_cached("UPDATE outbound_part SET counted_for = ?3, tries = tries + 1 WHERE outbound = ?1 AND n = ?2")?
+        .execute(params![send, part, token])?;
+    Ok(Turn::Go { token, left: limit.saturating_sub(sends + u32::from(!retry)) })
 }
 
 /// Writes the bot's pace down, and until when it is closed for everybody else.
@@ -249,21 +325,53 @@ fn times(text: &str) -> Vec<i64> {
     text.split(' ').filter_map(|time| time.parse().ok()).collect()
 }
 
-fn refused(db: &Connection, account: AccountNo, peer: &str, limits: Limits, now: i64) -> rusqlite::Result<i64> {
-    let step: i64 = db
-        .prepare_cached(
-            "UPDATE peer SET closed_step = closed_step + 1 WHERE account = ?1 AND peer = ?2 RETURNING closed_step",
-        )?
-        .query_row(params![account.0, peer], |row| row.get(0))?;
-    let until = now + closing(limits.close_ms, step);
-    db.prepare_cached("UPDATE peer SET closed_until = ?3 WHERE account = ?1 AND peer = ?2")?
-        .execute(params![account.0, peer, until])?;
+fn refused(
+    db: &Connection,
+    account: AccountNo,
+    peer: &str,
+    part: Option<(i64, u32)>,
+    limits: Limits,
+    now: i64,
+) -> rusqlite::Result<Refused> {
+    let (sends, step): (u32, i64) = db
+        .prepare_cached("SELECT sends, closed_step FROM peer WHERE account = ?1 AND peer = ?2")?
+        .query_row(params![account.0, peer], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let bot_step: i64 = db
         .prepare_cached("UPDATE account SET closed_step = closed_step + 1 WHERE no = ?1 RETURNING closed_step")?
         .query_row([account.0], |row| row.get(0))?;
     db.prepare_cached("UPDATE account SET closed_until = ?2 WHERE no = ?1")?
         .execute(params![account.0, now + closing(limits.close_ms / BOTS_SHARE, bot_step)])?;
-    Ok(until)
+    if let Some((send, part)) = part {
+        // It was counted before it was sent, and was not taken. Later refusals in a row say that the bot is being punished,
+        // and nothing of how many messages it may send.
+        let taken = sends.saturating_sub(1);
+        if step == 0 && bot_step == 1 && learned::refused(db, account, taken, limits.quota, now)? {
+            db.prepare_cached("UPDATE peer SET sends = ?3 WHERE account = ?1 AND peer = ?2")?
+                .execute(params![account.0, peer, taken])?;
+            db.prepare_cached("UPDATE outbound_part SET counted_for = NULL WHERE outbound = ?1 AND n = ?2")?
+                .execute(params![send, part])?;
+            return Ok(Refused::QuotaLowered);
+        }
+    }
+    let until_ms = now + closing(limits.close_ms, step + 1);
+    db.prepare_cached("UPDATE peer SET closed_step = ?3, closed_until = ?4 WHERE account = ?1 AND peer = ?2")?
+        .execute(params![account.0, peer, step + 1, until_ms])?;
+    Ok(Refused::Closed { until_ms })
+}
+
+/// The server confirmed a message: where it was the last of its window, that is learned.
+pub(super) fn confirmed(
+    db: &Connection,
+    account: AccountNo,
+    peer: &str,
+    limits: Limits,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let sends: Option<u32> = db
+        .prepare_cached("SELECT sends FROM peer WHERE account = ?1 AND peer = ?2")?
+        .query_row(params![account.0, peer], |row| row.get(0))
+        .optional()?;
+    learned::confirmed(db, account, sends.unwrap_or(0), limits.quota, now)
 }
 
 /// A message went through: nothing is closed any more.
@@ -322,20 +430,27 @@ mod tests {
         take_turn(db, A, "p", (1, part), LIMITS, now).unwrap()
     }
 
-    fn go(last: bool) -> Turn {
-        Turn::Go { token: "t1".into(), last }
+    fn go(left: u32) -> Turn {
+        Turn::Go { token: "t1".into(), left }
+    }
+
+    fn closed(db: &Connection, now: i64) -> i64 {
+        match refused(db, A, "p", None, LIMITS, now).unwrap() {
+            Refused::Closed { until_ms } => until_ms,
+            lowered => panic!("{lowered:?}"),
+        }
     }
 
     #[test]
     fn the_quota_of_a_token_is_not_exceeded_and_a_retry_is_not_counted() {
         let db = database();
-        assert_eq!(turn(&db, 0, 0), go(false));
-        assert_eq!(turn(&db, 0, 10_000), go(false));
-        assert_eq!(turn(&db, 1, 20_000), go(false));
-        assert_eq!(turn(&db, 2, 30_000), go(true));
+        assert_eq!(turn(&db, 0, 0), go(2));
+        assert_eq!(turn(&db, 0, 10_000), go(2));
+        assert_eq!(turn(&db, 1, 20_000), go(1));
+        assert_eq!(turn(&db, 2, 30_000), go(0));
         assert_eq!(turn(&db, 3, 40_000), Turn::Hold { reason: HeldReason::Quota, until_ms: None });
         // A retry of the last one is still allowed.
-        assert_eq!(turn(&db, 2, 50_000), go(true));
+        assert_eq!(turn(&db, 2, 50_000), go(0));
     }
 
     #[test]
@@ -377,30 +492,74 @@ mod tests {
         let db = database();
         turn(&db, 0, 900_000);
         turn(&db, 1, 900_000);
-        assert_eq!(turn(&db, 2, 100_000), go(true));
+        assert_eq!(turn(&db, 2, 100_000), go(0));
     }
 
     #[test]
     fn refusals_close_for_growing_times_with_one_try_each_and_a_success_opens() {
         let db = database();
         turn(&db, 0, 0);
-        assert_eq!(refused(&db, A, "p", LIMITS, 0).unwrap(), 60_000);
+        assert_eq!(closed(&db, 0), 60_000);
         assert_eq!(turn(&db, 0, 59_999), Turn::Hold { reason: HeldReason::Throttled, until_ms: Some(60_000) });
-        assert_eq!(turn(&db, 0, 60_000), go(false));
+        assert_eq!(turn(&db, 0, 60_000), go(2));
         // The try is under way: nobody else gets one.
         assert!(matches!(turn(&db, 1, 60_001), Turn::Hold { reason: HeldReason::Throttled, .. }));
-        assert_eq!(refused(&db, A, "p", LIMITS, 60_100).unwrap(), 180_100);
-        assert_eq!(turn(&db, 0, 180_100), go(false));
+        assert_eq!(closed(&db, 60_100), 180_100);
+        assert_eq!(turn(&db, 0, 180_100), go(2));
         open(&db, A, "p").unwrap();
-        assert_eq!(turn(&db, 1, 190_000), go(false));
+        assert_eq!(turn(&db, 1, 190_000), go(1));
     }
 
     #[test]
     fn the_persons_next_message_opens_what_one_refusal_closed() {
         let db = database();
         turn(&db, 0, 0);
-        refused(&db, A, "p", LIMITS, 0).unwrap();
+        closed(&db, 0);
         heard_from(&db, A, "p").unwrap();
-        assert_eq!(turn(&db, 0, 2_000), go(false));
+        assert_eq!(turn(&db, 0, 2_000), go(2));
+    }
+
+    #[test]
+    fn what_was_closed_before_the_clock_was_set_back_is_open() {
+        let db = database();
+        turn(&db, 0, 900_000);
+        closed(&db, 900_000_000);
+        assert_eq!(turn(&db, 0, 10_000), go(2));
+    }
+
+    #[test]
+    fn a_refusal_below_the_figure_lowers_it_and_the_rest_waits_for_the_person() {
+        let db = database();
+        turn(&db, 0, 0);
+        turn(&db, 1, 10_000);
+        assert_eq!(refused(&db, A, "p", Some((1, 1)), LIMITS, 10_000).unwrap(), Refused::QuotaLowered);
+        let allowed = allowance(&db, A, "p", LIMITS, 10_000).unwrap();
+        assert_eq!((allowed.left, allowed.limit, allowed.learned), (0, 1, true));
+        assert_eq!(turn(&db, 1, 500_000), Turn::Hold { reason: HeldReason::Quota, until_ms: None }, "also as a retry");
+    }
+
+    #[test]
+    fn the_first_refused_message_and_later_refusals_in_a_row_say_nothing_of_a_figure() {
+        let db = database();
+        turn(&db, 0, 0);
+        assert_eq!(refused(&db, A, "p", Some((1, 0)), LIMITS, 0).unwrap(), Refused::Closed { until_ms: 60_000 });
+        turn(&db, 1, 70_000);
+        assert!(matches!(refused(&db, A, "p", Some((1, 1)), LIMITS, 70_000).unwrap(), Refused::Closed { .. }));
+        assert!(!allowance(&db, A, "p", LIMITS, 0).unwrap().learned);
+    }
+
+    #[test]
+    fn an_allowance_says_what_is_left_and_until_when() {
+        let db = database();
+        let nobody = allowance(&db, A, "q", LIMITS, 0).unwrap();
+        assert_eq!((nobody.left, nobody.window_ends_at), (0, None));
+        turn(&db, 0, 0);
+        let allowed = allowance(&db, A, "p", LIMITS, 300).unwrap();
+        assert_eq!((allowed.left, allowed.window_ends_at, allowed.available_at), (2, Some(1_000_000), None));
+        turn(&db, 1, 300);
+        assert_eq!(allowance(&db, A, "p", LIMITS, 400).unwrap().available_at, Some(1_100), "the bot's pace");
+        closed(&db, 400);
+        assert_eq!(allowance(&db, A, "p", LIMITS, 500).unwrap().available_at, Some(60_400));
+        assert_eq!(allowance(&db, A, "p", LIMITS, 1_000_000).unwrap().left, 0, "too old");
     }
 }

@@ -13,9 +13,13 @@
 //! | `schema` | the tables |
 //! | `threads` | the writer and the reader |
 //! | `accounts`, `inbox`, `seen`, `peers`, `outbox`, `ledger`, `lease` | typed queries, one file a subject |
+//! | `learned` | how many messages WeChat allows a bot, as its refusals tell |
+//! | `delivery` | whether what a bot sends is confirmed, and when its polls were answered |
 
 mod accounts;
+mod delivery;
 mod inbox;
+mod learned;
 mod lease;
 mod ledger;
 mod open;
@@ -26,11 +30,12 @@ mod seen;
 mod threads;
 
 pub use accounts::AccountRow;
+pub use delivery::{Answer, Confirmations};
 pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
 pub use lease::LeaseOwner;
-pub use ledger::{Limits, Turn};
+pub use ledger::{Allowance, Limits, Refused, Turn};
 pub use open::{OpenReport, StoreError, check};
-pub use outbox::{Head, NewPart, NewSend, OutboundPart, OutboundRow, SendState};
+pub use outbox::{Head, NewPart, NewSend, OutboundPart, OutboundRow, SendState, Taken};
 pub use peers::PeerRow;
 pub use seen::Quoted;
 pub use threads::{Durability, Store};

@@ -3,7 +3,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{AccountNo, Durability, Store, StoreError, now_ms};
+use super::delivery::{self, Confirmations};
+use super::{AccountNo, Durability, Limits, Store, StoreError, now_ms};
 use crate::contract::{AccountId, HeldReason};
 
 /// How long finished sends are kept, for `idempotencyKey`.
@@ -16,8 +17,10 @@ const CLAIM_MS: i64 = 30_000;
 pub enum SendState {
     /// Not all of its parts were taken by the server.
     Pending,
-    /// All were.
+    /// All were, and each has an id of the server's.
     Sent,
+    /// All were, and not each has an id.
+    Unconfirmed,
     /// The server refused it.
     Failed,
     /// It waited too long, or too many waited behind it.
@@ -31,6 +34,7 @@ impl SendState {
         match self {
             SendState::Pending => "pending",
             SendState::Sent => "sent",
+            SendState::Unconfirmed => "unconfirmed",
             SendState::Failed => "failed",
             SendState::Expired => "expired",
             SendState::Cancelled => "cancelled",
@@ -38,10 +42,9 @@ impl SendState {
     }
 
     fn from_text(text: &str) -> SendState {
-        [SendState::Sent, SendState::Failed, SendState::Expired, SendState::Cancelled]
-            .into_iter()
-            .find(|state| state.text() == text)
-            .unwrap_or(SendState::Pending)
+        use SendState::*;
+        let ends = [Sent, Unconfirmed, Failed, Expired, Cancelled];
+        ends.into_iter().find(|state| state.text() == text).unwrap_or(Pending)
     }
 }
 
@@ -56,7 +59,7 @@ pub struct OutboundPart {
     pub text: String,
     /// The file that it is instead of a text: JSON that only the sending side reads.
     pub media: Option<String>,
-    /// Whether the server took it.
+    /// Whether the server took it, with an id or without.
     pub sent: bool,
     /// The server's id.
     pub message_id: Option<String>,
@@ -85,6 +88,15 @@ pub struct OutboundRow {
     pub created_at: i64,
     /// Its wire messages, in order.
     pub parts: Vec<OutboundPart>,
+}
+
+/// What it changes that the server took a wire message.
+#[derive(Debug)]
+pub struct Taken {
+    /// The send, where that was the last of its parts and it was waiting until now.
+    pub finished: Option<OutboundRow>,
+    /// What the server's answers say of the bot.
+    pub confirmations: Confirmations,
 }
 
 /// What to write down of a send.
@@ -178,34 +190,66 @@ impl Store {
         .await
     }
 
-    /// Writes down that the server took a part; the last one finishes the send. Opens what a refusal had closed. With
-    /// `said` the message can be quoted.
-    pub async fn part_sent(
+    /// Writes down that the server took a part, with its id if it gave one; the last part finishes the send. Opens what a
+    /// refusal had closed. With `said` the message can be quoted.
+    pub async fn part_taken(
         &self,
         send: &OutboundRow,
         n: u32,
         message_id: Option<u64>,
         said: Option<String>,
-    ) -> Result<(), StoreError> {
+        limits: Limits,
+    ) -> Result<Taken, StoreError> {
         let (id, account, peer) = (send.id, send.account, send.peer.clone());
         self.write(Durability::Process, move |db| {
+            let now = now_ms();
             if let (Some(message_id), Some(said)) = (message_id, said) {
                 db.prepare_cached(
                     "INSERT OR REPLACE INTO seen (account, key, at, peer, from_bot, text) VALUES (?1, ?2, ?3, ?4, 1, ?5)",
                 )?
-                .execute(params![account.0, message_id as i64, now_ms(), peer, said])?;
+                .execute(params![account.0, message_id as i64, now, peer, said])?;
             }
-            let message_id = message_id.map(|id| id.to_string());
-            db.prepare_cached(
-                "UPDATE outbound_part SET state = 'sent', message_id = ?3 WHERE outbound = ?1 AND n = ?2",
-            )?
-            .execute(params![id, n, message_id])?;
-            db.prepare_cached(
-                "UPDATE outbound SET state = 'sent', error = NULL WHERE id = ?1 AND NOT EXISTS (
-                     SELECT 1 FROM outbound_part WHERE outbound = ?1 AND state <> 'sent')",
-            )?
-            .execute([id])?;
-            super::ledger::open(db, account, &peer)
+            let state = if message_id.is_some() { SendState::Sent } else { SendState::Unconfirmed };
+            let tries: Option<u32> = db
+                .prepare_cached(
+                    "UPDATE outbound_part SET state = ?3, message_id = ?4, answered_at = ?5 WHERE outbound = ?1 AND n = ?2
+                     RETURNING tries",
+                )?
+                .query_row(params![id, n, state.text(), message_id.map(|id| id.to_string()), now], |row| row.get(0))
+                .optional()?;
+            // Its account was removed meanwhile, and all its rows.
+            let Some(tries) = tries else {
+                return Ok(Taken { finished: None, confirmations: Confirmations::default() });
+            };
+            // A message that was asked for before may have been taken, and given its id, then: it says nothing.
+            if message_id.is_some() || tries <= 1 {
+                delivery::taken(db, account, &peer, message_id.is_some(), now)?;
+            }
+            super::ledger::open(db, account, &peer)?;
+            if message_id.is_some() {
+                super::ledger::confirmed(db, account, &peer, limits, now)?;
+            }
+            let (waiting, unconfirmed): (u32, u32) = db
+                .prepare_cached(
+                    "SELECT COUNT(*) FILTER (WHERE state = 'pending'), COUNT(*) FILTER (WHERE state = 'unconfirmed')
+                     FROM outbound_part WHERE outbound = ?1",
+                )?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let end = if unconfirmed > 0 { SendState::Unconfirmed } else { SendState::Sent };
+            // One that was given up meanwhile stays so, whatever became of this part.
+            let finished = if waiting == 0 { self::end(db, id, end, None)? } else { None };
+            Ok(Taken { finished, confirmations: Confirmations::of(db, account)? })
+        })
+        .await
+    }
+
+    /// Puts a file in the place of a part and of all those behind it.
+    pub async fn replace_rest(&self, send: i64, n: u32, media: String) -> Result<(), StoreError> {
+        self.write(Durability::Disk, move |db| {
+            db.prepare_cached("DELETE FROM outbound_part WHERE outbound = ?1 AND n > ?2")?.execute(params![send, n])?;
+            db.prepare_cached("UPDATE outbound_part SET text = '', media = ?3 WHERE outbound = ?1 AND n = ?2")?
+                .execute(params![send, n, media])
+                .map(|_| ())
         })
         .await
     }
@@ -446,7 +490,7 @@ fn part(row: &Row<'_>) -> rusqlite::Result<OutboundPart> {
         n: row.get(0)?,
         client_id: row.get(1)?,
         text: row.get(2)?,
-        sent: row.get_ref(3)?.as_str()? == "sent",
+        sent: row.get_ref(3)?.as_str()? != "pending",
         message_id: row.get(4)?,
         media: row.get(5)?,
     })

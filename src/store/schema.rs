@@ -64,7 +64,7 @@ pub const MIGRATIONS: &[&str] = &[
         peer        TEXT NOT NULL,
         idem_key    TEXT UNIQUE,
         run_id      TEXT,
-        state       TEXT NOT NULL,                -- pending, sent, failed, expired, cancelled
+        state       TEXT NOT NULL,                -- pending, sent, failed, expired, cancelled; from 2 on also unconfirmed
         held        TEXT,                         -- why a pending one was reported as held
         error       TEXT,                         -- why it was not sent
         created_at  INTEGER NOT NULL,
@@ -79,7 +79,7 @@ pub const MIGRATIONS: &[&str] = &[
         client_id   TEXT NOT NULL,
         text        TEXT NOT NULL,
         media       TEXT,                         -- the file instead of a text: JSON, see src/outbound/media.rs
-        state       TEXT NOT NULL,                -- pending, sent
+        state       TEXT NOT NULL,                -- pending, sent; from 2 on also unconfirmed
         counted_for TEXT,                         -- the context token whose quota it was counted against
         message_id  TEXT,
         PRIMARY KEY (outbound, n)
@@ -99,4 +99,61 @@ pub const MIGRATIONS: &[&str] = &[
         wanted_by   INTEGER                       -- the process that asks the owner to yield; 0: it was refused
     ) WITHOUT ROWID;
     ",
+    // 1 -> 2: what WeChat really does with what is sent.
+    "
+    -- Whether what a bot sends is confirmed: sends without an id since the last one with an id.
+    ALTER TABLE account ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN unconfirmed_since INTEGER;          -- the first of them
+    ALTER TABLE account ADD COLUMN unconfirmed_peer TEXT;              -- its person; '' when there were several
+    ALTER TABLE account ADD COLUMN muted INTEGER NOT NULL DEFAULT 0;   -- whether there were too many
+    ALTER TABLE account ADD COLUMN confirmed_at INTEGER;
+
+    -- How many messages WeChat allows a bot for each that it gets, where that is fewer than configured. See `learned`.
+    ALTER TABLE account ADD COLUMN learned_quota INTEGER;
+    ALTER TABLE account ADD COLUMN learned_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN full_windows INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN patience INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN probing INTEGER NOT NULL DEFAULT 0;
+
+    -- When the last poll was answered (to some minutes), and when a refusal to prepare was last answered with a new start.
+    ALTER TABLE account ADD COLUMN poll_answered_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN revived_at INTEGER NOT NULL DEFAULT 0;
+
+    -- How often a wire message was sent, and when the server took it.
+    ALTER TABLE outbound_part ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE outbound_part ADD COLUMN answered_at INTEGER;
+    ",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::AccountId;
+    use crate::store::{SendState, Store};
+
+    #[tokio::test]
+    async fn a_database_of_the_first_version_is_brought_along_with_what_waits_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.sqlite");
+        let old = rusqlite::Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO account (no, account_id, cursor) VALUES (1, 'b', 'c');
+             INSERT INTO outbound (id, account, peer, state, created_at) VALUES (1, 1, 'p', 'sent', 5), (2, 1, 'p', 'pending', 6);
+             INSERT INTO outbound_part (outbound, n, client_id, text, state) VALUES (1, 0, 'x', 't', 'sent'), (2, 0, 'y', 'u', 'pending');",
+        )
+        .unwrap();
+        drop(old);
+        let (store, report) = Store::open(&path).unwrap();
+        assert!(report.put_aside.is_none());
+        assert_eq!(store.account(&AccountId::normalize("b")).await.unwrap().cursor, "c");
+        assert_eq!(store.send(1).await.unwrap().unwrap().state, SendState::Sent);
+        let waiting = store.waiting_sends(None, None).await.unwrap();
+        assert_eq!((waiting.len(), waiting[0].parts[0].client_id.as_str()), (1, "y"));
+        store.close().await;
+        // Once is enough.
+        let (store, _) = Store::open(&path).unwrap();
+        assert_eq!(store.waiting_sends(None, None).await.unwrap().len(), 1);
+    }
+}

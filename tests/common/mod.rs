@@ -8,7 +8,8 @@
 //! | `files` | files that people send and are sent |
 //! | `cli` | the other commands, run to their end |
 //! | `gateways` | gateways that are killed or suspended, and forged rows of leases |
-//! | `writes` | a database that turns read-only in the middle |
+//! | `writes`, `clock` | a database that turns read-only in the middle; a clock that jumps |
+//! | `preload` | a C library before all others, for these two |
 //! | `mounts` | read-only and full disks, in a mount namespace of the child's own |
 //! | `namespaces` | a container with a gateway as pid 1, with all, some or none of `/proc` |
 //! | `random` | choices that can be played again |
@@ -20,12 +21,14 @@
 #![allow(dead_code, unused_imports)]
 
 mod cli;
+mod clock;
 pub mod files;
 #[cfg(target_os = "linux")]
 pub mod gateways;
 mod mounts;
 #[cfg(target_os = "linux")]
 pub mod namespaces;
+mod preload;
 mod random;
 mod sidecar;
 mod tap;
@@ -35,6 +38,7 @@ mod writes;
 use std::time::{Duration, Instant};
 
 pub use cli::{Ran, run};
+pub use clock::JumpingClock;
 pub use mounts::{OwnMounts, skip};
 pub use random::Random;
 pub use sidecar::{Launch, Seen, Sidecar, pid};

@@ -42,7 +42,7 @@ impl From<BotReport> for Bot {
 
 impl World {
     pub fn new() -> World {
-        World::with(SimulatorConfig::default())
+        World::with(SimulatorConfig { strict: true, ..SimulatorConfig::default() })
     }
 
     /// A simulator with a configuration of its own.

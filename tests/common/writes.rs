@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+
+use super::preload::Preloaded;
 
 const SOURCE: &str = r#"
 #define _GNU_SOURCE
@@ -47,31 +48,17 @@ CALL(int, fdatasync, (int fd), (fd))
 "#;
 
 /// A database that can be made read-only while it is in use.
-pub struct ReadOnlySwitch {
-    dir: tempfile::TempDir,
-}
+pub struct ReadOnlySwitch(Preloaded);
 
 impl ReadOnlySwitch {
     /// Builds it; `Err` says why that is not possible here.
     pub fn new() -> Result<ReadOnlySwitch, String> {
-        if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-            return Err("needs a dynamically linked C library".to_owned());
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let source = dir.path().join("read_only.c");
-        fs::write(&source, SOURCE).unwrap();
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-o"]).arg(dir.path().join("read_only.so")).arg(&source).arg("-ldl");
-        match cc.output() {
-            Ok(output) if output.status.success() => Ok(ReadOnlySwitch { dir }),
-            Ok(output) => Err(format!("cc: {}", String::from_utf8_lossy(&output.stderr))),
-            Err(error) => Err(format!("cc: {error}")),
-        }
+        Preloaded::build(SOURCE).map(ReadOnlySwitch)
     }
 
     /// The environment of the process that is to have such a database.
     pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
-        [("LD_PRELOAD", self.dir.path().join("read_only.so")), ("READ_ONLY_WHILE", self.flag())]
+        [("LD_PRELOAD", self.0.library()), ("READ_ONLY_WHILE", self.flag())]
     }
 
     pub fn turn(&self, read_only: bool) {
@@ -82,6 +69,6 @@ impl ReadOnlySwitch {
     }
 
     fn flag(&self) -> PathBuf {
-        self.dir.path().join("read-only")
+        self.0.dir().join("read-only")
     }
 }

@@ -17,7 +17,7 @@ describe("while a turn runs", () => {
   let simulator;
   let bot;
   before(async () => {
-    here = await openGateway(lab);
+    here = await openGateway(lab, { configure: (channel) => (channel.replyProgressMessages = true) });
     ({ simulator } = here);
     [bot] = here.bots;
   }, { timeout: 300_000 });
@@ -47,8 +47,8 @@ describe("while a turn runs", () => {
     });
   }
 
-  test("with replyProgressMessages off there is nothing but the answer", async () => {
-    here.profile.configure((config) => (config.channels[CHANNEL].replyProgressMessages = false));
+  test("without replyProgressMessages there is nothing but the answer", async () => {
+    here.profile.configure((config) => delete config.channels[CHANNEL].replyProgressMessages);
     await here.gateway.says("config hot reload applied", 120_000);
     const person = "undisturbed@im.wechat";
     await ask(simulator, bot, person, `#quietly tool:ls{"path":"."}`, { waitMs: 60_000, expected: "#quietly" });

@@ -20,25 +20,51 @@ const MAX_LABEL: usize = 999;
 /// Finds what is to be removed from `text[scope]` and adds it to `removals`, as ranges of `text`.
 pub(super) fn scan(text: &str, scope: Range<usize>, definitions: &mut Definitions, removals: &mut Vec<Range<usize>>) {
     let base = scope.start;
-    let mut scanner = Scanner {
-        text: &text[scope],
-        definitions,
-        removals: Vec::new(),
-        runs: Vec::new(),
-        cjk: Vec::new(),
-        brackets: Vec::new(),
-        no_link_below: 0,
-        last_image: None,
-        backticks: None,
-    };
-    scanner.scan();
-    removals.extend(scanner.removals.into_iter().map(|range| base + range.start..base + range.end));
+    let scanned = Scanner::over(&text[scope], definitions);
+    removals.extend(scanned.removals.into_iter().map(|range| base + range.start..base + range.end));
+}
+
+/// Finds each `<` of `text[scope]` behind which a tag could begin, outside code, and adds where it is to `found`.
+pub(super) fn tags(text: &str, scope: Range<usize>, definitions: &mut Definitions, found: &mut Vec<usize>) {
+    let base = scope.start;
+    found.extend(Scanner::over(&text[scope], definitions).tags.into_iter().map(|at| base + at));
+}
+
+impl<'a> Scanner<'a> {
+    /// What was found in `text`.
+    fn over(text: &'a str, definitions: &'a mut Definitions) -> Scanner<'a> {
+        let mut scanner = Scanner::new(text, definitions);
+        scanner.scan();
+        scanner
+    }
+
+    fn new(text: &'a str, definitions: &'a mut Definitions) -> Scanner<'a> {
+        Scanner {
+            text,
+            definitions,
+            removals: Vec::new(),
+            tags: Vec::new(),
+            runs: Vec::new(),
+            cjk: Vec::new(),
+            brackets: Vec::new(),
+            no_link_below: 0,
+            last_image: None,
+            backticks: None,
+        }
+    }
+}
+
+/// Whether a tag could begin with a `<` that this follows.
+fn could_be_tag(next: Option<&u8>) -> bool {
+    next.is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'!'))
 }
 
 struct Scanner<'a> {
     text: &'a str,
     definitions: &'a mut Definitions,
     removals: Vec<Range<usize>>,
+    /// Each `<` behind which a tag could begin.
+    tags: Vec<usize>,
     /// Emphasis markers that are not matched yet.
     runs: Vec<Run>,
     /// Where CJK characters stand, ascending; those in addresses and images are not counted.
@@ -86,6 +112,12 @@ impl Scanner<'_> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             at = match byte {
+                // An escaped one too: whoever takes it for a tag knows no escapes.
+                b'<' if could_be_tag(bytes.get(at + 1)) => {
+                    self.tags.push(at);
+                    at + 1
+                }
+                b'\\' if bytes.get(at + 1) == Some(&b'<') => at + 1,
                 b'\\' if bytes.get(at + 1).is_some_and(u8::is_ascii_punctuation) => at + 2,
                 b'`' => self.code(at),
                 b'!' if bytes.get(at + 1) == Some(&b'[') => self.open_bracket(at, true),

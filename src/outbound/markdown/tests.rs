@@ -372,3 +372,23 @@ fn hostile_text_takes_linear_time() {
         assert!(took < Duration::from_secs(20), "{:?}… took {took:?}", &text[..20]);
     }
 }
+
+#[test]
+fn a_bracket_that_could_begin_a_tag_is_written_wide_outside_code() {
+    let cases = [
+        ("a < b, 1<2, <3, <>", "a < b, 1<2, <3, <>"),
+        ("if x<y then", "if x＜y then"),
+        ("<b>bold</b> <!-- x -->", "＜b>bold＜/b> ＜!-- x -->"),
+        ("`Vec<T>` and Vec<T>", "`Vec<T>` and Vec＜T>"),
+        ("```html\n<p>\n```\n<p>", "```html\n<p>\n```\n＜p>"),
+        ("# <h1>\n> <q>\n- <li>", "# ＜h1>\n> ＜q>\n- ＜li>"),
+        ("| <td> | `<td>` |", "| ＜td> | `<td>` |"),
+        ("\\<b> <https://a.example/x>", "\\＜b> ＜https://a.example/x>"),
+        ("`open <b", "`open ＜b"),
+        ("看 <标签> <a", "看 <标签> ＜a"),
+        ("*a<b*c", "*a＜b*c"),
+    ];
+    for (text, want) in cases {
+        assert_eq!(super::without_tags(text), want);
+    }
+}

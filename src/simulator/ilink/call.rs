@@ -1,7 +1,7 @@
 //! Headers, token, body and `base_info` of a request, and the ways to refuse it.
 //!
-//! The checks are stricter than the real server may be: a client that passes them says everything that the official
-//! plugin says. Whatever is missing fails visibly, except where the real server is known to drop in silence.
+//! With `strict` a client that passes the checks says everything that the official plugin says; without, what clients
+//! say that the real server is known to serve. Whatever is missing fails visibly, except where the real server is known to drop in silence.
 
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ pub(super) enum Refuse {
     Ret(i64, &'static str),
     /// HTTP 200, and it looks like a success.
     Silently,
+    /// HTTP 200 without an id: what a bot gets whose messages nobody sees.
+    Muted,
 }
 
 impl Refuse {
@@ -80,6 +82,7 @@ impl Refuse {
                 let body = json!({ "message_id": world.message_ids(1) });
                 ("silent".to_owned(), json_answer(&body))
             }
+            Self::Muted => ("muted".to_owned(), json_answer(&json!({ "ret": 0 }))),
         };
         rejected.answer = answer;
         world.ledger.reject(rejected);
@@ -140,7 +143,8 @@ impl Call {
         body: &Bytes,
     ) -> Result<(Self, T), Box<Response>> {
         let mut call = Self::open(world, endpoint, caller, headers, body)?;
-        check_base_info(&call.body).map_err(|wrong| Box::new(call.refuse(world, Refuse::Http(400), wrong)))?;
+        check_base_info(&call.body, world.config.strict)
+            .map_err(|wrong| Box::new(call.refuse(world, Refuse::Http(400), wrong)))?;
         let typed = serde_json::from_value(call.body.take())
             .map_err(|error| Box::new(call.refuse(world, Refuse::Http(400), error.to_string())))?;
         Ok((call, typed))
@@ -196,7 +200,7 @@ fn is_uin(value: &str) -> bool {
 }
 
 /// Checks `base_info`, which every authorised body has.
-pub(super) fn check_base_info(body: &Value) -> Result<(), &'static str> {
+pub(super) fn check_base_info(body: &Value, strict: bool) -> Result<(), &'static str> {
     let info = &body["base_info"];
     if !info.is_object() {
         return Err("no base_info");
@@ -208,6 +212,7 @@ pub(super) fn check_base_info(body: &Value) -> Result<(), &'static str> {
     match info["bot_agent"].as_str() {
         Some(agent) if agent.len() <= MAX_BOT_AGENT && !agent.is_empty() && printable(agent) => Ok(()),
         Some(_) => Err("bot_agent is not 1 to 256 printable ASCII characters"),
+        None if !strict => Ok(()),
         None => Err("base_info has no bot_agent"),
     }
 }

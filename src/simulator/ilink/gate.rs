@@ -45,8 +45,11 @@ pub(super) async fn pass(
     let bot_id = caller.bot.as_ref().map(|bot| bot.id.clone());
     let strike = |moment| world.faults.strike(moment, endpoint, bot_id.as_deref());
 
-    if let Some(FaultKind::Delay(delay)) = strike(Moment::Arrival) {
-        tokio::time::sleep(delay).await;
+    match strike(Moment::Arrival) {
+        Some(FaultKind::Delay(delay)) => tokio::time::sleep(delay).await,
+        // Until the client gives up, which ends this handler.
+        Some(FaultKind::Silence) => std::future::pending().await,
+        _ => {}
     }
     let fault = strike(Moment::Processing);
     if fault.is_some() && fault != Some(FaultKind::Reset) {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{Refuse, check_app, json_answer, text_header};
+use crate::simulator::config::Version;
 use crate::simulator::control::take_step;
 use crate::simulator::endpoint::Endpoint;
 use crate::simulator::ledger::Rejected;
@@ -56,7 +57,9 @@ pub(super) async fn new_qrcode(
             Err(error) => return refuse(format!("a wrong body: {error}")),
         }
     };
-    let login = Arc::new(Login::new(secret(), tokens, world.config.qr_lifetime));
+    let version = text_header(&headers, "ilink-app-clientversion").and_then(|version| version.parse().ok());
+    let version = Version(version.unwrap_or(0));
+    let login = Arc::new(Login::new(secret(), tokens, version, world.config.qr_lifetime));
     world.add_login(login.clone());
     // The content of the code, as on the real server: a page for a phone. There is no phone here, so there is no
     // page behind it; what a phone would do there is done with the control API.

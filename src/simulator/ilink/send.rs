@@ -37,7 +37,7 @@ impl Message {
     }
 
     /// What makes a message impossible, whoever sends it.
-    fn flaw(&self) -> Option<&'static str> {
+    fn flaw(&self, strict: bool) -> Option<&'static str> {
         if self.to_user_id.is_empty() {
             Some("no to_user_id")
         } else if self.client_id.is_empty() {
@@ -46,13 +46,20 @@ impl Message {
             Some("message_type is not 2")
         } else if !(0..=2).contains(&self.message_state) {
             Some("message_state is not 0, 1 or 2")
-        } else if self.item_list.len() != 1 {
+        } else if self.item_list.is_empty() || (strict && self.item_list.len() != 1) {
             Some("item_list has not exactly one item")
-        } else if !self.item_list[0]["type"].is_u64() {
+        } else if !self.item_list.iter().all(|item| item["type"].is_u64()) {
             Some("the item has no type")
         } else {
-            SentMedia::of_item(&self.item_list[0]).err()
+            self.item_list.iter().find_map(|item| SentMedia::of_item(item).err())
         }
+    }
+
+    /// The item that says what kind of message it is: the media, where a caption came with it.
+    fn main_item(&self) -> &Value {
+        let media = self.item_list.iter().find(|item| matches!(SentMedia::of_item(item), Ok(Some(_))));
+        // It has one, or the message would not have come this far.
+        media.or(self.item_list.first()).unwrap_or(&Value::Null)
     }
 }
 
@@ -67,8 +74,11 @@ pub(super) async fn message(
         Ok(call) => call,
         Err(response) => return *response,
     };
-    let base_info = check_base_info(&call.body);
+    let base_info = check_base_info(&call.body, world.config.strict);
     let has_base_info = !call.body["base_info"].is_null();
+    let mut fields: Vec<String> =
+        call.body["msg"].as_object().into_iter().flat_map(|msg| msg.keys().cloned()).collect();
+    fields.sort();
     let message: Message = match serde_json::from_value(call.body["msg"].take()) {
         Ok(message) => message,
         Err(error) => {
@@ -76,7 +86,14 @@ pub(super) async fn message(
         }
     };
     match judge(&world, &call, &message, base_info, has_base_info) {
-        Ok(()) => deliver(&world, &call, message),
+        Ok(()) if call.bot.is_muted() => {
+            let mut rejected = call.rejected("the bot is muted");
+            rejected.text = message.text();
+            rejected.to = Some(message.to_user_id);
+            rejected.client_id = Some(message.client_id);
+            Refuse::Muted.answer(&world, rejected)
+        }
+        Ok(()) => deliver(&world, &call, message, fields),
         Err((how, reason)) => {
             let mut rejected = call.rejected(reason);
             rejected.text = message.text();
@@ -98,7 +115,7 @@ fn judge(
         let how = if has_base_info { Refuse::Http(400) } else { Refuse::Silently };
         return Err((how, wrong.to_owned()));
     }
-    if let Some(flaw) = message.flaw() {
+    if let Some(flaw) = message.flaw(world.config.strict) {
         return Err((Refuse::Http(400), flaw.to_owned()));
     }
     if !message.from_user_id.is_empty() {
@@ -108,24 +125,27 @@ fn judge(
     call.bot.submit(&world.limits(), &message.client_id, &message.to_user_id, token).map_err(|refusal| {
         let how = match refusal.errmsg() {
             Some(errmsg) => Refuse::Ret(-2, errmsg),
+            None if call.bot.is_muted() => Refuse::Muted,
             None => Refuse::Silently,
         };
         (how, refusal.to_string())
     })
 }
 
-fn deliver(world: &World, call: &Call, message: Message) -> Response {
+fn deliver(world: &World, call: &Call, message: Message, fields: Vec<String>) -> Response {
     let message_id = world.message_ids(1);
-    let item = &message.item_list[0];
+    let item = message.main_item();
     world.ledger.deliver(Sent {
         n: 0,
         bot_id: call.bot.id.clone(),
+        shown: message.text().map(|text| shown(&text, world.limits().hide_tags)),
         text: message.text(),
         item_type: item["type"].as_u64().unwrap_or_default(),
         // It is sound, or the message would not have come this far.
         media: SentMedia::of_item(item).ok().flatten(),
         to: message.to_user_id,
         items: Value::Array(message.item_list),
+        fields,
         client_id: message.client_id,
         context_token: message.context_token,
         message_id: message_id.to_string(),
@@ -133,4 +153,23 @@ fn deliver(world: &World, call: &Call, message: Message) -> Response {
         at_ms: 0,
     });
     json_answer(&json!({ "message_id": message_id }))
+}
+
+/// What a person sees of a text: where tags are hidden, nothing from the first `<` on that could begin one, outside code.
+fn shown(text: &str, hide_tags: bool) -> String {
+    let mut in_code = false;
+    let mut before = text.char_indices().peekable();
+    while let Some((at, c)) = before.next() {
+        match c {
+            '`' => in_code = !in_code,
+            '<' if hide_tags && !in_code => {
+                let next = before.peek().map(|(_, next)| *next);
+                if next.is_some_and(|next| next.is_ascii_alphabetic() || next == '/' || next == '!') {
+                    return text[..at].to_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+    text.to_owned()
 }

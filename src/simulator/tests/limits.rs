@@ -109,7 +109,7 @@ async fn a_change_of_limits_leaves_the_others_alone() {
     let all = limits(&bench, json!({ "quotaPerToken": 3, "burst": 5 })).await;
     let expected = json!({
         "quotaPerToken": 3, "tokenTtlMs": 86_400_000, "burst": 5, "burstWindowMs": 1000,
-        "penaltyMs": 60_000, "tokenless": "allow",
+        "penaltyMs": 60_000, "tokenless": "allow", "idleMs": null, "hideTags": false,
     });
     assert_eq!(all, expected);
     let all = limits(&bench, json!({ "quotaPerToken": null, "tokenless": "reject" })).await;

@@ -104,6 +104,18 @@ export class Lab {
     return profile;
   }
 
+  /** A fresh profile with another plugin installed, from a package. */
+  async profileWith(tarball, simulator, { env = {} } = {}) {
+    const folder = path.join(this.folder, "profile");
+    rmSync(folder, { recursive: true, force: true });
+    const profile = await Profile.create(this.host, folder, { modelUrl: this.model.url });
+    profile.extraEnv = Object.fromEntries([this.mark]);
+    await profile.installPlugin(tarball);
+    profile.extraEnv = { ...profile.extraEnv, ...simulator?.env, ...env };
+    this.model.requests.length = 0;
+    return profile;
+  }
+
   async gateway(profile) {
     const gateway = await profile.startGateway();
     this.#running.push(gateway);

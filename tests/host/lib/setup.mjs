@@ -27,8 +27,8 @@ export function useLab() {
  * restart, stop}`. WeChat's limits are off, and everybody may write. `configure` gets the channel's settings, `prepare` the profile,
  * before the gateway starts.
  */
-export async function openGateway(lab, { bots: names = ["bot"], env = {}, configure = () => {}, prepare = () => {} } = {}) {
-  const simulator = await lab.simulator();
+export async function openGateway(lab, { bots: names = ["bot"], env = {}, configure = () => {}, prepare = () => {}, holdMs } = {}) {
+  const simulator = await lab.simulator({ holdMs });
   const profile = await lab.profile(simulator, { env });
   const bots = [];
   for (const name of names) bots.push(await simulator.addBot({ botId: `${name}@im.bot`, userId: `owner-of-${name}@im.wechat` }));

@@ -2,9 +2,10 @@
 import { Service, until } from "./processes.mjs";
 
 export class Simulator {
-  static async start(binary, { autoLogin = false, env = process.env } = {}) {
+  /** `holdMs`: how long empty polls are held. `strict`: whether it asks for everything that the official plugin says. */
+  static async start(binary, { autoLogin = false, strict = true, holdMs, env = process.env } = {}) {
     const simulator = new Simulator();
-    simulator.service = new Service(binary, ["simulate", "--port", "0", ...(autoLogin ? ["--auto-login"] : [])], { env });
+    simulator.service = new Service(binary, ["simulate", "--port", "0", ...(strict ? ["--strict"] : []), ...(autoLogin ? ["--auto-login"] : []), ...(holdMs ? ["--hold", String(holdMs)] : [])], { env });
     const line = await until("the simulator's address", () => {
       if (!simulator.service.running) throw new Error(`the simulator ended: ${simulator.service.output}`);
       return simulator.service.output.split("\n").find((candidate) => candidate.includes('"url"'));
@@ -58,6 +59,26 @@ export class Simulator {
   /** The bot's login becomes stale. */
   expire(botId) {
     return this.#call("POST", `/_sim/bots/${encodeURIComponent(botId)}/expire`, {});
+  }
+
+  /** The bot's messages are taken without an id and shown to nobody, or no longer. */
+  mute(botId, muted = true) {
+    return this.#call("POST", `/_sim/bots/${encodeURIComponent(botId)}/${muted ? "mute" : "unmute"}`, {});
+  }
+
+  /** The bot's person logs in with another client. */
+  takeOver(botId) {
+    return this.#call("POST", `/_sim/bots/${encodeURIComponent(botId)}/takeover`, {});
+  }
+
+  /** Ends the polls that are held now. */
+  release(botId) {
+    return this.#call("POST", `/_sim/bots/${encodeURIComponent(botId)}/release`, {});
+  }
+
+  /** What was refused, or taken and shown to nobody. */
+  async rejected() {
+    return (await this.#call("GET", "/_sim/rejected")).rejected;
   }
 
   /** WeChat's send limits; `null` switches one off. */

@@ -1,0 +1,170 @@
+//! The addresses behind a host's name, in the order in which they are tried.
+//!
+//! WeChat's host has several addresses, and users met ones behind which nothing answers, for hours. The address that last
+//! answered is tried first, one that was found silent last. The system's resolver is asked anew for every connection, so an
+//! address that is no longer the host's is forgotten with its merits.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// How long an address that was silent is tried last.
+const AVOIDED: Duration = Duration::from_secs(30 * 60);
+/// Hosts that are remembered; there are two or three.
+const REMEMBERED: usize = 64;
+
+type LookUp = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync;
+
+/// What is known of the addresses of hosts. Clones share it.
+#[derive(Clone)]
+pub struct Hosts {
+    look_up: Arc<LookUp>,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The one that last answered.
+    good: Option<IpAddr>,
+    /// Those that were silent, and since when.
+    silent: Vec<(IpAddr, Instant)>,
+    /// The one that was tried first when the host was last looked up.
+    first: Option<IpAddr>,
+}
+
+impl std::fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hosts")
+    }
+}
+
+impl Hosts {
+    /// Addresses as the system's resolver gives them, but for the names in `pinned` (`name=address,address` and so on,
+    /// separated by blanks or semicolons), which it is not asked for.
+    pub fn system(pinned: &str) -> Hosts {
+        let pinned = Arc::new(read_pinned(pinned));
+        Hosts::with(move |name| {
+            let pinned = pinned.get(&name).cloned();
+            Box::pin(async move {
+                match pinned {
+                    Some(addresses) => Ok(addresses),
+                    None => Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect()),
+                }
+            })
+        })
+    }
+
+    /// Addresses from another source.
+    pub fn with(
+        look_up: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
+    ) -> Hosts {
+        Hosts { look_up: Arc::new(look_up), known: Arc::default() }
+    }
+
+    /// Something at this address answered for `host`.
+    pub fn answered(&self, host: &str, address: IpAddr) {
+        let mut known = self.lock();
+        // Of addresses that were written as such there is only one.
+        if let Some(known) = known.get_mut(host)
+            && known.good != Some(address)
+        {
+            known.good = Some(address);
+            known.silent.retain(|(silent, _)| *silent != address);
+        }
+    }
+
+    /// Nothing answered for `host`: the address that was used is tried last from now on.
+    pub fn silent(&self, host: &str) {
+        let mut known = self.lock();
+        let Some(known) = known.get_mut(host) else { return };
+        if let Some(address) = known.good.take().or(known.first) {
+            known.silent.retain(|(silent, _)| *silent != address);
+            known.silent.push((address, Instant::now()));
+        }
+    }
+
+    /// `addresses` in the order in which they are to be tried.
+    fn sorted(&self, host: &str, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let mut all = self.lock();
+        if all.len() >= REMEMBERED && !all.contains_key(host) {
+            all.clear();
+        }
+        let known = all.entry(host.to_owned()).or_default();
+        known.silent.retain(|(_, since)| since.elapsed() < AVOIDED);
+        // The sort is stable: among equals the system's order stays.
+        addresses.sort_by_key(|address| match known.silent.iter().position(|(silent, _)| silent == address) {
+            _ if known.good == Some(*address) => 0,
+            None => 1,
+            Some(nth) => 2 + nth,
+        });
+        known.first = addresses.first().copied();
+        addresses
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        // Only whole entries are put in and taken out.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resolve for Hosts {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (hosts, host) = (self.clone(), name.as_str().to_owned());
+        Box::pin(async move {
+            let found = (hosts.look_up)(host.clone()).await?;
+            let sorted = hosts.sorted(&host, found);
+            Ok(Box::new(sorted.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}
+
+fn read_pinned(text: &str) -> HashMap<String, Vec<IpAddr>> {
+    let entries = text.split([';', ' ', '\n']).filter_map(|entry| entry.trim().split_once('='));
+    let read = entries.map(|(name, addresses)| {
+        let addresses = addresses.split(',').filter_map(|address| address.trim().parse().ok()).collect::<Vec<_>>();
+        (name.trim().to_ascii_lowercase(), addresses)
+    });
+    read.filter(|(_, addresses)| !addresses.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
+    fn nobody() -> Hosts {
+        Hosts::with(|_| Box::pin(async { Ok(Vec::new()) }))
+    }
+
+    #[test]
+    fn the_one_that_answered_comes_first_and_silent_ones_last() {
+        let (hosts, all) = (nobody(), vec![ip(1), ip(2), ip(3)]);
+        assert_eq!(hosts.sorted("h", all.clone()), all, "the system's order");
+        hosts.silent("h");
+        assert_eq!(hosts.sorted("h", all.clone()), [ip(2), ip(3), ip(1)]);
+        hosts.answered("h", ip(3));
+        assert_eq!(hosts.sorted("h", all.clone()), [ip(3), ip(2), ip(1)]);
+        hosts.silent("h");
+        assert_eq!(hosts.sorted("h", all.clone()), [ip(2), ip(1), ip(3)], "the latest to fall silent is the last");
+        assert_eq!(hosts.sorted("other", all.clone()), all, "another host's addresses are its own");
+        hosts.silent("unknown");
+        hosts.answered("h", ip(1));
+        assert_eq!(hosts.sorted("h", all), [ip(1), ip(2), ip(3)]);
+    }
+
+    #[test]
+    fn pinned_addresses_are_read_and_nonsense_is_not() {
+        let read = read_pinned("a.example=192.0.2.1,192.0.2.2; B.example = x ;c.example=::1");
+        assert_eq!(read.get("a.example"), Some(&vec![ip(1), ip(2)]));
+        assert_eq!(read.len(), 2);
+        assert!(read.contains_key("c.example"));
+    }
+}

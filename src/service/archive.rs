@@ -1,0 +1,88 @@
+//! Accounts that are taken along: packed into one encrypted file, and unpacked elsewhere.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::errors::not_found;
+use super::sidecar::Sidecar;
+use crate::accounts::{Archive, ArchivedAccount};
+use crate::contract::{
+    AccountId, AccountsExportParams, AccountsExportResult, AccountsImportParams, AccountsImportResult, ContractError,
+    ErrorKind,
+};
+
+impl Sidecar {
+    /// Packs the credentials of accounts: of these, or of all that have any.
+    pub async fn export_accounts(&self, params: AccountsExportParams) -> Result<AccountsExportResult, ContractError> {
+        let wanted = match params.account_ids {
+            Some(named) => {
+                let mut ids = Vec::with_capacity(named.len());
+                for name in &named {
+                    ids.push(self.resolve(name).await?);
+                }
+                Some(ids)
+            }
+            None => None,
+        };
+        let labels: std::collections::HashMap<String, String> = self.store.labels().await?.into_iter().collect();
+        self.with_files(move |files| {
+            let listed = files.list()?;
+            if let Some(unknown) = wanted.iter().flatten().find(|id| !listed.contains(id)) {
+                return Err(not_found(unknown));
+            }
+            let mut accounts = Vec::new();
+            for id in listed.iter().filter(|id| wanted.as_ref().is_none_or(|wanted| wanted.contains(id))) {
+                let file = files.load(id)?.filter(|file| file.usable_token().is_some());
+                accounts.extend(file.map(|file| ArchivedAccount {
+                    account_id: id.to_string(),
+                    file,
+                    label: labels.get(id.as_str()).cloned(),
+                }));
+            }
+            if accounts.is_empty() {
+                let message = "there is no account with credentials to export; see accounts.list";
+                return Err(ContractError::new(ErrorKind::AccountNotConfigured, message));
+            }
+            let account_ids = accounts.iter().map(|account| account.account_id.clone()).collect();
+            let archive = Archive::of(accounts).seal(&params.passphrase)?;
+            Ok(AccountsExportResult { archive: STANDARD.encode(archive), account_ids })
+        })
+        .await?
+    }
+
+    /// Unpacks accounts. One whose login here is as new or newer stays as it is; running ones take over a newer one.
+    pub async fn import_accounts(&self, params: AccountsImportParams) -> Result<AccountsImportResult, ContractError> {
+        let unpacked = self.with_files(move |files| {
+            let sealed = STANDARD.decode(params.archive.trim()).map_err(|error| {
+                let message = format!("params.archive: not base64 ({error})");
+                ContractError::new(ErrorKind::InvalidParams, message)
+            })?;
+            let archive = Archive::open(&sealed, &params.passphrase)?;
+            let mut result = AccountsImportResult { imported: Vec::new(), kept: Vec::new() };
+            let (mut labels, mut replaced) = (Vec::new(), Vec::new());
+            for account in archive.accounts {
+                let id = AccountId::normalize(&account.account_id);
+                match files.restore(&id, account.file)? {
+                    Some(others) => {
+                        replaced.extend(others);
+                        labels.extend(account.label.map(|label| (id.clone(), label)));
+                        result.imported.push(id.to_string());
+                    }
+                    None => result.kept.push(id.to_string()),
+                }
+            }
+            Ok::<_, ContractError>((result, labels, replaced))
+        });
+        let (result, labels, replaced) = unpacked.await??;
+        for id in &replaced {
+            self.remove_account(id).await?;
+        }
+        for (id, label) in labels {
+            let row = self.store.account(&id).await?;
+            self.store.set_label(row.no, label).await?;
+        }
+        tracing::info!(imported = ?result.imported, kept = ?result.kept, "accounts were imported");
+        self.renew().await;
+        Ok(result)
+    }
+}
