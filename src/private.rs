@@ -23,14 +23,14 @@ pub fn new_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Takes from others what they may do with a file that somebody else made.
+/// Takes from others what they may do with a file that somebody else made. It is not opened: on Unix, closing any handle of
+/// a file lets go of all POSIX locks that this process has on it, SQLite's among them.
 pub fn close_to_others(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let file = File::open(path)?;
-        if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            file.set_permissions(PermissionsExt::from_mode(0o600))?;
+        if std::fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
         }
     }
     let _ = path;

@@ -88,6 +88,12 @@ pub enum StoreError {
         /// What was said.
         cause: String,
     },
+    /// Something in this program failed that must not fail.
+    #[error("a defect of the sidecar at the database {path}; its log says more. Nothing was changed")]
+    Defect {
+        /// The database.
+        path: PathBuf,
+    },
     /// The store was closed.
     #[error("the database is closed: the sidecar is shutting down")]
     Closed,

@@ -1,5 +1,7 @@
 //! The two threads that touch the database, and the handle through which everyone else asks them.
 
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -28,8 +30,8 @@ pub enum Durability {
 }
 
 type AfterCommit = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Gets the connection, or why there is no transaction to run in.
-type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> AfterCommit + Send>;
+/// Gets the connection, or why there is no transaction to run in. Says why it failed, where it did.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> (AfterCommit, Option<StoreError>) + Send>;
 
 enum Ask {
     Write(Durability, Job),
@@ -105,17 +107,17 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let path = self.path.clone();
         let job: Job = Box::new(move |connection| {
-            let result = connection.and_then(|connection| {
-                in_savepoint(connection, job).map_err(|error| StoreError::from_sqlite(&path, &error))
-            });
-            Box::new(move |committed| {
+            let result = connection.and_then(|connection| in_savepoint(connection, &path, job));
+            let failure = result.as_ref().err().cloned();
+            let after = move |committed: Result<(), StoreError>| {
                 let result = result.and_then(|value| committed.map(|()| value));
                 if let Ok(value) = &result {
                     then(value);
                 }
                 // The caller may have given up; what was committed stays committed.
                 let _ = answer.send(result);
-            })
+            };
+            (Box::new(after), failure)
         });
         self.writer.send(Ask::Write(durability, job)).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
@@ -130,7 +132,7 @@ impl Store {
         let (answer, answered) = oneshot::channel();
         let path = self.path.clone();
         let ask = Ask::Read(Box::new(move |connection| {
-            let _ = answer.send(job(connection).map_err(|error| StoreError::from_sqlite(&path, &error)));
+            let _ = answer.send(caught(&path, || job(connection)));
         }));
         self.reader.send(ask).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
@@ -147,19 +149,37 @@ impl Store {
     }
 }
 
+/// Runs a job so that its failure undoes what it wrote and nothing else. Where SQLite rolled the whole transaction back
+/// because of it (a full disk, a disk error), there is nothing left to undo, and the caller has to see that.
 fn in_savepoint<T>(
     connection: &Connection,
+    path: &Path,
     job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    let run = |sql: &str| connection.prepare_cached(sql)?.execute([]).map(|_| ());
+) -> Result<T, StoreError> {
+    let run = |sql: &str| {
+        let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]).map(|_| ()));
+        done.map_err(|error| StoreError::from_sqlite(path, &error))
+    };
     run("SAVEPOINT job")?;
-    match job(connection) {
-        Ok(value) => run("RELEASE job").map(|()| value),
-        Err(error) => {
-            run("ROLLBACK TO job")?;
-            run("RELEASE job")?;
-            Err(error)
-        }
+    let error = match caught(path, || job(connection)) {
+        Ok(value) => match run("RELEASE job") {
+            Ok(()) => return Ok(value),
+            Err(error) => error,
+        },
+        Err(error) => error,
+    };
+    if !connection.is_autocommit() {
+        run("ROLLBACK TO job")?;
+        run("RELEASE job")?;
+    }
+    Err(error)
+}
+
+/// A job that panics is a job that failed: the thread serves everybody else.
+fn caught<T>(path: &Path, job: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    match std::panic::catch_unwind(AssertUnwindSafe(job)) {
+        Ok(done) => done.map_err(|error| StoreError::from_sqlite(path, &error)),
+        Err(_) => Err(StoreError::Defect { path: path.to_owned() }),
     }
 }
 
@@ -185,7 +205,7 @@ impl Writer {
         debug_assert!(hooked.is_ok());
         let mut synced = false;
         let mut batch: Vec<AfterCommit> = Vec::new();
-        let mut jobs: Vec<Job> = Vec::new();
+        let mut jobs: VecDeque<Job> = VecDeque::new();
         let mut close = None;
         while close.is_none() {
             let mut durability = Durability::Process;
@@ -197,7 +217,7 @@ impl Writer {
                         if wanted == Durability::Disk {
                             durability = Durability::Disk;
                         }
-                        jobs.push(job);
+                        jobs.push_back(job);
                     }
                     Ask::Close(done) => close = Some(done),
                     Ask::Read(_) | Ask::Checkpoint => {}
@@ -214,9 +234,11 @@ impl Writer {
                     synced = wants_sync;
                 }
             }
-            let committed = self.commit(&mut jobs, &mut batch);
-            for after in batch.drain(..) {
-                after(committed.clone());
+            while !jobs.is_empty() {
+                let committed = self.commit(&mut jobs, &mut batch);
+                for after in batch.drain(..) {
+                    after(committed.clone());
+                }
             }
             self.fold_back();
         }
@@ -227,14 +249,23 @@ impl Writer {
         }
     }
 
-    fn commit(&self, jobs: &mut Vec<Job>, batch: &mut Vec<AfterCommit>) -> Result<(), StoreError> {
+    /// Runs jobs in one transaction. A job whose failure rolls the transaction back ends it: those before it have failed as
+    /// well, those behind it are left for the next one. Nothing is both committed and reported as failed.
+    fn commit(&self, jobs: &mut VecDeque<Job>, batch: &mut Vec<AfterCommit>) -> Result<(), StoreError> {
         let run = |sql: &str| self.connection.prepare_cached(sql)?.execute([]).map(|_| ());
         let sort = |error: rusqlite::Error| StoreError::from_sqlite(&self.path, &error);
         if let Err(error) = run("BEGIN IMMEDIATE").map_err(sort) {
-            batch.extend(jobs.drain(..).map(|job| job(Err(error.clone()))));
+            batch.extend(jobs.drain(..).map(|job| job(Err(error.clone())).0));
             return Err(error);
         }
-        batch.extend(jobs.drain(..).map(|job| job(Ok(&self.connection))));
+        while let Some(job) = jobs.pop_front() {
+            let (after, failure) = job(Ok(&self.connection));
+            batch.push(after);
+            if self.connection.is_autocommit() {
+                let closed = || StoreError::Other { path: self.path.to_path_buf(), cause: "rolled back".to_owned() };
+                return Err(failure.unwrap_or_else(closed));
+            }
+        }
         run("COMMIT").map_err(|error| {
             let error = sort(error);
             let _ = run("ROLLBACK");
@@ -276,5 +307,85 @@ fn read_loop(connection: Connection, mut asks: mpsc::Receiver<Ask>, checkpointin
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn store(dir: &tempfile::TempDir) -> Store {
+        let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
+        store
+            .write(Durability::Process, |db| db.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)"))
+            .await
+            .unwrap();
+        store
+    }
+
+    fn insert(store: &Store, n: i64) -> impl Future<Output = Result<(), StoreError>> + use<> {
+        let store = store.clone();
+        async move {
+            store.write(Durability::Process, move |db| db.execute("INSERT INTO t VALUES (?1)", [n]).map(|_| ())).await
+        }
+    }
+
+    async fn rows(store: &Store) -> Vec<i64> {
+        let all =
+            |db: &Connection| db.prepare("SELECT n FROM t ORDER BY n")?.query_map([], |row| row.get(0))?.collect();
+        store.read(all).await.unwrap()
+    }
+
+    /// Jobs that are all in the queue before the writer takes the first of them, so that they share a transaction.
+    async fn together<T>(store: &Store, jobs: impl Future<Output = T>) -> T {
+        let (free, waits) = std::sync::mpsc::channel::<()>();
+        let busy = store.write(Durability::Process, move |_| {
+            let _ = waits.recv();
+            Ok(())
+        });
+        let release = async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            drop(free);
+        };
+        futures_util::join!(busy, jobs, release).1
+    }
+
+    #[tokio::test]
+    async fn a_job_that_rolls_the_transaction_back_takes_those_before_it_along_and_none_behind_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        // What SQLite does by itself when the disk is full in the middle.
+        let rolls_back = store.write(Durability::Process, |db| {
+            db.execute("INSERT INTO t VALUES (2)", [])?;
+            db.execute_batch("ROLLBACK")?;
+            Err::<(), _>(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None))
+        });
+        let jobs = async { futures_util::join!(insert(&store, 1), rolls_back, insert(&store, 3), insert(&store, 4)) };
+        let (one, two, three, four) = together(&store, jobs).await;
+        assert!(matches!(two, Err(StoreError::DiskFull { .. })), "{two:?}");
+        assert!(matches!(one, Err(StoreError::DiskFull { .. })), "it was undone, so it has failed: {one:?}");
+        assert!(three.is_ok() && four.is_ok(), "{three:?} {four:?}");
+        assert_eq!(rows(&store).await, [3, 4], "what is reported is what is there");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_or_panics_undoes_its_own_work_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(&dir).await;
+        let fails = store.write(Durability::Process, |db| {
+            db.execute("INSERT INTO t VALUES (2)", [])?;
+            db.execute("INSERT INTO t VALUES (2)", []).map(|_| ())
+        });
+        let panics = store.write(Durability::Process, |db| -> rusqlite::Result<()> {
+            db.execute("INSERT INTO t VALUES (9)", [])?;
+            panic!("on purpose")
+        });
+        let jobs = async { futures_util::join!(insert(&store, 1), fails, panics, insert(&store, 3)) };
+        let (one, two, nine, three) = together(&store, jobs).await;
+        assert!(one.is_ok() && three.is_ok() && two.is_err());
+        assert!(matches!(nine, Err(StoreError::Defect { .. })), "{nine:?}");
+        let panics = store.read(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await;
+        assert!(matches!(panics, Err(StoreError::Defect { .. })), "{panics:?}");
+        assert_eq!(rows(&store).await, [1, 3], "and both threads go on");
     }
 }
