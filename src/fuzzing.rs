@@ -12,7 +12,12 @@ pub use crate::rpc::{Frame, Server};
 
 /// The base URL that a login is redirected to, by a server at `home`.
 pub fn redirected(home: &str, host: &str) -> Option<String> {
-    let home = crate::ilink::Endpoint { base_url: home.to_owned(), route_tag: None, bot_agent: String::new() };
+    let home = crate::ilink::Endpoint {
+        base_url: home.to_owned(),
+        route_tag: None,
+        bot_agent: String::new(),
+        version: Default::default(),
+    };
     crate::login::fuzzing::redirected(&home, host)
 }
 

@@ -75,6 +75,53 @@ fn an_id_is_an_id_whatever_somebody_else_is_called() {
 }
 
 #[test]
+fn a_name_that_only_looks_like_an_id_is_none() {
+    let world = World::new();
+    let (work, other) = (world.bot_named("work"), world.bot());
+    for id in ["work-x", "default"] {
+        world.state.write(&format!("openclaw-weixin/accounts/{id}.json"), r#"{"token":"t"}"#);
+    }
+    world
+        .state
+        .write("openclaw-weixin/accounts.json", json!(["work-x", "default", work.account, other.account]).to_string());
+    let mut accounts = json!({});
+    accounts[&other.account] = json!({ "name": "Work X" });
+    let sidecar = world.launch().with("config", json!({ "accounts": accounts })).start();
+    for name in ["work!x", "工作", "work x!"] {
+        let error = sidecar.refused("accounts.remove", json!({ "accountId": name }));
+        assert_eq!(error["data"]["kind"], "account_not_found", "{error}");
+    }
+    let named = |name: &str| {
+        text(&sidecar.call("status.get", json!({ "accountId": name }))["accounts"][0], "accountId").to_owned()
+    };
+    assert_eq!(named("work x"), other.account, "not `work-x`");
+    assert_eq!(named(" Work-X "), "work-x");
+    assert_eq!(named("Work@im.bot"), work.account);
+}
+
+#[test]
+fn of_several_bots_of_one_person_in_an_archive_the_newest_is_left() {
+    let (here, there) = (World::new(), World::new());
+    let person = |world: &World, name: &str, saved: &str| {
+        let bot = world.bot_named(name);
+        let file = format!("openclaw-weixin/accounts/{}.json", bot.account);
+        let mut account = world.state.json(&file);
+        account["userId"] = "ann@im.wechat".into();
+        account["savedAt"] = saved.into();
+        world.state.write(&file, account.to_string());
+        bot
+    };
+    let old = person(&here, "a", "2025-01-01T00:00:00.000Z");
+    person(&there, "b", "2025-02-01T00:00:00.000Z");
+    person(&there, "a", "2025-03-01T00:00:00.000Z");
+    let archive = there.sidecar().call("accounts.export", json!({ "passphrase": PASSPHRASE }))["archive"].clone();
+    let sidecar = here.sidecar();
+    let result = sidecar.call("accounts.import", json!({ "archive": archive, "passphrase": PASSPHRASE }));
+    assert_eq!(result["imported"], json!([old.account]), "{result}");
+    assert_eq!(listed(&sidecar.call("accounts.list", json!({}))), [(old.account.clone(), None)]);
+}
+
+#[test]
 fn exported_credentials_work_on_another_machine() {
     let world = World::new();
     let (one, two) = (world.bot(), world.bot());

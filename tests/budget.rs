@@ -3,10 +3,11 @@
 mod common;
 
 use common::{Bot, Sidecar, World, eventually, run, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, Rejected};
+use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, Rejected, Sent};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";
+const BOB: &str = "bob@im.wechat";
 
 fn started(world: &World, bot: &Bot, outbox: Value) -> Sidecar {
     let mut config = json!({ "outbox": { "perMinute": 600_000, "burst": 1000, "notice": false } });
@@ -139,8 +140,7 @@ fn the_rest_of_a_long_answer_can_be_one_file() {
     assert_eq!(sent[1].text.as_deref(), Some(paragraphs[1].as_str()));
     let file = sent[2].media.as_ref().expect("a file");
     assert_eq!(file.file_name.as_deref(), Some("rest.txt"));
-    let content = String::from_utf8(world.control.sent_bytes(&sent[2]).unwrap()).unwrap();
-    assert_eq!(content, paragraphs[2..].join("\n\n"), "nothing is missing");
+    assert_eq!(rest(&world, &sent[2]), paragraphs[2..].join("\n\n"), "nothing is missing");
     assert_eq!(result["clientIds"].as_array().unwrap().len(), 3);
 
     // What fits is no file, and an answer behind others waits as ever.
@@ -176,9 +176,112 @@ fn a_file_with_the_rest_survives_a_kill_at_any_moment() {
         let sent = world.sent();
         let (first, file) = (&sent[2 * n], &sent[2 * n + 1]);
         assert_eq!(sent.len(), 2 * (n + 1), "nothing twice");
-        let rest = String::from_utf8(world.control.sent_bytes(file).unwrap()).unwrap();
-        assert_eq!(format!("{}\n\n{rest}", first.text.as_deref().unwrap()), text.trim_end());
+        assert_eq!(format!("{}\n\n{}", first.text.as_deref().unwrap(), rest(&world, file)), text.trim_end());
         sidecar.kill();
+    }
+}
+
+/// What a file that was sent says.
+fn rest(world: &World, sent: &Sent) -> String {
+    String::from_utf8(world.control.sent_bytes(sent).unwrap()).unwrap()
+}
+
+#[test]
+fn a_message_that_may_have_arrived_is_not_made_a_file() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({ "quotaPerMessage": 2, "overflow": "file" }));
+    world.hears(&sidecar, &bot, ANN);
+    let text: String = (0..4).map(|n| format!("{n}{}\n\n", "x".repeat(3_900))).collect();
+    world.fault(Endpoint::SendMessage, FaultKind::DropAnswer, 1);
+    let result = sidecar.send(ANN, &text);
+    assert_eq!((status_of(&result), result["parts"].as_u64()), ("sent", Some(2)), "{result}");
+    let sent = world.sent();
+    assert_eq!(format!("{}\n\n{}", sent[0].text.as_deref().unwrap(), rest(&world, &sent[1])), text.trim_end());
+}
+
+#[test]
+fn the_rest_is_the_answers_own_text_and_so_is_what_a_hook_is_told() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({ "quotaPerMessage": 2, "overflow": "file" }));
+    let answer =
+        format!("Use <b> here. {}\n\n```\n{}```", "One long paragraph. ".repeat(300), "code <i>\n".repeat(500));
+    let held = sidecar.send(ANN, &answer);
+    assert_eq!(text(&held, "heldReason"), "no_context");
+    world.hears(&sidecar, &bot, ANN);
+    let update = sidecar.wait("an update", |seen| seen.updates.first().cloned());
+    let sent = world.sent();
+    let file = rest(&world, &sent[1]);
+    assert!(answer.ends_with(&file) && file.contains("<i>") && file.matches("```").count() == 2, "{file}");
+    assert_eq!(update["status"], "sent");
+    assert!(text(&update, "text").ends_with(&file), "{update}");
+}
+
+#[test]
+fn an_http_429_teaches_nothing_of_messages() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({}));
+    world.hears(&sidecar, &bot, ANN);
+    sidecar.send(ANN, "one");
+    world.fault(Endpoint::SendMessage, FaultKind::Status(429), 1);
+    let held = sidecar.send(ANN, "two");
+    assert_eq!((status_of(&held), text(&held, "heldReason")), ("held", "throttled"), "{held}");
+    assert_eq!(budget(&sidecar)["limit"], 10);
+}
+
+#[test]
+fn an_extra_never_waits() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({}));
+    world.hears(&sidecar, &bot, ANN);
+    world.hears(&sidecar, &bot, BOB);
+    // The bot is closed for everybody after a refusal for one.
+    world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -2, errmsg: None }, 1);
+    assert_eq!(status_of(&sidecar.send(BOB, "hello")), "held");
+    let extra = sidecar.call("outbound.sendText", json!({ "to": ANN, "text": "by the way", "extra": true }));
+    assert_eq!((status_of(&extra), extra["queueId"].is_null()), ("held", true), "{extra}");
+    assert_eq!(sidecar.held(), 1, "bob's");
+}
+
+#[test]
+fn an_extra_of_several_messages_leaves_one_for_the_answer_and_never_waits_for_the_network() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({ "quotaPerMessage": 4 }));
+    world.hears(&sidecar, &bot, ANN);
+    let extra = |text: &str| sidecar.call("outbound.sendText", json!({ "to": ANN, "text": text, "extra": true }));
+    let long = (0..4).map(|n| format!("{n}{}", "x".repeat(3_900))).collect::<Vec<_>>().join("\n\n");
+    assert_eq!(status_of(&extra(&long)), "held");
+    world.lasting_fault(Endpoint::SendMessage, FaultKind::Reset);
+    let dropped = extra("short");
+    assert_eq!((status_of(&dropped), dropped["queueId"].is_null()), ("held", true), "{dropped}");
+    assert_eq!(sidecar.held(), 0);
+    world.control.clear_faults();
+    assert_eq!(status_of(&sidecar.send(ANN, "the answer")), "sent");
+    assert_eq!(world.texts(), ["the answer"]);
+}
+
+#[test]
+fn the_rest_of_an_answer_waits_as_text_where_its_file_is_refused() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({ "quotaPerMessage": 2, "overflow": "file" }));
+    let paragraphs: Vec<String> = (0..4).map(|n| format!("{n}{}", "x".repeat(3_900))).collect();
+    let refusals = [
+        (Endpoint::GetUploadUrl, FaultKind::Ret { ret: -1, errmsg: None }),
+        (Endpoint::CdnUpload, FaultKind::Refuse { status: 403, message: "no".into() }),
+    ];
+    for (n, (endpoint, kind)) in refusals.into_iter().enumerate() {
+        world.hears(&sidecar, &bot, ANN);
+        world.fault(endpoint, kind, 1);
+        let held = sidecar.send(ANN, &paragraphs.join("\n\n"));
+        assert_eq!((status_of(&held), text(&held, "heldReason")), ("held", "quota"), "{held}");
+        world.hears(&sidecar, &bot, ANN);
+        world.wait_for_sent(4 * (n + 1));
+        assert_eq!(world.texts()[4 * n..], paragraphs[..], "as the messages that it was");
     }
 }
 
@@ -202,7 +305,7 @@ fn progress_and_extras_never_take_the_last_message() {
 }
 
 #[test]
-fn prepare_failed_is_answered_with_a_new_start_and_one_more_try() {
+fn prepare_failed_is_answered_with_a_recovery_and_one_more_try() {
     let world = World::new();
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({}));
@@ -216,10 +319,55 @@ fn prepare_failed_is_answered_with_a_new_start_and_one_more_try() {
     assert_eq!(world.report(&bot).notify_start, starts + 1);
     assert_eq!(world.requests(&bot, Endpoint::GetConfig), tickets + 1, "a fresh ticket");
     let recovery = sidecar.status(&bot)["recovery"].clone();
-    assert_eq!(recovery["tried"], json!(["connections", "notifystart", "typing_ticket", "send"]));
+    let steps = ["connections", "notify_start", "typing_ticket", "send"];
+    assert_eq!(recovery["tried"], json!(steps.map(|step| json!({ "step": step, "ok": true }))));
     assert_eq!(recovery["ok"], true);
     assert_eq!(budget(&sidecar)["limit"], 10, "it says nothing of a figure");
-    assert!(sidecar.log().iter().any(|line| line.contains("against a refusal to prepare a message")));
+    assert!(sidecar.log().iter().any(|line| line.contains("prepare failed: a step of the recovery")));
+}
+
+#[test]
+fn two_conversations_that_are_not_prepared_share_one_recovery() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({}));
+    for person in [ANN, BOB] {
+        world.hears(&sidecar, &bot, person);
+    }
+    let starts = world.report(&bot).notify_start;
+    // Both are on their way when the first is refused.
+    world.fault(Endpoint::SendMessage, FaultKind::Delay(std::time::Duration::from_millis(300)), 2);
+    world.fault(Endpoint::SendMessage, FaultKind::Ret { ret: -2, errmsg: Some("prepare failed".into()) }, 2);
+    let asked = [ANN, BOB].map(|to| sidecar.ask("outbound.sendText", json!({ "to": to, "text": "hello" })));
+    for ask in asked {
+        let sent = sidecar.result(ask);
+        assert_eq!(status_of(&sent), "sent", "{sent}");
+    }
+    assert_eq!(world.report(&bot).notify_start, starts + 1);
+    assert_eq!(sidecar.status(&bot)["recovery"]["ok"], true);
+}
+
+#[test]
+fn messages_that_were_on_their_way_when_the_figure_was_learned_wait_for_their_people_too() {
+    let world = World::new();
+    let bot = world.bot();
+    allows(&world, 2);
+    let sidecar = started(&world, &bot, json!({}));
+    let people: Vec<String> = (0..6).map(|n| format!("p{n}@im.wechat")).collect();
+    for person in &people {
+        world.hears(&sidecar, &bot, person);
+        sidecar.send(person, "one");
+        sidecar.send(person, "two");
+    }
+    world.fault(Endpoint::SendMessage, FaultKind::Delay(std::time::Duration::from_millis(300)), 6);
+    let ask = |to: &String| sidecar.ask("outbound.sendText", json!({ "to": to, "text": "three" }));
+    let asked: Vec<_> = people.iter().map(ask).collect();
+    let reasons: Vec<Value> = asked.into_iter().map(|ask| sidecar.result(ask)["heldReason"].clone()).collect();
+    assert_eq!(reasons, vec![json!("quota"); 6], "none is punished for what it could not know");
+    let refused = refusals(&world).len();
+    world.hears(&sidecar, &bot, &people[0]);
+    world.wait_for_sent(13);
+    assert_eq!(refusals(&world).len(), refused, "nothing is tried while it waits");
 }
 
 #[test]

@@ -195,6 +195,48 @@ fn unconfirmed_sends_count_against_what_wechat_allows() {
 }
 
 #[test]
+fn answers_that_come_at_once_make_one_alert_each_time() {
+    let world = World::new();
+    let (sidecar, bot) = heard(&world);
+    let people: Vec<String> = (0..6).map(|n| format!("p{n}@im.wechat")).collect();
+    people.iter().for_each(|person| world.hears(&sidecar, &bot, person));
+    for round in 1..=6 {
+        world.control.mute(&bot.id, true).unwrap();
+        let ask = |to: &String| sidecar.ask("outbound.sendText", json!({ "to": to, "text": "x" }));
+        let asked: Vec<_> = people.iter().map(ask).collect();
+        asked.into_iter().for_each(|ask| assert_eq!(text(&sidecar.result(ask), "status"), "unconfirmed"));
+        until("the alert", || alerts(&sidecar, "ALERT:") == round);
+        world.control.mute(&bot.id, false).unwrap();
+        assert_eq!(text(&sidecar.send(ANN, "y"), "status"), "sent");
+        until("its end", || alerts(&sidecar, "ALERT OVER:") == round);
+        assert_eq!(alerts(&sidecar, "ALERT:"), round, "once");
+        people.iter().for_each(|person| world.hears(&sidecar, &bot, person));
+        world.hears(&sidecar, &bot, ANN);
+    }
+    let last = sidecar.wait("the last status", |seen| seen.statuses.last().cloned());
+    assert_eq!(last["delivery"]["state"], "ok", "{last}");
+}
+
+#[test]
+fn what_happened_while_no_gateway_ran_is_told_at_the_start() {
+    let world = World::new();
+    let (sidecar, bot) = heard(&world);
+    world.control.mute(&bot.id, true).unwrap();
+    sidecar.kill();
+    for n in 0..5 {
+        run(world.state.path(), world.url(), &["send", "--to", ANN, &format!("m{n}")], "").exits(6);
+    }
+    let sidecar = started(&world, &bot);
+    until("the alert", || alerts(&sidecar, "ALERT:") == 1);
+    sidecar.until_state(&bot, "polling");
+    assert!(
+        sidecar.seen().statuses.iter().all(|status| status["delivery"]["state"] == "unconfirmed"),
+        "{:?}",
+        sidecar.seen().statuses
+    );
+}
+
+#[test]
 fn another_process_that_sends_makes_the_gateway_see_it() {
     let world = World::new();
     let (sidecar, bot) = heard(&world);

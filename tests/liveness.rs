@@ -45,6 +45,45 @@ fn two_polls_without_an_answer_are_a_back_off_and_an_answer_ends_it() {
 }
 
 #[test]
+fn only_polls_that_nobody_answers_one_after_the_other_are_a_dead_connection() {
+    let world = quick();
+    let (sidecar, bot) = world.polling();
+    answered(&sidecar, &bot);
+    let once = |kind| world.control.add_fault(Fault::new(Endpoint::GetUpdates, kind).for_bot(&bot.id).times(1));
+    let polls = || world.requests(&bot, Endpoint::GetUpdates);
+    let before = polls();
+    once(FaultKind::Silence);
+    world.control.release(&bot.id).unwrap();
+    until("a poll that nobody answers", || polls() > before);
+    once(FaultKind::Status(502));
+    let refused = sidecar.until_state(&bot, "backoff");
+    assert!(text(&refused, "lastError").contains("502"), "{refused}");
+    let before = polls();
+    once(FaultKind::Silence);
+    until("another one, and the one behind it", || polls() >= before + 2);
+    world.writes(&bot, ANN, "hello");
+    sidecar.deliveries(1);
+    let errors = |seen: &common::Seen| -> Vec<String> {
+        seen.statuses.iter().filter_map(|status| status["lastError"].as_str().map(str::to_owned)).collect()
+    };
+    assert!(errors(&sidecar.seen()).iter().all(|error| error.contains("502")), "{:?}", errors(&sidecar.seen()));
+}
+
+#[test]
+fn a_server_that_holds_polls_for_longer_than_it_says_is_not_dead() {
+    let config = SimulatorConfig { strict: true, long_poll: Duration::from_secs(5), ..SimulatorConfig::default() };
+    let world = World::with(config);
+    let bot = world.bot();
+    let sidecar = world.launch().env("WEIXIN_FIRST_HOLD_MS", "1000").start();
+    sidecar.start_account(&bot);
+    sidecar.until_state(&bot, "backoff");
+    answered(&sidecar, &bot);
+    sidecar.until_state(&bot, "polling");
+    world.writes(&bot, ANN, "hello");
+    assert_eq!(sidecar.deliveries(1)[0]["text"], "hello");
+}
+
+#[test]
 fn an_account_that_nobody_answers_stays_in_back_off_however_long_its_polls_are_open() {
     let world = quick();
     let (sidecar, bot) = world.polling();
@@ -79,7 +118,7 @@ fn a_dead_poll_of_one_account_is_not_anothers_trouble() {
 }
 
 #[test]
-fn another_address_of_the_host_is_tried_and_the_good_one_remembered() {
+fn another_address_of_the_host_is_tried_and_the_silent_one_avoided() {
     let world = quick();
     let port = world.host().split(':').nth(1).unwrap().to_owned();
     // An address that takes connections and never says a word.
@@ -160,6 +199,27 @@ fn a_status_comes_at_the_interval_that_was_asked_for() {
     quiet.start_account(&other);
     quiet.until_state(&other, "polling");
     assert!(quiet.seen().statuses.len() <= 2, "only changes");
+}
+
+#[test]
+fn a_status_that_is_told_says_what_a_status_that_is_asked_for_says() {
+    let world = quick();
+    let (sidecar, bot) = world.polling();
+    sidecar.send(ANN, "to nobody who wrote");
+    world.hears(&sidecar, &bot, ANN);
+    sidecar.send("bob@im.wechat", "waits");
+    sidecar.kill();
+    let sidecar = world.sidecar();
+    sidecar.start_account(&bot);
+    let asked = sidecar.until_state(&bot, "polling");
+    let told =
+        |state: &str| sidecar.wait(state, |seen| seen.statuses.iter().find(|status| status["state"] == state).cloned());
+    for told in [told("starting"), told("polling")] {
+        for field in ["outbox", "inbox", "delivery", "budget"] {
+            assert_eq!(told[field], asked[field], "{field} of {told}");
+        }
+    }
+    assert_eq!((&asked["outbox"]["held"], &asked["delivery"]["state"]), (&json!(1), &json!("ok")), "{asked}");
 }
 
 fn paused(sidecar: &Sidecar, bot: &Bot) -> Value {

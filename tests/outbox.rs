@@ -228,6 +228,41 @@ fn without_a_network_a_message_is_held_and_sent_when_it_is_back() {
 }
 
 #[test]
+fn a_network_that_swallows_everything_is_called_offline() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    world.hears(&sidecar, &bot, ALICE);
+    world.lasting_fault(Endpoint::SendMessage, FaultKind::Silence);
+    let held = send_many(&sidecar, ALICE, 2);
+    assert!(held.iter().all(|held| held["heldReason"] == "offline"), "{held:?}");
+}
+
+#[test]
+fn nobody_hears_of_the_end_of_a_held_message_before_they_hear_that_it_is_held() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    let mut random = common::Random::seeded();
+    let mut asked = Vec::new();
+    for n in 0..60 {
+        let person = format!("p{n}@im.wechat");
+        asked.push(sidecar.ask("outbound.sendText", json!({ "to": person, "text": "x" })));
+        std::thread::sleep(Duration::from_micros(random.below(1_500)));
+        world.writes(&bot, &person, "hello");
+    }
+    let results: Vec<Value> = asked.into_iter().map(|ask| sidecar.result(ask)).collect();
+    let held: Vec<&str> = results.iter().filter_map(|result| result["queueId"].as_str()).collect();
+    assert!(!held.is_empty(), "{results:?}");
+    world.wait_for_sent(60);
+    let ended = sidecar.wait("their ends", |seen| (seen.updates.len() == held.len()).then(|| seen.updates.clone()));
+    for id in &held {
+        assert_eq!(ended.iter().filter(|update| update["queueId"] == *id).count(), 1, "{id}");
+    }
+    assert_eq!(sidecar.seen().early_updates, Vec::<Value>::new());
+}
+
+#[test]
 fn an_answer_that_was_lost_does_not_double_the_message() {
     let world = World::new();
     let bot = world.bot();

@@ -26,6 +26,10 @@ export type ProbableCause = "taken_over" | "expired";
  */
 export type DeliveryState = "ok" | "unconfirmed" | "unknown";
 /**
+ * What is known to help against "prepare failed".
+ */
+export type RecoveryAction = "connections" | "notify_start" | "typing_ticket" | "send";
+/**
  * What gives a budget back.
  */
 export type BudgetReset = "inbound";
@@ -198,8 +202,7 @@ export interface AccountParams {
   accountId: string;
 }
 /**
- * `account.status`, and an item of `status.get`. Of an `account.status` `inbox`, `outbox` and `budget` are what is known
- * without looking at the disk.
+ * `account.status`, and an item of `status.get`.
  */
 export interface AccountStatus {
   /**
@@ -296,13 +299,23 @@ export interface Recovery {
    */
   atMs: number;
   /**
-   * What, in order: `connections`, `notifystart`, `typing_ticket`, `send`; with ` failed` where it did not succeed.
+   * What, in order.
    */
-  tried: string[];
+  tried: RecoveryStep[];
   /**
    * Whether the message went through; missing while it is being tried.
    */
   ok?: boolean | null;
+}
+/**
+ * A step of a [`Recovery`].
+ */
+export interface RecoveryStep {
+  step: RecoveryAction;
+  /**
+   * Whether it succeeded.
+   */
+  ok: boolean;
 }
 /**
  * Messages that were taken in and are not acked yet.

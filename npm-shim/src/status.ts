@@ -88,7 +88,7 @@ export const statusAdapter: StatusAdapter = {
         const since = unconfirmedSinceMs ? ` since ${new Date(unconfirmedSinceMs).toISOString()}` : "";
         add(
           "runtime",
-          `WeChat takes this bot's messages and confirms none${since} (${unconfirmedSends} so far): most likely nobody sees them.`,
+          `WeChat accepts this bot's messages but confirms none of them${since} (${unconfirmedSends} so far): most likely nobody sees them.`,
           "It ends by itself, after hours or weeks; another login does not help. For a report to Tencent: openclaw-weixin-sidecar doctor --report FILE",
         );
       }

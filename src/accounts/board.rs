@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::contract::{
-    AccountId, AccountState, AccountStatus, Counters, Delivery, DeliveryState, InboxStatus, OutboxStatus, PausedReason,
-    ProbableCause, Recovery,
+    AccountId, AccountState, AccountStatus, Counters, Delivery, InboxStatus, OutboxStatus, PausedReason, ProbableCause,
+    Recovery,
 };
-use crate::store::{Confirmations, now_ms};
+use crate::store::now_ms;
 
 /// What one process knows of an account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// What its monitor does.
     pub state: AccountState,
@@ -28,33 +28,12 @@ pub struct Entry {
     pub paused_until_ms: Option<i64>,
     /// With `paused`: what most likely made the token stale.
     pub probable_cause: Option<ProbableCause>,
-    /// Whether what it sends is confirmed; `None`: this process has not looked yet.
-    pub delivery: Option<Delivery>,
     /// What was last tried against a refusal to prepare a message.
     pub recovery: Option<Recovery>,
     /// Deliveries that the gateway has and has not acked.
     pub in_flight: u64,
     /// Counts since the process started.
     pub counters: Counters,
-}
-
-impl Default for Entry {
-    fn default() -> Self {
-        Entry {
-            state: AccountState::Stopped,
-            last_start_at_ms: None,
-            last_poll_at_ms: None,
-            last_inbound_at_ms: None,
-            last_outbound_at_ms: None,
-            last_error: None,
-            paused_until_ms: None,
-            probable_cause: None,
-            delivery: None,
-            recovery: None,
-            in_flight: 0,
-            counters: Counters::default(),
-        }
-    }
 }
 
 type Listener = Box<dyn Fn(AccountStatus) + Send + Sync>;
@@ -100,30 +79,6 @@ impl Board {
         }
     }
 
-    /// What the server's answers say of the bot now. The end of confirmations, and their return, is told once: in the log,
-    /// for whoever runs this, and to the listener. What was so before this process looked for the first time is no news.
-    pub fn set_delivery(&self, id: &AccountId, now: Confirmations) {
-        let now = delivery(now);
-        let mut before = None;
-        self.update(id, |entry| before = entry.delivery.replace(now));
-        let Some(before) = before.filter(|before| before.state != now.state) else { return };
-        match (before.state, now.state) {
-            (_, DeliveryState::Unconfirmed) => tracing::error!(
-                account = %id,
-                unconfirmed = now.unconfirmed_in_a_row,
-                since_ms = now.since_ms,
-                "ALERT: WeChat takes this bot's messages and does not confirm them: most likely nobody sees them. Receiving \
-                 and typing go on. Nothing is sent twice; it ends by itself, after hours or weeks. To report it: \
-                 openclaw-weixin-sidecar doctor --report FILE"
-            ),
-            (DeliveryState::Unconfirmed, _) => {
-                tracing::error!(account = %id, "ALERT OVER: WeChat confirms this bot's messages again");
-            }
-            _ => {}
-        }
-        (self.inner.listener)(status(id, &self.get(id)));
-    }
-
     /// Every account that something is known of.
     pub fn ids(&self) -> Vec<AccountId> {
         self.entries().keys().cloned().collect()
@@ -145,21 +100,7 @@ impl Board {
     }
 }
 
-/// What the server's answers say, as the contract says it.
-pub fn delivery(found: Confirmations) -> Delivery {
-    Delivery {
-        state: match (found.muted, found.confirmed_at) {
-            (true, _) => DeliveryState::Unconfirmed,
-            (false, Some(_)) => DeliveryState::Ok,
-            (false, None) => DeliveryState::Unknown,
-        },
-        unconfirmed_in_a_row: found.unconfirmed,
-        since_ms: found.since_ms.filter(|_| found.muted),
-        last_confirmed_at_ms: found.confirmed_at,
-    }
-}
-
-/// An entry as the contract says it; what is on disk (inbox, outbox) is added by who asks the store.
+/// An entry as the contract says it; what is on disk is added by who asks the store.
 pub fn status(id: &AccountId, entry: &Entry) -> AccountStatus {
     AccountStatus {
         account_id: id.to_string(),
@@ -172,7 +113,7 @@ pub fn status(id: &AccountId, entry: &Entry) -> AccountStatus {
         paused_until_ms: entry.paused_until_ms.filter(|until| *until > now_ms()),
         paused_reason: (entry.state == AccountState::Paused).then_some(PausedReason::Stale),
         probable_cause: entry.probable_cause.filter(|_| entry.state == AccountState::Paused),
-        delivery: entry.delivery.unwrap_or_default(),
+        delivery: Delivery::default(),
         budget: None,
         recovery: entry.recovery.clone(),
         inbox: InboxStatus { pending: entry.in_flight, in_flight: entry.in_flight },

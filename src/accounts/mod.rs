@@ -19,7 +19,7 @@ mod lease;
 mod state_dir;
 
 pub use archive::{Archive, ArchiveError, ArchivedAccount};
-pub use board::{Board, Entry, delivery, status};
+pub use board::{Board, Entry, status};
 pub use files::{AccountFile, AccountFiles, FilesError, Login};
 pub use import::{Legacy, read_legacy};
 pub use lease::{Lease, LeaseError};

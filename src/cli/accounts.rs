@@ -80,10 +80,10 @@ async fn import(sidecar: &Sidecar, file: &Path) -> Result<Outcome, ContractError
     let result = sidecar.import_accounts(params).await?;
     let mut lines = Vec::new();
     if !result.imported.is_empty() {
-        lines.push(format!("imported {}; see that no other machine uses them", result.imported.join(", ")));
+        lines.push(format!("imported {}; make sure that no other machine still uses them", result.imported.join(", ")));
     }
     if !result.kept.is_empty() {
-        lines.push(format!("left as they are, their login here is as new: {}", result.kept.join(", ")));
+        lines.push(format!("unchanged, the login here is as new or newer: {}", result.kept.join(", ")));
     }
     Ok(Outcome::done(lines.join("\n"), result))
 }
@@ -104,7 +104,7 @@ fn passphrase(prompt: &str, twice: bool) -> Result<String, ContractError> {
         return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
     }
     let given = rpassword::prompt_password(prompt).map_err(failed)?;
-    if twice && rpassword::prompt_password("The same again: ").map_err(failed)? != given {
+    if twice && rpassword::prompt_password("Repeat the passphrase: ").map_err(failed)? != given {
         return Err(ContractError::new(ErrorKind::InvalidParams, "the two passphrases are not the same"));
     }
     Ok(given)

@@ -46,7 +46,7 @@ pub enum Command {
         login within a second; a new account starts when the gateway starts it."
     )]
     Login(LoginArgs),
-    /// List the accounts, remove one, or take them along to another machine
+    /// List accounts, remove one, or export and import them
     Accounts(AccountsArgs),
     /// Send a text to somebody who has written to the bot
     #[command(after_help = "Examples:\n  openclaw-weixin-sidecar send --to abc@im.wechat 'Good morning'\n  \
@@ -98,17 +98,17 @@ pub enum AccountsAction {
         #[arg(value_name = "ID")]
         account: String,
     },
-    /// Pack credentials into one encrypted file: WeChat lets nobody bind a bot again whose credentials were lost
+    /// Export credentials to an encrypted file: a bot whose credentials were lost cannot be bound again
     #[command(after_help = EXPORT_HELP)]
     Export {
         /// The accounts [default: all]
         #[arg(value_name = "ID")]
         accounts: Vec<String>,
-        /// The file to write; it must not be there yet
+        /// The file to write; must not exist yet
         #[arg(long, short, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Unpack what `export` wrote; a login that is as new or newer here stays
+    /// Import an exported file; an account whose login here is as new or newer is left unchanged
     #[command(after_help = EXPORT_HELP)]
     Import {
         /// The file
@@ -196,7 +196,7 @@ pub struct DoctorArgs {
     /// Do not contact any host
     #[arg(long)]
     pub offline: bool,
-    /// Write what a report to Tencent needs into this file: times, ids, answers; no texts, no tokens, people shortened
+    /// Write a report for Tencent to this file: times, ids and answers; no texts or tokens, user ids shortened
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }

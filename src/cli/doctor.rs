@@ -10,6 +10,7 @@ use super::open::open;
 use super::output::{NOT_OK, Outcome};
 use crate::accounts::StateDir;
 use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, ErrorKind, StatusGetParams};
+use crate::ilink::shown_address;
 use crate::private;
 use crate::service::{Notices, Sidecar};
 
@@ -97,7 +98,7 @@ async fn check_accounts(sidecar: &Sidecar, offline: bool, checks: &mut Vec<Check
             (None, true) => {
                 let probe = sidecar.probe(&AccountId::normalize(&account.account_id)).await;
                 match probe.error {
-                    None => Ok(format!("accepted by {} in {} ms", account.base_url, probe.latency_ms)),
+                    None => Ok(format!("accepted by {} in {} ms", shown_address(&account.base_url), probe.latency_ms)),
                     Some(error) => Err(error),
                 }
             }
@@ -133,7 +134,9 @@ async fn check_hosts(sidecar: &Sidecar, checks: &mut Vec<Check>) {
     };
     let settings = sidecar.settings();
     for (name, url) in [("API host", settings.login_endpoint().base_url), ("media host", settings.cdn_base_url())] {
-        let reached = ilink.reach(&url).await.map_err(|error| format!("{url}: {error}"));
+        let reached = ilink.reach(&url).await;
+        let url = shown_address(&url);
+        let reached = reached.map_err(|error| format!("{url}: {error}"));
         checks.push(Check::new(name, reached.map(|took| format!("{url} answers in {} ms", took.as_millis()))));
     }
 }

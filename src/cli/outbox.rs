@@ -42,7 +42,7 @@ pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractE
 async fn reset(sidecar: &Sidecar, account: &str) -> Result<Outcome, ContractError> {
     let id = sidecar.resolve(account).await?;
     sidecar.reset_budget(&id).await?;
-    Ok(Outcome::done(format!("what was learned about {id} is forgotten"), json!({ "accountId": id.as_str() })))
+    Ok(Outcome::done(format!("{id} is back to the configured limit"), json!({ "accountId": id.as_str() })))
 }
 
 /// How much may be sent, for a person.

@@ -204,7 +204,7 @@ pub struct LoginProgress {
 }
 
 /// What an account's monitor does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
     /// Taking the lease, making contact.
@@ -216,6 +216,7 @@ pub enum AccountState {
     /// The token is stale; a new login is needed.
     Paused,
     /// Not running.
+    #[default]
     Stopped,
     /// Another live sidecar owns the account.
     Superseded,
@@ -284,11 +285,35 @@ pub struct BudgetStatus {
 pub struct Recovery {
     /// When.
     pub at_ms: i64,
-    /// What, in order: `connections`, `notifystart`, `typing_ticket`, `send`; with ` failed` where it did not succeed.
-    pub tried: Vec<String>,
+    /// What, in order.
+    pub tried: Vec<RecoveryStep>,
     /// Whether the message went through; missing while it is being tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<bool>,
+}
+
+/// A step of a [`Recovery`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RecoveryStep {
+    /// Which.
+    pub step: RecoveryAction,
+    /// Whether it succeeded.
+    pub ok: bool,
+}
+
+/// What is known to help against "prepare failed".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveryAction {
+    /// New connections to the host.
+    Connections,
+    /// Announcing the bot's start again.
+    NotifyStart,
+    /// A fresh typing ticket for the person.
+    TypingTicket,
+    /// Sending the message again.
+    Send,
 }
 
 /// Messages that were taken in and are not acked yet.
@@ -343,8 +368,7 @@ pub struct ProbeResult {
     pub error: Option<String>,
 }
 
-/// `account.status`, and an item of `status.get`. Of an `account.status` `inbox`, `outbox` and `budget` are what is known
-/// without looking at the disk.
+/// `account.status`, and an item of `status.get`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountStatus {

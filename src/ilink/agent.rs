@@ -43,7 +43,7 @@ impl fmt::Display for ProtocolVersion {
 
 /// Why a text is no version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no version of the iLink interface; write it as three numbers up to 255, such as {newest}", newest = ProtocolVersion::NEWEST)]
+#[error("{0:?} is not a version of the iLink interface; use three numbers from 0 to 255, such as {newest}", newest = ProtocolVersion::NEWEST)]
 pub struct NoVersion(String);
 
 impl FromStr for ProtocolVersion {
@@ -71,15 +71,18 @@ pub fn bot_agent(configured: Option<&str>, programs: &[(&str, &str)]) -> String 
     if out.is_empty() { DEFAULT.to_owned() } else { out }
 }
 
+fn is_of_product(c: char, extra: &str) -> bool {
+    c.is_ascii_alphanumeric() || "_.-".contains(c) || extra.contains(c)
+}
+
 /// `text` with what no product may contain replaced, 32 characters at most.
 fn word(text: &str, extra: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c) || extra.contains(c);
-    text.trim().chars().take(32).map(|c| if allowed(c) { c } else { '-' }).collect()
+    text.trim().chars().take(32).map(|c| if is_of_product(c, extra) { c } else { '-' }).collect()
 }
 
 /// Brings a configured `botAgent` into the form that iLink accepts: `Name/Version` products, each optionally followed
 /// by a comment in parentheses. Invalid products are dropped; with nothing left it is `OpenClaw`.
-pub fn sanitize_bot_agent(raw: Option<&str>) -> String {
+fn sanitize_bot_agent(raw: Option<&str>) -> String {
     let mut out = String::new();
     let mut rest = raw.unwrap_or("").trim();
     // A comment belongs to the product right before it, if that one was valid.

@@ -83,21 +83,27 @@ impl Ilink {
         Ok(Ilink { http: Arc::new(RwLock::new(http)), tls: Arc::new(tls), hosts, replaced: Arc::default() })
     }
 
-    /// Makes new connections for what is asked from now on; requests under way go on with theirs. Where `endpoint` is given,
-    /// it did not answer, and another address of its host is tried first.
-    pub fn reconnect(&self, endpoint: Option<&Endpoint>) {
+    /// Makes new connections for what is asked from now on; requests under way go on with theirs. Where `silent` is given,
+    /// this endpoint did not answer what was asked then, and another address of its host is tried first. `false`: it keeps the old ones, and says why in the log.
+    pub fn reconnect(&self, silent: Option<(&Endpoint, Instant)>) -> bool {
         let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         if replaced.is_some_and(|at| at.elapsed() < FRESH) {
-            return;
+            return true;
         }
-        if let Some(host) = endpoint.and_then(Endpoint::host) {
-            self.hosts.silent(&host);
+        if let Some((endpoint, asked)) = silent
+            && let Some(host) = endpoint.host()
+        {
+            self.hosts.silent(&host, asked);
         }
         match connections(&self.tls, &self.hosts) {
             Ok(http) => *self.http.write().unwrap_or_else(PoisonError::into_inner) = http,
-            Err(error) => return tracing::warn!(%error, "the connections to WeChat were not replaced"),
+            Err(error) => {
+                tracing::warn!(%error, "the connections to WeChat were not replaced");
+                return false;
+            }
         }
         *replaced = Some(Instant::now());
+        true
     }
 
     fn http(&self) -> reqwest::Client {
@@ -252,7 +258,7 @@ impl Ilink {
         let text = format!("{base}/ilink/bot/{path}");
         let url = url::Url::parse(&text).map_err(|error| IlinkError::BadAddress {
             endpoint: name,
-            url: base.to_owned(),
+            url: super::address::shown(base),
             detail: error.to_string(),
         })?;
         let mut headers = HeaderMap::new();
@@ -345,7 +351,15 @@ pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u
     };
     // Bytes that are no text spoil the text that they are in, not the answer: a poll would be answered so again, for ever.
     let body = String::from_utf8_lossy(body);
-    let verdict: Verdict = serde_json::from_str(&body).map_err(malformed)?;
+    // Serde would take an array for an object whose fields are given in order.
+    let verdict: Verdict = match body.trim_start().starts_with('{') {
+        true => serde_json::from_str(&body).map_err(malformed)?,
+        false => return Err(IlinkError::Malformed { endpoint, detail: "it is no JSON object".to_owned() }),
+    };
+    if verdict.error.is_some() && verdict.ret.is_none() && verdict.errcode.is_none() {
+        let detail = "it is not iLink's; perhaps a proxy's, or the page of a network that wants a login".to_owned();
+        return Err(IlinkError::Malformed { endpoint, detail });
+    }
     if let Some(refused) = IlinkError::from_verdict(endpoint, verdict) {
         return Err(refused);
     }
@@ -368,4 +382,35 @@ pub(crate) fn tls() -> rustls::ClientConfig {
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outgoing::{MessageId, SendAnswer};
+    use super::*;
+
+    fn sent(body: &str) -> Result<Option<MessageId>, IlinkError> {
+        read_answer::<SendAnswer>("sendmessage", body.as_bytes()).map(|answer| answer.message_id)
+    }
+
+    #[test]
+    fn what_is_not_ilinks_answer_is_no_success() {
+        for body in
+            ["", "[]", "7", "null", "\"ok\"", r#"{"error":"blocked by a proxy"}"#, r#"{"ret":"abc"}"#, r#"{"ret":[]}"#]
+        {
+            assert!(matches!(sent(body), Err(IlinkError::Malformed { .. })), "{body}");
+        }
+        for body in ["{}", r#"{"ret":0}"#, r#"{"ret":null,"message_id":0}"#, r#"{"message_id":" "}"#] {
+            assert_eq!(sent(body).unwrap(), None, "{body}");
+        }
+        assert!(matches!(sent(r#"{"ret":"-2"}"#), Err(IlinkError::Refused { ret: Some(-2), .. })));
+    }
+
+    #[test]
+    fn an_id_that_is_no_number_is_an_id() {
+        let id = |body: &str| sent(body).unwrap().map(|id| (id.text, id.number));
+        assert_eq!(id(r#"{"message_id":18446744073709551615}"#), Some((u64::MAX.to_string(), Some(u64::MAX))));
+        assert_eq!(id(r#"{"message_id":"abcdef0123"}"#), Some(("abcdef0123".into(), None)));
+        assert_eq!(id(r#"{"message_id":7.5}"#), Some(("7.5".into(), None)));
+    }
 }

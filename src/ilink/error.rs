@@ -111,6 +111,17 @@ pub enum Refusal {
     Unknown,
 }
 
+/// A limit that was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// `-2` or `-12`: iLink counts the bot's messages, and this was one too many.
+    Messages,
+    /// HTTP 429: whoever answers on the way counts requests. It says nothing of messages.
+    Requests,
+    /// "prepare failed": an age, or a bot that was idle. It says nothing of messages either.
+    Unprepared,
+}
+
 impl Refusal {
     fn of(endpoint: &str, code: i64, errmsg: &str) -> Refusal {
         let says = |words: &str| errmsg.to_ascii_lowercase().contains(words);
@@ -141,11 +152,11 @@ impl Refusal {
             }
             Refusal::NoPerson => "the request named nobody; report it, with the log",
             Refusal::UnknownPerson => {
-                "WeChat knows nobody of that id; ids tell capital letters from small ones: use it as the message brought it"
+                "WeChat knows no such user; ids are case-sensitive, so use the id exactly as it came with the message"
             }
             Refusal::NotWrittenYet => "the person has not written to this bot yet; they must write first",
             Refusal::UploadRefused => "WeChat did not accept the file; try a smaller one, or another kind",
-            Refusal::WrongBotType => "WeChat offers this kind of bot no more; update openclaw-weixin-sidecar",
+            Refusal::WrongBotType => "WeChat no longer supports this type of bot; update openclaw-weixin-sidecar",
             Refusal::Unknown => "",
         }
     }
@@ -170,10 +181,13 @@ impl IlinkError {
         self.refusal() == Some(Refusal::StaleToken)
     }
 
-    /// Whether the send limits were met.
-    pub fn is_throttled(&self) -> bool {
-        matches!(self.refusal(), Some(Refusal::Throttled | Refusal::RateLimited | Refusal::PrepareFailed))
-            || matches!(self, IlinkError::Http { status: 429, .. })
+    /// Whether sending has to pause, and what says so.
+    pub fn limit(&self) -> Option<Limit> {
+        match self.refusal() {
+            Some(Refusal::Throttled | Refusal::RateLimited) => Some(Limit::Messages),
+            Some(Refusal::PrepareFailed) => Some(Limit::Unprepared),
+            _ => matches!(self, IlinkError::Http { status: 429, .. }).then_some(Limit::Requests),
+        }
     }
 
     /// Whether the same request may succeed in a moment: the network, a 5xx, a garbled answer.
@@ -244,7 +258,7 @@ mod tests {
     use super::*;
 
     fn refused(endpoint: &'static str, ret: Option<i64>, errcode: Option<i64>, errmsg: &str) -> IlinkError {
-        IlinkError::from_verdict(endpoint, Verdict { ret, errcode, errmsg: Some(errmsg.into()) }).unwrap()
+        IlinkError::from_verdict(endpoint, Verdict { ret, errcode, errmsg: Some(errmsg.into()), error: None }).unwrap()
     }
 
     #[test]
@@ -270,8 +284,10 @@ mod tests {
         for (endpoint, ret, errcode, errmsg, class) in cases {
             assert_eq!(refused(endpoint, ret, errcode, errmsg).refusal(), Some(class), "{endpoint} {ret:?} {errmsg:?}");
         }
-        assert!(!refused("sendtyping", Some(-2), None, "ilink_user_id required").is_throttled());
-        assert!(refused("sendmessage", Some(-12), None, "").is_throttled());
+        assert_eq!(refused("sendtyping", Some(-2), None, "ilink_user_id required").limit(), None);
+        assert_eq!(refused("sendmessage", Some(-12), None, "").limit(), Some(Limit::Messages));
+        let status = IlinkError::Http { endpoint: "sendmessage", status: 429 };
+        assert_eq!(status.limit(), Some(Limit::Requests));
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct Hosts {
 
 #[derive(Default)]
 struct Known {
-    /// The one that last answered.
-    good: Option<IpAddr>,
+    /// The one that last answered, and since when it does.
+    good: Option<(IpAddr, Instant)>,
     /// Those that were silent, and since when.
     silent: Vec<(IpAddr, Instant)>,
     /// The one that was tried first when the host was last looked up.
@@ -71,18 +71,27 @@ impl Hosts {
         let mut known = self.lock();
         // Of addresses that were written as such there is only one.
         if let Some(known) = known.get_mut(host)
-            && known.good != Some(address)
+            && known.good.is_none_or(|(good, _)| good != address)
         {
-            known.good = Some(address);
+            known.good = Some((address, Instant::now()));
             known.silent.retain(|(silent, _)| *silent != address);
         }
     }
 
-    /// Nothing answered for `host`: the address that was used is tried last from now on.
-    pub fn silent(&self, host: &str) {
+    /// Nothing answered for `host` what was asked at `asked`: the address that was used then is tried last from now on. One
+    /// that was found to answer since then is not to blame.
+    pub fn silent(&self, host: &str, asked: Instant) {
         let mut known = self.lock();
         let Some(known) = known.get_mut(host) else { return };
-        if let Some(address) = known.good.take().or(known.first) {
+        let used = match known.good {
+            Some((good, since)) if since > asked => known.first.filter(|first| *first != good),
+            Some((good, _)) => {
+                known.good = None;
+                Some(good)
+            }
+            None => known.first,
+        };
+        if let Some(address) = used {
             known.silent.retain(|(silent, _)| *silent != address);
             known.silent.push((address, Instant::now()));
         }
@@ -98,7 +107,7 @@ impl Hosts {
         known.silent.retain(|(_, since)| since.elapsed() < AVOIDED);
         // The sort is stable: among equals the system's order stays.
         addresses.sort_by_key(|address| match known.silent.iter().position(|(silent, _)| silent == address) {
-            _ if known.good == Some(*address) => 0,
+            _ if known.good.is_some_and(|(good, _)| good == *address) => 0,
             None => 1,
             Some(nth) => 2 + nth,
         });
@@ -148,16 +157,29 @@ mod tests {
     fn the_one_that_answered_comes_first_and_silent_ones_last() {
         let (hosts, all) = (nobody(), vec![ip(1), ip(2), ip(3)]);
         assert_eq!(hosts.sorted("h", all.clone()), all, "the system's order");
-        hosts.silent("h");
+        hosts.silent("h", Instant::now());
         assert_eq!(hosts.sorted("h", all.clone()), [ip(2), ip(3), ip(1)]);
         hosts.answered("h", ip(3));
         assert_eq!(hosts.sorted("h", all.clone()), [ip(3), ip(2), ip(1)]);
-        hosts.silent("h");
+        hosts.silent("h", Instant::now());
         assert_eq!(hosts.sorted("h", all.clone()), [ip(2), ip(1), ip(3)], "the latest to fall silent is the last");
         assert_eq!(hosts.sorted("other", all.clone()), all, "another host's addresses are its own");
-        hosts.silent("unknown");
+        hosts.silent("unknown", Instant::now());
         hosts.answered("h", ip(1));
         assert_eq!(hosts.sorted("h", all), [ip(1), ip(2), ip(3)]);
+    }
+
+    #[test]
+    fn an_address_that_was_found_to_answer_meanwhile_is_not_to_blame() {
+        let (hosts, all) = (nobody(), vec![ip(1), ip(2)]);
+        hosts.sorted("h", all.clone());
+        // Two polls on a dead address; the first that gives up finds the good one.
+        let asked = Instant::now();
+        hosts.silent("h", asked);
+        assert_eq!(hosts.sorted("h", all.clone()), [ip(2), ip(1)]);
+        hosts.answered("h", ip(2));
+        hosts.silent("h", asked);
+        assert_eq!(hosts.sorted("h", all), [ip(2), ip(1)], "the good one stays the first");
     }
 
     #[test]

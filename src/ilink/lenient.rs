@@ -29,6 +29,19 @@ pub fn i64_opt<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error>
     })
 }
 
+/// A code that says whether something succeeded: a number, as a number or as text, or nothing. What cannot be read is an error,
+/// because it is no success.
+pub fn code_opt<'de, D: Deserializer<'de>>(d: D) -> Result<Option<i64>, D::Error> {
+    let unreadable = || serde::de::Error::custom("not a number");
+    match Value::deserialize(d)? {
+        Value::Null => Ok(None),
+        Value::Number(n) => n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)).map(Some).ok_or_else(unreadable),
+        Value::String(s) if s.trim().is_empty() => Ok(None),
+        Value::String(s) => s.trim().parse().map(Some).map_err(|_| unreadable()),
+        _ => Err(unreadable()),
+    }
+}
+
 /// Text, or a number as text. Anything else is nothing.
 pub fn text_opt<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(d)? {

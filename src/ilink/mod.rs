@@ -6,6 +6,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `client` | one HTTP client for all accounts, one method an endpoint |
+//! | `address` | addresses of hosts, as they may be shown |
 //! | `agent` | what a client declares: the protocol's version and its `bot_agent` |
 //! | `hosts` | the addresses behind a host's name, the good ones first |
 //! | `error` | what can go wrong, sorted |
@@ -14,6 +15,7 @@
 //! | `types` | what comes over the wire |
 //! | `outgoing` | messages and uploads, as they go out |
 
+mod address;
 mod agent;
 mod client;
 mod error;
@@ -23,10 +25,11 @@ mod outgoing;
 mod secret;
 mod types;
 
-pub use agent::{NoVersion, ProtocolVersion, bot_agent, sanitize_bot_agent};
+pub use address::shown as shown_address;
+pub use agent::{NoVersion, ProtocolVersion, bot_agent};
 pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
-pub use error::{IlinkError, Reach, Refusal};
+pub use error::{IlinkError, Limit, Reach, Refusal};
 pub use hosts::Hosts;
 pub use lenient::without_half_characters;
 pub use outgoing::*;

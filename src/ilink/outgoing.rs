@@ -234,9 +234,30 @@ pub struct UploadAnswer {
 /// Answer of `sendmessage`.
 #[derive(Debug, Default, Deserialize)]
 pub struct SendAnswer {
-    /// A uint64, exact.
-    #[serde(default, deserialize_with = "lenient::u64_opt")]
-    pub message_id: Option<u64>,
+    /// The message's, where the server gave it one.
+    #[serde(default, deserialize_with = "message_id")]
+    pub message_id: Option<MessageId>,
+}
+
+/// An id that the server gave a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageId {
+    /// As it was written.
+    pub text: String,
+    /// As the number that a quote names. That it is none says nothing of whether the message was confirmed.
+    pub number: Option<u64>,
+}
+
+impl MessageId {
+    /// An id; a blank one, and 0, are none.
+    pub fn new(text: &str) -> Option<MessageId> {
+        let text = text.trim();
+        (!text.is_empty() && text != "0").then(|| MessageId { text: text.to_owned(), number: text.parse().ok() })
+    }
+}
+
+fn message_id<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<MessageId>, D::Error> {
+    Ok(lenient::text_opt(d)?.as_deref().and_then(MessageId::new))
 }
 
 #[cfg(test)]

@@ -12,12 +12,15 @@ pub const FIRST_CURSOR: &str = "";
 /// The fields that say whether an answer is a success. All missing is a success.
 #[derive(Debug, Default, Deserialize)]
 pub struct Verdict {
-    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    #[serde(default, deserialize_with = "lenient::code_opt")]
     pub ret: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::i64_opt")]
+    #[serde(default, deserialize_with = "lenient::code_opt")]
     pub errcode: Option<i64>,
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub errmsg: Option<String>,
+    /// Not iLink's: somebody on the way answered.
+    #[serde(default)]
+    pub error: Option<serde::de::IgnoredAny>,
 }
 
 /// Answer of `getupdates`.

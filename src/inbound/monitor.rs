@@ -17,8 +17,8 @@ use crate::contract::{AccountId, AccountState, ProbableCause};
 use crate::ilink::{Ilink, IlinkError, Session, Updates};
 use crate::store::{AccountNo, Store, StoreError, now_ms};
 
-/// What the server may set it to.
-const HOLD_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+/// What the server may set the time of a poll to.
+const HOLD_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// The wait after a failure, and after the third in a row.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 const LONG_WAIT: Duration = Duration::from_secs(30);
@@ -27,6 +27,9 @@ const SHORT_WAITS: u32 = 2;
 const CONTACT: Duration = Duration::from_secs(3);
 /// So many polls without any answer, one after the other, are a failure: the connection is dead, and nobody said so.
 const SILENT_POLLS: u32 = 2;
+/// A server that holds polls for longer than it said must not look dead for ever: after each such failure polls are given twice
+/// the time, up to this many times.
+const MOST_STRETCH: u32 = 4;
 /// How often it is written down that polls are answered.
 const NOTE_EVERY_MS: i64 = 5 * 60 * 1000;
 /// A token that dies so soon after it last worked was most likely taken over.
@@ -84,6 +87,7 @@ impl Monitor {
         let mut hold = self.first_hold;
         let mut failures = 0;
         let mut silent = 0;
+        let mut stretch = 1;
         let mut noted_at = 0;
         let mut since_prune = PRUNE_EVERY;
         self.session.mark_unchanged();
@@ -91,14 +95,15 @@ impl Monitor {
         self.greet();
         loop {
             let asked = Instant::now();
-            let updates = match self.poll(hold, &cancel).await {
+            let updates = match self.poll(hold * stretch, &cancel).await {
                 Polled::Cancelled => return,
                 Polled::Woken => {
                     tracing::info!(account = %self.id, "polling anew: the machine slept, or its clock was set");
+                    silent = 0;
                     continue;
                 }
                 Polled::Renewed { login } => {
-                    failures = 0;
+                    (failures, silent) = (0, 0);
                     if login {
                         self.greet();
                     }
@@ -109,7 +114,8 @@ impl Monitor {
                     silent += 1;
                     if silent >= SILENT_POLLS {
                         failures += 1;
-                        self.ilink.reconnect(Some(&self.session.borrow().endpoint));
+                        self.ilink.reconnect(Some((&self.session.borrow().endpoint, asked)));
+                        stretch = (stretch * 2).min(MOST_STRETCH);
                         let error = format!("{silent} polls in a row were not answered; trying new connections");
                         if !self.back_off(&error, failures, &cancel).await {
                             return;
@@ -121,12 +127,15 @@ impl Monitor {
                     if !self.pause(&error, &cancel).await {
                         return;
                     }
-                    failures = 0;
+                    (failures, silent) = (0, 0);
                     self.greet();
                     continue;
                 }
                 Polled::Answer(Err(error)) => {
                     failures += 1;
+                    if !matches!(error, IlinkError::Network { .. }) {
+                        silent = 0;
+                    }
                     if !self.back_off(&error.to_string(), failures, &cancel).await {
                         return;
                     }
@@ -137,6 +146,9 @@ impl Monitor {
                 hold = Duration::from_millis(ms).clamp(HOLD_BOUNDS.0, HOLD_BOUNDS.1);
             }
             let empty = updates.msgs.as_ref().is_none_or(Vec::is_empty);
+            if empty && asked.elapsed() <= hold {
+                stretch = 1;
+            }
             match self.take_in(updates).await {
                 Ok(received) => since_prune += received,
                 Err(error) => {

@@ -15,12 +15,12 @@ pub fn hint(locale: Locale, declared: ProtocolVersion) -> String {
              · 国际版 WeChat 可能无法绑定：请使用中国大陆版微信。"
         ),
         Locale::En => format!(
-            "Nothing yet. What is known to be in the way:\n\
+            "Still waiting. Known causes:\n\
              - The phone says that the WeChat interface must be upgraded (请在 OpenClaw 中升级微信接口版本): raise the version \
              that is declared (now {declared}; the setting is channelVersion).\n\
              - The phone says \"network error\": scan from another network, such as mobile data instead of Wi-Fi.\n\
-             - WeChat on the phone is old: update it.\n\
-             - It is global WeChat: it was refused where mainland Weixin (微信) was not."
+             - WeChat on the phone is out of date: update it.\n\
+             - International WeChat was refused where mainland Weixin (微信) was not."
         ),
     }
 }

@@ -3,10 +3,11 @@
 use futures_util::future::BoxFuture;
 
 use super::media::MediaPart;
+use super::source::Spooled;
 use crate::cdn::Cdn;
 use crate::contract::{AccountId, Locale, OutboundUpdate, Recovery};
 use crate::ilink::{Ilink, Session};
-use crate::store::{Confirmations, Limits};
+use crate::store::{Confirmations, Limits, Standing};
 
 /// How sends are paced and kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,8 +26,8 @@ pub struct OutboxSettings {
     pub rest_as_file: bool,
     /// Whether a `<` that could begin a tag is written wide.
     pub escape_tags: bool,
-    /// How often a refusal to prepare a message is answered with a new start, in milliseconds.
-    pub revive_every_ms: i64,
+    /// How often a refusal to prepare a message is answered with a recovery, in milliseconds.
+    pub recovery_every_ms: i64,
 }
 
 /// The wire, with an account's authorisation.
@@ -39,10 +40,19 @@ pub struct Ready {
     pub cdn: Cdn,
 }
 
+/// Why an account cannot send. The text is for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotReady {
+    /// It needs a new login.
+    NoLogin(String),
+    /// It could not be found out now.
+    Now(String),
+}
+
 /// The rest of the program, as the outbox sees it.
 pub trait Backend: Send + Sync + 'static {
-    /// The wire and the account's authorisation; the error is for a person.
-    fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, String>>;
+    /// The wire and the account's authorisation.
+    fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, NotReady>>;
     /// The settings in force.
     fn settings(&self) -> OutboxSettings;
     /// Whether what is sent is kept for quotes.
@@ -53,14 +63,14 @@ pub trait Backend: Send + Sync + 'static {
     fn ended(&self, update: OutboundUpdate);
     /// A wire message of an account was answered.
     fn counted(&self, account: &AccountId, answer: Answered);
-    /// What the server's answers say of an account's bot now. Must not block.
-    fn confirmations(&self, account: &AccountId, now: Confirmations);
+    /// Whether what an account's bot sends is confirmed has changed. Must not block.
+    fn standing(&self, account: &AccountId, before: Standing, now: Confirmations);
     /// What is being tried, or was, against a refusal to prepare a message.
     fn recovering(&self, account: &AccountId, tried: Recovery);
     /// Asks the server for a fresh typing ticket for a person.
     fn fresh_ticket<'a>(&'a self, ready: &'a Ready, account: &'a AccountId, peer: &'a str) -> BoxFuture<'a, bool>;
-    /// Writes a text into a file of the spool that can be sent; `None` where that failed.
-    fn text_file(&self, text: String) -> BoxFuture<'_, Option<MediaPart>>;
+    /// Writes a text into a file of the spool; `None` where that failed.
+    fn spool_text(&self, text: String) -> BoxFuture<'_, Option<Spooled>>;
 }
 
 /// How a wire message was answered.

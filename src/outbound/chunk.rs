@@ -26,20 +26,35 @@ use unicode_segmentation::UnicodeSegmentation;
 use breaks::{Break, Sentence, is_white_space, kind_of_break, white_space_len, would_open_a_fence};
 use fences::{FenceSpan, NEVER, Place, fences};
 
+/// A chunk, and where it comes from.
+pub struct Chunk {
+    /// What it says.
+    pub text: String,
+    /// Where its own text begins in the whole, in bytes.
+    pub at: usize,
+    /// How many bytes of it open a fence again, before its own text.
+    pub reopening: usize,
+}
+
 /// Splits `text` into chunks of at most `limit` Unicode scalar values (`char`s); a `limit` of 0 counts as 1.
 ///
 /// No chunk is blank; a text of white space has none. White space is dropped at the start (blank lines), at the end and
 /// between chunks, nothing else is. Takes linear time.
 pub fn chunk(text: &str, limit: usize) -> Vec<String> {
+    chunks(text, limit).into_iter().map(|chunk| chunk.text).collect()
+}
+
+/// As [`chunk`], with where each of them comes from.
+pub fn chunks(text: &str, limit: usize) -> Vec<Chunk> {
     let text = text.trim_end();
     let splitter = Splitter { text, limit: limit.max(1), fences: fences(text, limit) };
     let mut chunks = Vec::new();
     let mut at = Start::default();
     while let Some(start) = splitter.skip_white_space(at) {
-        let (chunk, next) = splitter.take(start);
+        let (text, next) = splitter.take(start);
         // A space that carries a mark can be cut from it by a limit of one.
-        if !chunk.trim().is_empty() {
-            chunks.push(chunk);
+        if !text.trim().is_empty() {
+            chunks.push(Chunk { text, at: start.at, reopening: splitter.reopening(start).len() });
         }
         at = next;
     }

@@ -4,17 +4,18 @@
 //! time can, it stays and sleeps. Nothing it knows is only in its memory: a task that dies is simply started again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::backend::{Answered, Ready};
+use super::backend::{Answered, NotReady, OutboxSettings, Ready};
 use super::media::{MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
-use super::outbox::{Inner, LaneKey, Outbox, Outcome, SendError, WAIT, lock};
-use crate::contract::{AccountId, HeldReason, Recovery};
-use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem, Refusal};
-use crate::store::{AccountNo, Head, Limits, OutboundPart, OutboundRow, Refused, SendState, StoreError, Turn, now_ms};
+use super::outbox::{Inner, LaneKey, LastRecovery, Outbox, Outcome, SendError, WAIT, lock};
+use super::overflow;
+use crate::contract::{HeldReason, Recovery, RecoveryAction, RecoveryStep};
+use crate::ilink::{ContextToken, IlinkError, Limit, Outgoing, OutgoingItem};
+use crate::store::{AccountNo, Head, Held, OutboundPart, OutboundRow, Refused, SendState, StoreError, Turn, now_ms};
 
 /// The first wait after the network failed; each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -25,6 +26,11 @@ const THEIR_TURN: Duration = Duration::from_millis(250);
 
 /// How often a claim is renewed while a file is uploaded.
 const KEEP_CLAIM: Duration = Duration::from_secs(10);
+/// How often a conversation looks again while another one tries a recovery for their bot.
+const RECOVERY_PACE: Duration = Duration::from_secs(1);
+/// How often what has happened already is tried to be written down, and the first wait between two tries; each is twice the one
+/// before.
+const PERSIST: (u32, Duration) = (8, Duration::from_millis(100));
 
 /// What is next for the task.
 enum Next {
@@ -38,7 +44,7 @@ enum Next {
 
 /// Sends what waits in a conversation.
 pub async fn run(outbox: Outbox, key: LaneKey, nudged: Arc<Notify>) {
-    let mut lane = Lane { outbox: &outbox, key: &key, failures: 0, reviving: None };
+    let mut lane = Lane { outbox: &outbox, key: &key, failures: 0, asked: Instant::now(), recovering: None };
     loop {
         let next = lane.step().await.unwrap_or_else(|error| {
             tracing::error!(account = %key.0, %error, "the outbox could not go on; trying again");
@@ -59,6 +65,7 @@ pub async fn run(outbox: Outbox, key: LaneKey, nudged: Arc<Notify>) {
                 let mut lanes = lock(&outbox.inner.lanes);
                 if futures_util::FutureExt::now_or_never(nudged.notified()).is_none() {
                     lanes.remove(&key);
+                    lock(&outbox.inner.asking).remove(&key);
                     return;
                 }
             }
@@ -68,6 +75,25 @@ pub async fn run(outbox: Outbox, key: LaneKey, nudged: Arc<Notify>) {
             return;
         }
     }
+}
+
+/// Writes down what has happened: a database that is busy, or a disk that is full, is asked again for half a minute.
+async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
+    inner: &Inner,
+    write: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let (tries, mut wait) = PERSIST;
+    for _ in 1..tries {
+        match write().await {
+            Err(error) if error.is_retryable() && !inner.stop.is_cancelled() => {
+                tracing::warn!(%error, "a send's progress was not written down; trying again");
+                tokio::time::sleep(wait).await;
+                wait *= 2;
+            }
+            done => return done,
+        }
+    }
+    write().await
 }
 
 /// A send's file is on its way as long as this lives.
@@ -94,8 +120,10 @@ struct Lane<'a> {
     key: &'a LaneKey,
     /// Network failures in a row.
     failures: u32,
-    /// A new start whose message is still to be sent.
-    reviving: Option<Recovery>,
+    /// When the last wire message was sent.
+    asked: Instant,
+    /// A recovery whose message is still to be sent again, and which send that is of.
+    recovering: Option<(i64, Recovery)>,
 }
 
 impl Lane<'_> {
@@ -105,24 +133,32 @@ impl Lane<'_> {
         let Some(number) = inner.store.account_no(account).await? else { return Ok(Next::Rest) };
         let me = inner.me.clone();
         let row = match inner.store.claim_head(number, peer, inner.me.name(), move |other| me.is_gone(other)).await? {
-            Head::None => return Ok(Next::Rest),
+            Head::None => {
+                self.not_recovered();
+                return Ok(Next::Rest);
+            }
             Head::Theirs { claimed_by } => {
                 tracing::debug!(%account, claimed_by, "another process sends in this conversation");
                 return Ok(Next::Sleep(THEIR_TURN));
             }
             Head::Mine(row) => row,
         };
+        if self.recovering.as_ref().is_some_and(|(id, _)| *id != row.id) {
+            self.not_recovered();
+        }
         let ready = match inner.backend.ready(account).await {
             Ok(ready) => ready,
-            Err(error) => {
+            Err(NotReady::NoLogin(error)) => {
                 tracing::warn!(%account, error, "a message waits: its account cannot be used");
                 return self.hold(number, HeldReason::SessionExpired, None).await;
             }
+            // A file that cannot be read now says nothing of the login.
+            Err(NotReady::Now(error)) => return self.retry(number, &row, &error).await,
         };
         if inner.is_stale(account, &ready.session.token) {
             return self.hold(number, HeldReason::SessionExpired, None).await;
         }
-        let Some(part) = row.parts.iter().find(|part| !part.sent) else {
+        let Some(part) = row.parts.iter().find(|part| !part.taken) else {
             // All parts are there, only the row's end was not written.
             return Ok(Next::Rest);
         };
@@ -139,13 +175,17 @@ impl Lane<'_> {
                 if let Some(Turn::Hold { reason, until_ms }) =
                     inner.store.would_hold(number, peer, row.id, part.n, settings.limits).await?
                 {
+                    if media.rest {
+                        // The person's next message may have room for all of it.
+                        self.give_up_rest(&row, part.n, media, false).await?;
+                    }
                     return self.hold(number, reason, until_ms).await;
                 }
                 return self.bring(number, &ready, &row, part.n, media.clone()).await;
             }
             Some(Some(media)) => media.uploaded.as_ref().map(|uploaded| media.item(uploaded)),
         };
-        if settings.rest_as_file && self.puts_rest_into_a_file(number, &row, part.n, settings.limits).await? {
+        if settings.rest_as_file && media.is_none() && self.plans_a_file(number, &row, part.n, &settings).await? {
             return Ok(Next::Again);
         }
         let (token, left) = match inner.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
@@ -163,22 +203,31 @@ impl Lane<'_> {
             context_token: token.as_ref(),
             run_id: row.run_id.as_deref(),
         };
-        match ready.ilink.send(&ready.session, &message).await {
+        lock(&inner.asking).insert(self.key.clone());
+        self.asked = Instant::now();
+        let answered = ready.ilink.send(&ready.session, &message).await;
+        match answered {
             Ok(answer) => {
-                self.failures = 0;
-                let id = answer.message_id.filter(|id| *id != 0);
-                let said = inner.backend.keeps_texts().then(|| part.text.clone());
-                let taken = inner.store.part_taken(&row, part.n, id, said, settings.limits).await?;
+                self.reached();
+                let id = answer.message_id;
+                let said = if part.media.is_none() { part.text.clone() } else { String::new() };
+                let said = inner.backend.keeps_texts().then_some(said);
+                // The message is out: that it is not written down must not send it again.
+                let taken =
+                    persist(inner, || inner.store.part_taken(&row, part.n, id.clone(), said.clone(), settings.limits))
+                        .await?;
                 if let Some(media) = media.flatten() {
-                    inner.backend.file_done(&row.account_id, id, media);
+                    inner.backend.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
                 }
                 if id.is_none() {
                     let client_id = part.client_id.as_str();
                     tracing::warn!(%account, client_id, "WeChat took a message and gave it no id; perhaps nobody sees it");
                 }
                 inner.backend.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
-                inner.backend.confirmations(account, taken.confirmations);
-                self.revived(account, true);
+                if taken.untold {
+                    inner.tell_standing(account, number).await;
+                }
+                self.sent_again(true);
                 if let Some(row) = taken.finished
                     && !inner.tell(row.id, Outcome::Taken)
                 {
@@ -219,7 +268,11 @@ impl Lane<'_> {
             let done = loop {
                 tokio::select! {
                     done = &mut upload => break done,
-                    () = tokio::time::sleep(KEEP_CLAIM) => inner.store.renew_claim(row.id, inner.me.name()).await?,
+                    () = tokio::time::sleep(KEEP_CLAIM) => {
+                        if let Err(error) = inner.store.renew_claim(row.id, inner.me.name()).await {
+                            tracing::warn!(account = %self.key.0, %error, "the claim on a send was not renewed; its upload goes on");
+                        }
+                    }
                     // What was uploaded by then is uploaded again after the restart.
                     () = inner.stop.cancelled() => return Ok(Next::Rest),
                 }
@@ -230,9 +283,16 @@ impl Lane<'_> {
                     if error.is_stale_token() {
                         inner.set_stale(&self.key.0, ready.session.token.clone());
                     }
+                    if media.rest && error.refusal().is_some() && !error.is_stale_token() && error.limit().is_none() {
+                        return self.give_up_rest(row, n, &media, true).await;
+                    }
                     return self.failed(number, ready, row.clone(), None, error).await;
                 }
                 Err(UploadError::Cdn(error)) if error.is_transient() => return self.retry(number, row, &error).await,
+                Err(error) if media.rest => {
+                    tracing::warn!(account = %self.key.0, %error, "the rest of an answer was not taken as a file; it waits as text");
+                    return self.give_up_rest(row, n, &media, true).await;
+                }
                 Err(error) => {
                     inner.backend.counted(&self.key.0, Answered::Refused);
                     inner.end(row.id, SendState::Failed, Some(SendError::Upload(error))).await?;
@@ -240,7 +300,35 @@ impl Lane<'_> {
                 }
             }
         }
-        inner.store.set_part_media(row.id, n, media.to_json()).await?;
+        self.reached();
+        // The upload is done: that it is not written down must not do it again.
+        if let Some(whole) = row.whole.as_deref().filter(|_| media.rest) {
+            let rest: Vec<&OutboundPart> = row.parts.iter().filter(|part| part.n >= n).collect();
+            let text = overflow::text_of(whole, &rest);
+            persist(inner, || inner.store.replace_rest(row.id, n, text.clone(), media.to_json())).await?;
+        } else {
+            persist(inner, || inner.store.set_part_media(row.id, n, media.to_json())).await?;
+        }
+        Ok(Next::Again)
+    }
+
+    /// The network answered.
+    fn reached(&mut self) {
+        self.failures = 0;
+        lock(&self.outbox.inner.asking).remove(self.key);
+    }
+
+    /// Gives up sending the rest of an answer as a file: its texts are still there.
+    async fn give_up_rest(
+        &self,
+        row: &OutboundRow,
+        n: u32,
+        media: &MediaPart,
+        for_good: bool,
+    ) -> Result<Next, StoreError> {
+        let inner = &self.outbox.inner;
+        inner.store.give_up_rest(row.id, n, for_good).await?;
+        inner.backend.file_done(&row.account_id, None, media.clone());
         Ok(Next::Again)
     }
 
@@ -253,6 +341,7 @@ impl Lane<'_> {
     ) -> Result<Next, StoreError> {
         let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
         self.failures += 1;
+        lock(&self.outbox.inner.asking).insert(self.key.clone());
         tracing::warn!(account = %self.key.0, %error, failures = self.failures, "a message was not confirmed; sending it again");
         if now_ms() - row.created_at + wait.as_millis() as i64 >= WAIT.as_millis() as i64 {
             self.hold(number, HeldReason::Offline, None).await?;
@@ -275,17 +364,19 @@ impl Lane<'_> {
             tracing::warn!(%account, "a message waits for a new login: WeChat no longer accepts this one");
             return self.hold(number, HeldReason::SessionExpired, None).await;
         }
-        if error.is_throttled() {
+        if let Some(limit) = error.limit() {
             let settings = inner.backend.settings();
-            let unprepared = error.refusal() == Some(Refusal::PrepareFailed);
-            if unprepared && inner.store.may_revive(number, now_ms(), settings.revive_every_ms).await? {
-                tracing::warn!(%account, %error, "WeChat did not prepare a message; trying a new start");
-                self.revive(ready).await;
+            if limit == Limit::Unprepared && self.begins_recovery(number, settings.recovery_every_ms).await? {
+                tracing::warn!(%account, %error, "WeChat did not prepare a message; trying a recovery");
+                self.recover(ready, row.id).await;
                 return Ok(Next::Again);
             }
-            self.revived(account, false);
-            // An age, or a bot that was idle: neither says how many messages it may send.
-            let part = part.filter(|_| !unprepared).map(|n| (row.id, n));
+            if limit == Limit::Unprepared && self.recovering.is_none() && inner.recovers(account, self.asked) {
+                // Another conversation tries it for the same bot: what comes of that counts for this one too.
+                return Ok(Next::Sleep(RECOVERY_PACE));
+            }
+            self.sent_again(false);
+            let part = part.filter(|_| limit == Limit::Messages).map(|n| (row.id, n));
             return match inner.store.refused(number, peer, part, settings.limits).await? {
                 Refused::QuotaLowered => {
                     let (limit, _) = inner.store.quota(number, settings.limits.quota).await?;
@@ -301,68 +392,95 @@ impl Lane<'_> {
         if error.is_transient() {
             return self.retry(number, &row, &error).await;
         }
+        self.sent_again(false);
         inner.backend.counted(account, Answered::Refused);
         inner.end(row.id, SendState::Failed, Some(SendError::Ilink(error))).await?;
         Ok(Next::Again)
     }
 
+    /// Whether this conversation is to try a recovery: one for the bot in an interval.
+    async fn begins_recovery(&self, number: AccountNo, every_ms: i64) -> Result<bool, StoreError> {
+        let inner = &self.outbox.inner;
+        let _one_by_one = inner.recovery_begins.lock().await;
+        let begins = inner.store.may_recover(number, now_ms(), every_ms).await?;
+        if begins {
+            lock(&inner.recoveries).insert(self.key.0.clone(), LastRecovery::UnderWay(Instant::now()));
+        }
+        Ok(begins)
+    }
+
     /// What is known to help against "prepare failed", which nobody can explain: new connections, the start announced
     /// anew, a fresh typing ticket. The message itself, sent again, is the last of it.
-    async fn revive(&mut self, ready: &Ready) {
+    async fn recover(&mut self, ready: &Ready, send: i64) {
         let inner = &self.outbox.inner;
         let (account, peer) = self.key;
         let mut tried = Vec::new();
-        let mut note = |what: &str, ok: bool| {
-            tracing::info!(%account, what, ok, "against a refusal to prepare a message");
-            tried.push(if ok { what.to_owned() } else { format!("{what} failed") });
+        let mut note = |step: RecoveryAction, ok: bool| {
+            tracing::info!(%account, ?step, ok, "prepare failed: a step of the recovery");
+            tried.push(RecoveryStep { step, ok });
         };
-        ready.ilink.reconnect(None);
-        note("connections", true);
-        note("notifystart", ready.ilink.notify_start(&ready.session).await.is_ok());
-        note("typing_ticket", inner.backend.fresh_ticket(ready, account, peer).await);
+        note(RecoveryAction::Connections, ready.ilink.reconnect(None));
+        note(RecoveryAction::NotifyStart, ready.ilink.notify_start(&ready.session).await.is_ok());
+        note(RecoveryAction::TypingTicket, inner.backend.fresh_ticket(ready, account, peer).await);
         let recovery = Recovery { at_ms: now_ms(), tried, ok: None };
         inner.backend.recovering(account, recovery.clone());
-        self.reviving = Some(recovery);
+        self.recovering = Some((send, recovery));
     }
 
-    /// The message after [`Lane::revive`] went through, or did not.
-    fn revived(&mut self, account: &AccountId, ok: bool) {
-        let Some(mut recovery) = self.reviving.take() else { return };
-        recovery.tried.push("send".to_owned());
+    /// The message of a recovery was sent again: it went through, or did not.
+    fn sent_again(&mut self, ok: bool) {
+        let Some((_, recovery)) = &mut self.recovering else { return };
+        recovery.tried.push(RecoveryStep { step: RecoveryAction::Send, ok });
+        self.recovered(ok);
+    }
+
+    /// The message of a recovery will not be sent again now.
+    fn not_recovered(&mut self) {
+        self.recovered(false);
+    }
+
+    fn recovered(&mut self, ok: bool) {
+        let Some((_, mut recovery)) = self.recovering.take() else { return };
+        let account = &self.key.0;
+        lock(&self.outbox.inner.recoveries).insert(account.clone(), LastRecovery::Ended(Instant::now()));
         recovery.ok = Some(ok);
-        tracing::warn!(%account, ok, "a message was sent again after a new start");
+        tracing::warn!(%account, ok, "the recovery ended");
         self.outbox.inner.backend.recovering(account, recovery);
     }
 
-    /// Puts what is left of an answer into a file, where part `n` has the last place and more is behind it. Only of an
+    /// Plans a file for what is left of an answer, where part `n` has the last place and more is behind it. Only of an
     /// answer that waits alone: nobody expects others in its file.
-    async fn puts_rest_into_a_file(
+    async fn plans_a_file(
         &self,
         number: AccountNo,
         row: &OutboundRow,
         n: u32,
-        limits: Limits,
+        settings: &OutboxSettings,
     ) -> Result<bool, StoreError> {
         let inner = &self.outbox.inner;
         let rest: Vec<&OutboundPart> = row.parts.iter().filter(|part| part.n >= n).collect();
-        let texts = rest.len() > 1 && rest.iter().all(|part| part.media.is_none());
-        if !texts || inner.store.allowance(number, &row.peer, limits).await?.left != 1 {
+        let Some(whole) = row.whole.as_deref().filter(|_| rest.len() > 1 && rest.iter().all(|part| !part.tried)) else {
+            return Ok(false);
+        };
+        if inner.store.allowance(number, &row.peer, settings.limits).await?.left != 1 || self.others_wait(row).await? {
             return Ok(false);
         }
-        if self.others_wait(row).await? {
-            return Ok(false);
-        }
-        let text = rest.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("\n\n");
-        let Some(file) = inner.backend.text_file(text).await else { return Ok(false) };
-        inner.store.replace_rest(row.id, n, file.to_json()).await?;
-        Ok(true)
+        let text = overflow::text_of(whole, &rest);
+        let Some(spooled) = inner.backend.spool_text(text).await else { return Ok(false) };
+        let file = overflow::file(spooled, settings.locale);
+        inner.store.plan_rest(row.id, n, file.to_json()).await
     }
 
     /// Holds everything that waits in the conversation, and tells who waits for it.
-    async fn hold(&self, number: AccountNo, reason: HeldReason, until_ms: Option<i64>) -> Result<Next, StoreError> {
+    async fn hold(&mut self, number: AccountNo, reason: HeldReason, until_ms: Option<i64>) -> Result<Next, StoreError> {
+        self.not_recovered();
         let inner = &self.outbox.inner;
-        for id in inner.store.hold(number, &self.key.1, reason).await? {
+        let Held { held, dropped } = inner.store.hold(number, &self.key.1, reason).await?;
+        for id in held {
             inner.tell(id, Outcome::Held(reason));
+        }
+        for id in dropped {
+            inner.tell(id, Outcome::Dropped);
         }
         Ok(match until_ms {
             Some(until) => Next::Sleep(Duration::from_millis((until - now_ms()).max(1) as u64)),
@@ -371,7 +489,7 @@ impl Lane<'_> {
     }
 
     async fn more_waits(&self, row: &OutboundRow) -> Result<bool, StoreError> {
-        Ok(row.parts.iter().filter(|part| !part.sent).count() > 1 || self.others_wait(row).await?)
+        Ok(row.parts.iter().filter(|part| !part.taken).count() > 1 || self.others_wait(row).await?)
     }
 
     /// Whether other sends wait in the conversation.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
+use super::source::Spooled;
 use crate::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len, hex};
 use crate::ilink::{
     Ilink, IlinkError, OutgoingItem, OutgoingMedia, OutgoingThumb, Session, ThumbRequest, UploadAnswer, UploadKey,
@@ -73,6 +74,9 @@ pub struct MediaPart {
     /// Of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumb: Option<Thumb>,
+    /// It says what its part and all those behind it say, and takes their place once it is at the media host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rest: bool,
     /// Where it is at the media host, once it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded: Option<Uploaded>,
@@ -119,6 +123,12 @@ pub enum UploadError {
 }
 
 impl MediaPart {
+    /// A file in the spool.
+    pub fn new(spooled: Spooled, kind: MediaKind, name: String, mime: String) -> MediaPart {
+        let Spooled { file, size, md5, .. } = spooled;
+        MediaPart { kind, file, name, mime, size, md5, duration_ms: None, thumb: None, rest: false, uploaded: None }
+    }
+
     /// From the outbox's row.
     pub fn from_json(json: &str) -> Option<MediaPart> {
         serde_json::from_str(json).ok()
@@ -147,7 +157,7 @@ impl MediaPart {
         let mut answer = self.announce(ilink, session, &key, &filekey, to, jpeg.as_deref()).await;
         if jpeg.is_some()
             && let Err(error @ (IlinkError::Refused { .. } | IlinkError::Http { .. })) = &answer
-            && !(error.is_stale_token() || error.is_throttled() || error.is_transient())
+            && !(error.is_stale_token() || error.limit().is_some() || error.is_transient())
         {
             tracing::warn!(%error, "a picture is announced again, without its thumbnail");
             answer = self.announce(ilink, session, &key, &filekey, to, None).await;

@@ -12,6 +12,7 @@
 //! | `rounds` | what other processes left behind, and what waited too long |
 //! | `media` | a file that is a wire message, and its way to the media host |
 //! | `source` | which files may be sent, and a copy of our own |
+//! | `overflow` | the rest of an answer as a text file |
 //! | `progress` | tool progress: sent where there is room, dropped where there is none |
 //! | `turns` | sends are accepted in the order in which they were asked for |
 //! | `backend` | what the outbox asks of the rest of the program |
@@ -29,13 +30,14 @@ mod markdown;
 mod media;
 mod notice;
 mod outbox;
+mod overflow;
 mod progress;
 mod rounds;
 mod source;
 mod turns;
 mod typing;
 
-pub use backend::{Answered, Backend, OutboxSettings, Ready};
+pub use backend::{Answered, Backend, NotReady, OutboxSettings, Ready};
 pub use chunk::chunk;
 pub use markdown::for_wechat;
 pub use media::{MediaKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,8 @@ use crate::store::{AccountNo, NewPart, NewSend, OutboundRow, SendState, Store, S
 
 /// How long a caller waits, for pacing or for a retry, before it is told that the send is held.
 pub(super) const WAIT: Duration = Duration::from_secs(15);
+/// A recovery that takes longer is not waited for.
+const RECOVERY: Duration = Duration::from_secs(60);
 
 /// Why a send failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -43,14 +45,15 @@ pub enum SendError {
 }
 
 /// What became of a send that did not fail.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Sent {
-    /// The server took all of it and confirmed it.
-    Whole(OutboundRow),
-    /// The server took all of it, and not all of it was confirmed.
-    Unconfirmed(OutboundRow),
-    /// It is kept, and sent by itself when it can be.
-    Held(OutboundRow, HeldReason),
+    /// The server took all of it; the row's state says whether it confirmed all of it.
+    Taken(OutboundRow),
+    /// It is kept, and sent by itself when it can be. As long as the guard lives nobody is told how it ended: first the caller
+    /// learns that it is held.
+    Held(OutboundRow, HeldReason, Unanswered),
+    /// It was an extra, and there is no room for it now.
+    Dropped,
 }
 
 /// What a send consists of.
@@ -75,20 +78,65 @@ pub struct SendRequest {
     pub run_id: Option<String>,
     /// Makes it the same send as any other with this key.
     pub idempotency_key: Option<String>,
+    /// It is worth less than an answer: it is sent at once, or not at all.
+    pub extra: bool,
 }
 
 /// A send that is on disk.
 pub struct Accepted {
     account: AccountId,
-    number: AccountNo,
     row: OutboundRow,
 }
 
 impl Accepted {
     /// A send that was accepted before.
-    pub fn again(account: AccountId, number: AccountNo, row: OutboundRow) -> Accepted {
-        Accepted { account, number, row }
+    pub fn again(account: AccountId, row: OutboundRow) -> Accepted {
+        Accepted { account, row }
     }
+}
+
+/// A send whose caller has no answer yet. What is to be told of its end waits until the last of these is dropped.
+pub struct Unanswered {
+    inner: Weak<Inner>,
+    id: i64,
+}
+
+impl Unanswered {
+    fn begin(inner: &Arc<Inner>, id: i64) -> Unanswered {
+        lock(&inner.unanswered).entry(id).or_default().callers += 1;
+        Unanswered { inner: Arc::downgrade(inner), id }
+    }
+}
+
+impl std::fmt::Debug for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Unanswered({})", self.id)
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.upgrade() else { return };
+        let ended = {
+            let mut unanswered = lock(&inner.unanswered);
+            let Some(ending) = unanswered.get_mut(&self.id) else { return };
+            ending.callers -= 1;
+            if ending.callers > 0 {
+                return;
+            }
+            unanswered.remove(&self.id).and_then(|ending| ending.update)
+        };
+        if let Some(update) = ended {
+            inner.backend.ended(update);
+        }
+    }
+}
+
+/// What becomes of a send while its callers have no answer yet.
+#[derive(Default)]
+struct Ending {
+    callers: usize,
+    update: Option<OutboundUpdate>,
 }
 
 /// What a waiting caller is told.
@@ -98,8 +146,17 @@ pub(super) enum Outcome {
     Taken,
     /// It is held.
     Held(HeldReason),
+    /// It was an extra, and is given up.
+    Dropped,
     /// It failed.
     Failed(SendError),
+}
+
+/// How far the last recovery of a bot is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LastRecovery {
+    UnderWay(Instant),
+    Ended(Instant),
 }
 
 pub(super) type LaneKey = (AccountId, String);
@@ -121,8 +178,18 @@ pub(super) struct Inner {
     waiting: Mutex<HashMap<i64, Vec<oneshot::Sender<Outcome>>>>,
     /// Accounts that this process polls: what anybody leaves in their outbox is this process's to send.
     pub kept: Mutex<HashMap<AccountId, AccountNo>>,
+    /// Sends whose caller has no answer yet.
+    unanswered: Mutex<HashMap<i64, Ending>>,
     /// Sends whose file is on its way to the media host.
     pub uploading: Mutex<HashSet<i64>>,
+    /// Conversations whose lane asks the network, or waits to ask again.
+    pub asking: Mutex<HashSet<LaneKey>>,
+    /// One telling at a time: each says what is so then.
+    telling: tokio::sync::Mutex<()>,
+    /// Accounts for whose bot a recovery was tried: since when it is, or when it ended.
+    pub recoveries: Mutex<HashMap<AccountId, LastRecovery>>,
+    /// Who begins one is seen by who asks whether to.
+    pub recovery_begins: tokio::sync::Mutex<()>,
     /// Tokens that the server called stale: nothing is tried with them again.
     stale: Mutex<HashMap<AccountId, BotToken>>,
     pub stop: CancellationToken,
@@ -138,8 +205,13 @@ impl Outbox {
                 me: Arc::new(Claimant::this_process()),
                 lanes: Mutex::default(),
                 waiting: Mutex::default(),
+                unanswered: Mutex::default(),
                 kept: Mutex::default(),
                 uploading: Mutex::default(),
+                asking: Mutex::default(),
+                telling: tokio::sync::Mutex::default(),
+                recoveries: Mutex::default(),
+                recovery_begins: tokio::sync::Mutex::default(),
                 stale: Mutex::default(),
                 stop,
             }),
@@ -149,18 +221,20 @@ impl Outbox {
         outbox
     }
 
-    /// Accepts a send: it is on disk when this returns.
+    /// Accepts a send: it is on disk when this returns. `None`: it is an extra for which there is no room.
     ///
     /// With a known `idempotency_key` nothing new is accepted: it is about the send that has that key.
-    pub async fn accept(&self, request: SendRequest) -> Result<Accepted, SendError> {
-        let SendRequest { account, number, to, content, run_id, idempotency_key } = request;
+    pub async fn accept(&self, request: SendRequest) -> Result<Option<Accepted>, SendError> {
+        let SendRequest { account, number, to, content, run_id, idempotency_key, extra } = request;
         let (text, media) = match content {
             Content::Text(text) => (text, None),
             Content::Media(media, text) => (text.unwrap_or_default(), Some(media)),
         };
-        let text = for_wechat(&text);
-        let text = if self.inner.backend.settings().escape_tags { without_tags(&text) } else { Cow::Borrowed(&*text) };
+        let settings = self.inner.backend.settings();
+        let whole = for_wechat(&text);
+        let text = if settings.escape_tags { without_tags(&whole) } else { Cow::Borrowed(&*whole) };
         let texts = chunk(&text, TEXT_CHUNK_LIMIT);
+        let may_overflow = settings.rest_as_file && texts.len() > 1 && media.is_none();
         let part = |text: String| NewPart { client_id: client_id(), text, media: None };
         let mut parts: Vec<NewPart> = texts.into_iter().map(part).collect();
         // One item a message: what is said of a file goes before it.
@@ -172,57 +246,68 @@ impl Outbox {
         if parts.is_empty() {
             return Err(SendError::Empty);
         }
-        let send = NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, parts };
+        if extra && !self.has_room_for_extra(&account, number, &to, parts.len() as u32).await? {
+            return Ok(None);
+        }
+        let whole = may_overflow.then_some(whole);
+        let send =
+            NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, extra, whole, parts };
         let row = self.inner.store.accept_send(send).await?;
-        Ok(Accepted { account, number, row })
+        Ok(Some(Accepted { account, row }))
     }
 
     /// Waits until an accepted send is sent, held or refused, for 15 s at most.
     pub async fn settle(&self, accepted: Accepted) -> Result<Sent, SendError> {
-        let Accepted { account, number, row } = accepted;
+        let Accepted { account, row } = accepted;
+        let (id, inner) = (row.id, &self.inner);
         if row.state != SendState::Pending {
             return ended(row);
         }
-        let (outcome, waits) = oneshot::channel();
-        lock(&self.inner.waiting).entry(row.id).or_default().push(outcome);
+        let unanswered = Unanswered::begin(inner, id);
+        let (outcome, mut waits) = oneshot::channel();
+        lock(&inner.waiting).entry(id).or_default().push(outcome);
         // It may have ended after its row was read and before there was anybody to tell: nobody will.
-        if let Ok(Some(now)) = self.inner.store.send(row.id).await
+        if let Ok(Some(now)) = inner.store.send(id).await
             && now.state != SendState::Pending
         {
             drop(waits);
-            self.inner.stop_waiting(row.id);
+            inner.stop_waiting(id);
             return ended(now);
         }
         self.nudge(&account, &row.peer);
-        let outcome = self.wait(row.id, waits).await;
-        self.inner.stop_waiting(row.id);
-        let reason = match outcome {
+        let told = self.wait(id, &mut waits).await;
+        // From here on nobody tells this caller anything: what was told in the last moment is there.
+        waits.close();
+        inner.stop_waiting(id);
+        let reason = match told.or_else(|| waits.try_recv().ok()) {
             Some(Outcome::Taken) => None,
             Some(Outcome::Held(reason)) => Some(reason),
+            Some(Outcome::Dropped) => return Ok(Sent::Dropped),
             Some(Outcome::Failed(error)) => return Err(error),
-            None if self.inner.stop.is_cancelled() => return Ok(Sent::Held(row, HeldReason::Offline)),
-            // Paced or retried for too long: the row says how far it is.
-            None => Some(HeldReason::Throttled),
+            None if inner.stop.is_cancelled() => return Ok(Sent::Held(row, HeldReason::Offline, unanswered)),
+            None => {
+                let asks = lock(&inner.asking).contains(&(account, row.peer.clone()));
+                let reason = if asks { HeldReason::Offline } else { HeldReason::Throttled };
+                // Held only if it still waits: what ended meanwhile has ended, and nobody will say so later.
+                inner.store.hold_send(id, reason).await?
+            }
         };
-        let row = self.inner.store.send(row.id).await?.unwrap_or(row);
-        if row.state != SendState::Pending {
-            return ended(row);
+        let row = inner.store.send(id).await?.unwrap_or(row);
+        match (row.state, row.held.or(reason)) {
+            (SendState::Pending, reason) => {
+                inner.give_up().await;
+                Ok(Sent::Held(row, reason.unwrap_or(HeldReason::Throttled), unanswered))
+            }
+            (SendState::Cancelled, _) if row.extra => Ok(Sent::Dropped),
+            _ => ended(row),
         }
-        let reason = row.held.or(reason).unwrap_or(HeldReason::Throttled);
-        if row.held.is_none() {
-            self.inner.store.hold(number, &row.peer, reason).await?;
-            // What a hold gave back goes on by itself.
-            self.nudge(&account, &row.peer);
-        }
-        self.inner.give_up().await;
-        Ok(Sent::Held(row, reason))
     }
 
     /// What a waiting caller is told; `None`: nothing in time, or the end of this process.
-    async fn wait(&self, id: i64, mut waits: oneshot::Receiver<Outcome>) -> Option<Outcome> {
+    async fn wait(&self, id: i64, waits: &mut oneshot::Receiver<Outcome>) -> Option<Outcome> {
         loop {
             let outcome = tokio::select! {
-                outcome = tokio::time::timeout(WAIT, &mut waits) => outcome,
+                outcome = tokio::time::timeout(WAIT, &mut *waits) => outcome,
                 () = self.inner.stop.cancelled() => return None,
             };
             // A large file takes its time; nothing is wrong while it moves.
@@ -249,10 +334,7 @@ impl Outbox {
     /// From now on this process sends whatever waits for an account, whoever accepted it.
     pub async fn keep(&self, account: &AccountId, number: AccountNo) {
         lock(&self.inner.kept).insert(account.clone(), number);
-        match self.inner.store.confirmations_of(number).await {
-            Ok(now) => self.inner.backend.confirmations(account, now),
-            Err(error) => tracing::debug!(%account, %error, "whether sends are confirmed could not be read"),
-        }
+        self.inner.tell_standing(account, number).await;
         self.flush(account, number).await;
     }
 
@@ -319,16 +401,43 @@ impl Inner {
         Ok(true)
     }
 
-    /// Passes on what the server's answers say of the bots that this process polls, whoever sent for them.
-    pub async fn look_at_confirmations(&self) {
-        match self.store.confirmations().await {
+    /// Tells whether what a bot sends is confirmed now, where that has changed: once, by the process that polls the account.
+    /// It is told before it is written down that it was: a kill in between tells it twice, not never.
+    pub async fn tell_standing(&self, account: &AccountId, number: AccountNo) {
+        if !lock(&self.kept).contains_key(account) {
+            return;
+        }
+        let _one_by_one = self.telling.lock().await;
+        let untold = match self.store.untold_of(number).await {
+            Ok(Some(untold)) => untold,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%account, %error, "whether sends are confirmed could not be read"),
+        };
+        let (before, now) = untold;
+        self.backend.standing(account, before, now);
+        if let Err(error) = self.store.told(number, now.standing()).await {
+            tracing::debug!(%account, %error, "what was told of an account was not written down");
+        }
+    }
+
+    /// The same for all bots that this process polls, whoever sent for them.
+    pub async fn tell_standings(&self) {
+        match self.store.untold().await {
             Ok(found) => {
-                let kept: Vec<AccountId> = lock(&self.kept).keys().cloned().collect();
-                for id in kept {
-                    self.backend.confirmations(&id, found.get(id.as_str()).copied().unwrap_or_default());
+                for (account, number) in found {
+                    self.tell_standing(&AccountId::normalize(&account), number).await;
                 }
             }
             Err(error) => tracing::debug!(%error, "whether sends are confirmed could not be read"),
+        }
+    }
+
+    /// Whether a recovery for an account's bot is under way, or ended after something was asked: then the answer is of before.
+    pub fn recovers(&self, account: &AccountId, asked: Instant) -> bool {
+        match lock(&self.recoveries).get(account) {
+            Some(LastRecovery::UnderWay(since)) => since.elapsed() < RECOVERY,
+            Some(LastRecovery::Ended(at)) => *at > asked,
+            None => false,
         }
     }
 
@@ -351,7 +460,7 @@ impl Inner {
 
     /// Lets go of the files of a send that will not be sent.
     fn drop_files(&self, row: &OutboundRow) {
-        for part in row.parts.iter().filter(|part| !part.sent) {
+        for part in row.parts.iter().filter(|part| !part.taken) {
             if let Some(media) = part.media.as_deref().and_then(MediaPart::from_json) {
                 self.backend.file_done(&row.account_id, None, media);
             }
@@ -372,7 +481,7 @@ impl Inner {
             let ids: Vec<String> = row.parts.iter().filter_map(|part| part.message_id.clone()).collect();
             let texts = row.parts.iter().map(|part| part.text.as_str()).filter(|text| !text.is_empty());
             let text = texts.collect::<Vec<_>>().join("\n");
-            self.backend.ended(OutboundUpdate {
+            let update = OutboundUpdate {
                 queue_id: queue_id(row.id),
                 account_id: Some(row.account_id.clone()).filter(|id| !id.is_empty()),
                 to: Some(row.peer.clone()),
@@ -381,7 +490,11 @@ impl Inner {
                 message_ids: Some(ids).filter(|ids| !ids.is_empty()),
                 text: Some(text).filter(|text| !text.is_empty()),
                 error: row.error.clone(),
-            });
+            };
+            match lock(&self.unanswered).get_mut(&row.id) {
+                Some(ending) => ending.update = Some(update),
+                None => self.backend.ended(update),
+            }
         }
     }
 
@@ -399,8 +512,7 @@ impl Inner {
 /// What became of a send that waits no more.
 fn ended(row: OutboundRow) -> Result<Sent, SendError> {
     match row.state {
-        SendState::Sent => Ok(Sent::Whole(row)),
-        SendState::Unconfirmed => Ok(Sent::Unconfirmed(row)),
+        SendState::Sent | SendState::Unconfirmed => Ok(Sent::Taken(row)),
         _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
     }
 }

@@ -3,11 +3,13 @@
 use super::backend::Answered;
 use super::outbox::{Outbox, client_id};
 use crate::contract::AccountId;
-use crate::ilink::{ContextToken, IlinkError, Outgoing, OutgoingItem};
+use crate::ilink::{BotToken, ContextToken, IlinkError, Outgoing, OutgoingItem};
 use crate::store::{AccountNo, StoreError, now_ms};
 
-/// So many messages are left for the answer itself.
+/// So many messages are left for the answer itself, where progress is shown.
 const RESERVE: u32 = 4;
+/// So many, where the gateway sends an extra of its own.
+const EXTRA_RESERVE: u32 = 1;
 
 /// How a tool ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,23 +66,42 @@ pub struct Progress {
 /// What became of it.
 pub enum Shown {
     /// The server took it: its client id and the server's id.
-    Sent(String, Option<u64>),
+    Sent(String, Option<String>),
     /// There was no room for it, or it failed: it is gone.
     Dropped,
 }
 
 impl Outbox {
+    /// Whether an extra of so many messages may be sent: at once, with nothing that waits, and with a message left for the
+    /// answer.
+    pub(super) async fn has_room_for_extra(
+        &self,
+        account: &AccountId,
+        number: AccountNo,
+        to: &str,
+        messages: u32,
+    ) -> Result<bool, StoreError> {
+        let inner = &self.inner;
+        let usable =
+            inner.backend.ready(account).await.is_ok_and(|ready| !inner.is_stale(account, &ready.session.token));
+        let allowed = inner.store.allowance(number, to, inner.backend.settings().limits).await?;
+        if !usable || !allowed.has_spare(messages, EXTRA_RESERVE) {
+            return Ok(false);
+        }
+        Ok(inner.store.waiting_sends(Some(account), Some(to)).await?.is_empty())
+    }
+
     /// Shows progress where there is room for it.
     pub async fn show(&self, progress: Progress) -> Result<Shown, StoreError> {
         let inner = &self.inner;
         let Progress { account, number, to, run_id, tool, call, end } = progress;
-        let limits = inner.backend.settings().limits;
-        let Some(token) = inner.store.take_spare_turn(number, &to, RESERVE, limits).await? else {
-            return Ok(Shown::Dropped);
-        };
         let ready = match inner.backend.ready(&account).await {
             Ok(ready) if !inner.is_stale(&account, &ready.session.token) => ready,
             _ => return Ok(Shown::Dropped),
+        };
+        let limits = inner.backend.settings().limits;
+        let Some(token) = inner.store.take_spare_turn(number, &to, RESERVE, limits).await? else {
+            return Ok(Shown::Dropped);
         };
         let (token, client_id) = (ContextToken::new(&token), client_id());
         let at_ms = now_ms();
@@ -98,7 +119,7 @@ impl Outbox {
         match ready.ilink.send(&ready.session, &message).await {
             Ok(answer) => {
                 // What it says of the bot counts for nothing: WeChat was reported to drop such messages of every bot.
-                let id = answer.message_id.filter(|id| *id != 0);
+                let id = answer.message_id.map(|id| id.text);
                 inner.backend.counted(&account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
                 Ok(Shown::Sent(client_id, id))
             }
@@ -115,12 +136,12 @@ impl Outbox {
         account: &AccountId,
         number: AccountNo,
         to: &str,
-        token: &crate::ilink::BotToken,
+        token: &BotToken,
         error: &IlinkError,
     ) -> Result<(), StoreError> {
         if error.is_stale_token() {
             self.inner.set_stale(account, token.clone());
-        } else if error.is_throttled() {
+        } else if error.limit().is_some() {
             // As after any other refusal: every try now would prolong it.
             self.inner.store.refused(number, to, None, self.inner.backend.settings().limits).await?;
         }

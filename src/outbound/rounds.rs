@@ -16,7 +16,7 @@ pub async fn adopt(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
         if !lock(&inner.kept).is_empty() {
-            inner.look_at_confirmations().await;
+            inner.tell_standings().await;
             match inner.store.sendable_lanes().await {
                 Ok(lanes) => {
                     let outbox = Outbox { inner: inner.clone() };

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::answered::answering;
 use super::call::{Call, error_object, no_request};
 use super::frame::{Frame, Frames};
 use super::outgoing::Outgoing;
@@ -111,7 +112,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             let server = self.clone();
             let done = asked.clone();
             let initializing = !(self.is_ready)();
-            let mut work = Box::pin(async move {
+            let mut work = Box::pin(answering(async move {
                 let (answer, shutdown) = server.answer(frame).await;
                 drop(bytes);
                 if let Some(answer) = answer {
@@ -120,7 +121,7 @@ impl<C: Send + Sync + 'static> Server<C> {
                 if shutdown {
                     done.cancel();
                 }
-            });
+            }));
             if initializing {
                 // Whatever came in the same breath as `initialize` finds it answered.
                 work.await;

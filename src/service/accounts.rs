@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::sidecar::Sidecar;
 use crate::accounts::{AccountFile, FilesError, Lease, read_legacy};
 use crate::contract::{Account, AccountId, AccountState, Config, ContractError, ErrorKind};
-use crate::ilink::Session;
+use crate::ilink::{Session, shown_address};
 use crate::inbound::Monitor;
 use crate::store::{AccountNo, now_ms};
 
@@ -61,7 +61,7 @@ impl Sidecar {
                 enabled: settings.enabled(&id),
                 configured: file.usable_token().is_some(),
                 running: self.is_running(&id).await,
-                base_url: settings.account_endpoint(&id, file.base_url.as_deref()).base_url,
+                base_url: shown_address(&settings.account_endpoint(&id, file.base_url.as_deref()).base_url),
                 user_id: file.user_id,
                 saved_at: file.saved_at,
                 account_id: id.to_string(),

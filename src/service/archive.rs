@@ -60,20 +60,29 @@ impl Sidecar {
             let archive = Archive::open(&sealed, &params.passphrase)?;
             let mut result = AccountsImportResult { imported: Vec::new(), kept: Vec::new() };
             let (mut labels, mut replaced) = (Vec::new(), Vec::new());
+            let mut failed = None;
             for account in archive.accounts {
                 let id = AccountId::normalize(&account.account_id);
-                match files.restore(&id, account.file)? {
-                    Some(others) => {
+                match files.restore(&id, account.file) {
+                    Ok(Some(others)) => {
+                        // Of several bots of one person the newest is left, in the archive too.
+                        result.imported.retain(|known| !others.iter().any(|other| other.as_str() == known));
+                        labels.retain(|(known, _)| !others.contains(known));
+                        replaced.retain(|known| *known != id);
                         replaced.extend(others);
                         labels.extend(account.label.map(|label| (id.clone(), label)));
                         result.imported.push(id.to_string());
                     }
-                    None => result.kept.push(id.to_string()),
+                    Ok(None) => result.kept.push(id.to_string()),
+                    Err(error) => {
+                        failed = Some(ContractError::from(error).account(&id));
+                        break;
+                    }
                 }
             }
-            Ok::<_, ContractError>((result, labels, replaced))
+            Ok::<_, ContractError>((result, labels, replaced, failed))
         });
-        let (result, labels, replaced) = unpacked.await??;
+        let (result, labels, replaced, failed) = unpacked.await??;
         for id in &replaced {
             self.remove_account(id).await?;
         }
@@ -83,6 +92,6 @@ impl Sidecar {
         }
         tracing::info!(imported = ?result.imported, kept = ?result.kept, "accounts were imported");
         self.renew().await;
-        Ok(result)
+        failed.map_or(Ok(result), Err)
     }
 }

@@ -51,7 +51,7 @@ impl From<IlinkError> for ContractError {
         let transient = error.is_transient();
         let kind = match &error {
             _ if error.is_stale_token() => ErrorKind::SessionExpired,
-            _ if error.is_throttled() => ErrorKind::IlinkThrottled,
+            _ if error.limit().is_some() => ErrorKind::IlinkThrottled,
             IlinkError::Network { .. } => ErrorKind::Network,
             IlinkError::BadAddress { .. } => ErrorKind::InvalidParams,
             IlinkError::Http { .. } | IlinkError::Refused { .. } | IlinkError::Malformed { .. } => {

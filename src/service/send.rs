@@ -6,7 +6,8 @@ use crate::contract::{
     QueueParams, QueueResult, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
 };
 use crate::outbound::{Accepted, Content, MediaPart, SendRequest, Sent, queue_id};
-use crate::store::{AccountNo, OutboundRow, SendState};
+use crate::rpc::until_answered;
+use crate::store::{OutboundRow, SendState};
 
 impl Sidecar {
     /// Sends a text. What is sent to one person is accepted in the order of the calls.
@@ -42,11 +43,8 @@ impl Sidecar {
         // An account that does not exist is an error now, not a message that waits for ever.
         self.session(&account).await?;
         let number = self.store.account(&account).await?.no;
-        if extra && known.is_none() && !self.has_room_for_extras(number, &account, &to).await? {
-            return Ok(dropped());
-        }
         let accepted = match known {
-            Some(row) => Ok(Accepted::again(account.clone(), number, row)),
+            Some(row) => Ok(Some(Accepted::again(account.clone(), row))),
             None => {
                 let content = content(&account).await?;
                 let request = SendRequest {
@@ -56,38 +54,31 @@ impl Sidecar {
                     content,
                     run_id: run_id.filter(|id| !id.is_empty()),
                     idempotency_key: key,
+                    extra,
                 };
                 self.outbox.accept(request).await
             }
         };
         drop(turn);
         let settled = match accepted {
-            Ok(accepted) => self.outbox.settle(accepted).await,
+            Ok(Some(accepted)) => self.outbox.settle(accepted).await,
+            Ok(None) => Ok(Sent::Dropped),
             Err(error) => Err(error),
         };
         match settled {
-            Ok(Sent::Whole(row) | Sent::Unconfirmed(row)) => Ok(result(row)),
-            Ok(Sent::Held(row, reason)) => Ok(SendResult {
-                status: SendStatus::Held,
-                queue_id: Some(queue_id(row.id)),
-                held_reason: Some(reason),
-                ..result(row)
-            }),
+            Ok(Sent::Taken(row)) => Ok(result(row)),
+            Ok(Sent::Held(row, reason, unanswered)) => {
+                until_answered(unanswered);
+                Ok(SendResult {
+                    status: SendStatus::Held,
+                    queue_id: Some(queue_id(row.id)),
+                    held_reason: Some(reason),
+                    ..result(row)
+                })
+            }
+            Ok(Sent::Dropped) => Ok(dropped()),
             Err(error) => Err(ContractError::from(error).account(&account)),
         }
-    }
-
-    /// Whether something may be sent that is worth less than an answer: nothing waits, nobody has to wait for it, and a
-    /// message is left for the answer.
-    async fn has_room_for_extras(
-        &self,
-        number: AccountNo,
-        account: &AccountId,
-        to: &str,
-    ) -> Result<bool, ContractError> {
-        let allowed = self.store.allowance(number, to, self.settings().outbox(self.locale).limits).await?;
-        let waiting = self.store.waiting_sends(Some(account), Some(to)).await?;
-        Ok(allowed.left > 1 && waiting.is_empty())
     }
 
     /// How much may be sent to a person now.
@@ -110,7 +101,9 @@ impl Sidecar {
     /// Forgets what was learned about how much an account's bot may send.
     pub async fn reset_budget(&self, id: &AccountId) -> Result<(), ContractError> {
         self.session(id).await?;
-        Ok(self.store.reset_quota(self.store.account(id).await?.no).await?)
+        self.store.reset_quota(self.store.account(id).await?.no).await?;
+        // What was held for the old figure may go now.
+        self.flush(Some(id)).await
     }
 
     /// What waits to be sent.
@@ -128,7 +121,7 @@ impl Sidecar {
                 kind: media.as_ref().map_or("text", |media| media.kind.name()).to_owned(),
                 created_at_ms: row.created_at,
                 reason: row.held,
-                preview: match row.parts.iter().find(|part| !part.sent) {
+                preview: match row.parts.iter().find(|part| !part.taken) {
                     Some(part) if part.media.is_none() => preview(&part.text),
                     _ => media.map(|media| preview(&media.name)).unwrap_or_default(),
                 },
@@ -173,18 +166,25 @@ impl Sidecar {
         Ok(SendTypingResult { sent: shown.is_ok() })
     }
 
-    /// The account that somebody means: the one of this id, else the one that alone has this name in the configuration.
+    /// The account that somebody means: the one of this id, else the one that alone has this name in the configuration. An
+    /// id may be written as WeChat writes it (`abc@im.bot`); a name that merely looks like an id is none: "Work!" is not the
+    /// account `work`.
     pub async fn resolve(&self, named: &str) -> Result<AccountId, ContractError> {
         let id = AccountId::normalize(named);
         let called = self.settings().called(named);
-        if called.is_empty() || called.contains(&id) {
+        let is_id = named.trim().to_lowercase().replace(['@', '.'], "-") == id.as_str();
+        if is_id && (called.is_empty() || called.contains(&id)) {
             return Ok(id);
         }
         let listed = self.with_files(|files| files.list()).await??;
         let called: Vec<AccountId> = called.into_iter().filter(|id| listed.contains(id)).collect();
         match called.as_slice() {
-            _ if listed.contains(&id) => Ok(id),
-            [] => Ok(id),
+            _ if is_id && listed.contains(&id) => Ok(id),
+            [] if is_id => Ok(id),
+            [] => {
+                let message = format!("there is no account {named:?}; see accounts.list for ids and names");
+                Err(ContractError::new(ErrorKind::AccountNotFound, message))
+            }
             [only] => Ok(only.clone()),
             several => {
                 let names = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -71,69 +71,49 @@ impl Sidecar {
 
     /// What a file is sent as.
     async fn as_part(&self, spooled: Spooled, name: String, asked: Asked) -> Result<MediaPart, ContractError> {
-        let Spooled { file, size, md5, head } = spooled;
-        let mime = mime_of(&head, Some(&name)).into_owned();
+        let mime = mime_of(&spooled.head, Some(&name)).into_owned();
         let kind = match (asked, kind_of(&mime)) {
             (Asked::Image, _) | (Asked::Auto, Kind::Image) => MediaKind::Image,
             (Asked::Video, _) | (Asked::Auto, Kind::Video) => MediaKind::Video,
-            (Asked::Voice, _) => return self.as_voice(file, name, mime, size, md5).await,
+            (Asked::Voice, _) => return self.as_voice(spooled, name, mime).await,
             (Asked::File | Asked::Auto, _) => MediaKind::File,
         };
         let thumb = match kind {
             MediaKind::Image if self.settings().thumbnails() => {
-                let file = file.clone();
+                let file = spooled.file.clone();
                 // A picture that breaks the decoder is sent all the same.
                 let small = tokio::task::spawn_blocking(move || thumbnail(&file)).await.unwrap_or_default();
                 small.map(|small| Thumb::new(&small.jpeg, small.width, small.height))
             }
             _ => None,
         };
-        Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, thumb, uploaded: None })
+        Ok(MediaPart { thumb, ..MediaPart::new(spooled, kind, name, mime) })
     }
 
     /// As a voice message where that is on and possible, else as a file where that is allowed.
-    async fn as_voice(
-        &self,
-        file: PathBuf,
-        name: String,
-        mime: String,
-        size: u64,
-        md5: String,
-    ) -> Result<MediaPart, ContractError> {
+    async fn as_voice(&self, spooled: Spooled, name: String, mime: String) -> Result<MediaPart, ContractError> {
         let (sends_voice, falls_back) = self.settings().voice();
         let library = self.library.clone();
         blocking(move || {
             let encoded = match sends_voice {
                 true => {
                     let out = place(&library)?;
-                    voice::encode(&file, &mime, &out).map(|duration| (out, duration))
+                    voice::encode(&spooled.file, &mime, &out).map(|duration| (out, duration))
                 }
                 false => Err("voice.send is off".to_owned()),
             };
             match encoded {
                 Ok((out, duration)) => {
-                    discard(&file);
-                    let Spooled { file, size, md5, .. } = measure(&out)?;
-                    let (kind, mime) = (MediaKind::Voice, "audio/silk".to_owned());
-                    Ok(MediaPart {
-                        kind,
-                        file,
-                        name,
-                        mime,
-                        size,
-                        md5,
-                        duration_ms: Some(duration),
-                        thumb: None,
-                        uploaded: None,
-                    })
+                    discard(&spooled.file);
+                    let voice = MediaPart::new(measure(&out)?, MediaKind::Voice, name, "audio/silk".to_owned());
+                    Ok(MediaPart { duration_ms: Some(duration), ..voice })
                 }
                 Err(why) if falls_back => {
                     tracing::debug!(why, "a voice message is sent as a file");
-                    let kind = MediaKind::File;
-                    Ok(MediaPart { kind, file, name, mime, size, md5, duration_ms: None, thumb: None, uploaded: None })
+                    Ok(MediaPart::new(spooled, MediaKind::File, name, mime))
                 }
                 Err(why) => {
-                    discard(&file);
+                    discard(&spooled.file);
                     let message = format!("{why}; turn on voice.fallback to send it as a file");
                     Err(ContractError::new(ErrorKind::MediaDenied, message))
                 }
@@ -166,7 +146,7 @@ impl Sidecar {
                 status: if message_id.is_some() { SendStatus::Sent } else { SendStatus::Unconfirmed },
                 parts: 1,
                 client_ids: vec![client_id],
-                message_ids: message_id.iter().map(ToString::to_string).collect(),
+                message_ids: message_id.into_iter().collect(),
                 queue_id: None,
                 held_reason: None,
             },

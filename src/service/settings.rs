@@ -165,13 +165,18 @@ impl Settings {
         mib.map_or(DEFAULT_MEDIA_MAX_BYTES, |mib| (mib * 1024.0 * 1024.0) as u64)
     }
 
+    /// How many messages a message of a person allows, where the bot was not found to be allowed fewer.
+    pub fn quota(&self) -> u32 {
+        self.config.outbox.as_ref().and_then(|set| set.quota_per_message).unwrap_or(10).max(1)
+    }
+
     /// How sends are paced and kept. The defaults are what users report of WeChat; see `docs/outbox.md`.
     pub fn outbox(&self, locale: Locale) -> OutboxSettings {
         let set = self.config.outbox.clone().unwrap_or_default();
         let hours = |set: Option<f64>, default: f64| (set.filter(|h| *h > 0.0).unwrap_or(default) * 3_600_000.0) as i64;
         OutboxSettings {
             limits: Limits {
-                quota: set.quota_per_message.unwrap_or(10).max(1),
+                quota: self.quota(),
                 token_ttl_ms: hours(set.context_ttl_hours, 24.0),
                 per_minute: set.per_minute.unwrap_or(40).max(1),
                 burst: set.burst.unwrap_or(2).max(1),
@@ -183,7 +188,8 @@ impl Settings {
             locale,
             rest_as_file: set.overflow == Some(Overflow::File),
             escape_tags: self.config.escape_tags.unwrap_or(true),
-            revive_every_ms: self.close_ms.saturating_mul(10),
+            // Ten minutes, or with the shortened times of a test as much shorter.
+            recovery_every_ms: self.close_ms.saturating_mul(10),
         }
     }
 

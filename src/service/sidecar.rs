@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::Slot;
 use super::settings::Settings;
+use super::status::{self, Change};
 use super::wire::{OutboxBackend, Wire};
 use crate::accounts::{AccountFiles, Board, StateDir};
 use crate::contract::{
@@ -99,6 +100,8 @@ pub struct Sidecar {
     pub(super) woken: tokio::sync::watch::Sender<u64>,
     stop: CancellationToken,
     warnings: Vec<String>,
+    /// What the board shows, on its way to the gateway.
+    changes: mpsc::UnboundedSender<Change>,
     started: Instant,
 }
 
@@ -117,7 +120,11 @@ impl Sidecar {
             tracing::error!(warning, "the database was damaged");
         }
         let stop = CancellationToken::new();
-        let board = Board::new(open.notices.status);
+        let (changes, changed) = mpsc::unbounded_channel();
+        let to_gateway = changes.clone();
+        let board = Board::new(move |status| {
+            let _ = to_gateway.send(Change::Status(Box::new(status)));
+        });
         let library = Library::new(state.channel().join("media"));
         let media_roots = open.media_roots.unwrap_or_else(|| vec![state.root().to_owned()]);
         let files = AccountFiles::new(state);
@@ -163,13 +170,15 @@ impl Sidecar {
             woken: tokio::sync::watch::Sender::new(0),
             stop: stop.clone(),
             warnings,
+            changes,
             started: Instant::now(),
         });
+        tokio::spawn(status::pass_on(sidecar.store.clone(), sidecar.wire.clone(), changed, open.notices.status));
         tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop.clone()));
         tokio::spawn(super::wake::watch(Arc::downgrade(&sidecar), stop.clone()));
         tokio::spawn(super::housekeeping::run(Arc::downgrade(&sidecar), stop.clone()));
         if let Some(every) = open.status_interval {
-            tokio::spawn(super::status::repeat(Arc::downgrade(&sidecar), every, stop.clone()));
+            tokio::spawn(status::repeat(Arc::downgrade(&sidecar), every, stop.clone()));
         }
         tokio::spawn(super::takeover::keep(Arc::downgrade(&sidecar), open.gateway, stop));
         Ok(sidecar)
@@ -218,6 +227,7 @@ impl Sidecar {
         self.logins.cancel_all();
         let drained = tokio::time::timeout(DRAIN, async {
             self.stop_all().await;
+            self.flush_statuses().await;
             self.stop.cancel();
             self.store.close().await;
         });
@@ -228,6 +238,13 @@ impl Sidecar {
 }
 
 impl Sidecar {
+    /// Returns when the gateway was told of every change so far.
+    pub(super) async fn flush_statuses(&self) {
+        let (done, is_done) = oneshot::channel();
+        let _ = self.changes.send(Change::Flush(done));
+        let _ = is_done.await;
+    }
+
     /// Removes deliveries for good; returns how many were still there.
     pub async fn ack(&self, deliveries: &[crate::inbound::DeliveryId]) -> Result<u64, ContractError> {
         Ok(self.dispatcher.ack(deliveries).await?)

@@ -3,18 +3,24 @@
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::sidecar::Sidecar;
-use crate::accounts::delivery;
+use super::wire::Wire;
+use crate::accounts::Board;
 use crate::contract::{
-    AccountId, AccountStatus, BudgetStatus, ContractError, OutboxStatus, ProbeResult, ProcessStatus, StatusGetParams,
-    StatusGetResult,
+    AccountId, AccountStatus, BudgetStatus, ContractError, Delivery, DeliveryState, OutboxStatus, ProbeResult,
+    ProcessStatus, StatusGetParams, StatusGetResult,
 };
 use crate::ilink::Refusal;
 use crate::process;
-use crate::store::Answer;
+use crate::store::{Answer, Confirmations, Standing, Store, StoreError};
 
+/// How long a status waits for what the database knows: a disk that hangs must not hide that it does.
+const DISK: Duration = Duration::from_secs(2);
+/// How many statuses are completed with one look at the database.
+const BATCH: usize = 1_000;
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(10);
 
@@ -34,30 +40,12 @@ impl Sidecar {
             }
             None => self.with_files(|files| files.list()).await??,
         };
-        let pending = self.store.inbox_counts().await?;
-        let waiting = self.store.outbox_counts().await?;
-        let confirmations = self.store.confirmations().await?;
-        let configured = self.settings().outbox(self.locale).limits.quota;
-        let mut accounts = Vec::with_capacity(ids.len());
-        for id in ids {
-            let entry = self.board.get(&id);
-            let mut status: AccountStatus = crate::accounts::status(&id, &entry);
-            status.inbox.pending = pending.get(id.as_str()).copied().unwrap_or(0);
-            // Of all processes, not only this one's.
-            status.delivery = confirmations.get(id.as_str()).copied().map(delivery).unwrap_or_default();
-            if let Some(no) = self.store.account_no(&id).await? {
-                let (limit, learned) = self.store.quota(no, configured).await?;
-                status.budget = Some(BudgetStatus { limit, learned });
-            }
-            if let Some((held, oldest)) = waiting.get(id.as_str()) {
-                status.outbox = OutboxStatus { held: *held, oldest_ms: Some(*oldest) };
-            }
-            accounts.push((id, status));
-        }
+        let mut accounts: Vec<AccountStatus> =
+            ids.iter().map(|id| crate::accounts::status(id, &self.board.get(id))).collect();
+        add_what_is_on_disk(&self.store, &self.wire, &mut accounts).await?;
         if params.probe.unwrap_or(false) {
-            let probes = accounts.iter().map(|(id, _)| self.probe(id));
-            let probes = futures_util::future::join_all(probes).await;
-            for ((_, status), probe) in accounts.iter_mut().zip(probes) {
+            let probes = futures_util::future::join_all(ids.iter().map(|id| self.probe(id))).await;
+            for (status, probe) in accounts.iter_mut().zip(probes) {
                 status.probe = Some(probe);
             }
         }
@@ -68,7 +56,7 @@ impl Sidecar {
                 uptime_ms: self.uptime().as_millis() as u64,
                 rss_bytes: process::resident_bytes(),
             },
-            accounts: accounts.into_iter().map(|(_, status)| status).collect(),
+            accounts,
         })
     }
 
@@ -98,6 +86,96 @@ impl Sidecar {
             // Whoever scanned the code has not written yet: the server knows the bot all the same.
             Err(error) if error.refusal() == Some(Refusal::NotWrittenYet) => Ok(()),
             asked => Ok(asked.map(|_| ())?),
+        }
+    }
+}
+
+/// Adds what the database knows of accounts, of all processes together.
+async fn add_what_is_on_disk(store: &Store, wire: &Wire, accounts: &mut [AccountStatus]) -> Result<(), StoreError> {
+    let pending = store.inbox_counts().await?;
+    let waiting = store.outbox_counts().await?;
+    let confirmations = store.confirmations().await?;
+    let learned = store.learned_quotas().await?;
+    let configured = wire.settings().quota();
+    for status in accounts {
+        let id = status.account_id.as_str();
+        status.inbox.pending = pending.get(id).copied().unwrap_or(0);
+        status.delivery = confirmations.get(id).copied().map(delivery).unwrap_or_default();
+        let limit = learned.get(id).map_or(configured, |learned| configured.min(*learned));
+        status.budget = Some(BudgetStatus { limit, learned: limit < configured });
+        if let Some((held, oldest)) = waiting.get(id) {
+            status.outbox = OutboxStatus { held: *held, oldest_ms: Some(*oldest) };
+        }
+    }
+    Ok(())
+}
+
+/// What the server's answers say of a bot, as the contract says it.
+fn delivery(found: Confirmations) -> Delivery {
+    Delivery {
+        state: match found.standing() {
+            Standing::Muted => DeliveryState::Unconfirmed,
+            Standing::Confirmed => DeliveryState::Ok,
+            Standing::Unknown => DeliveryState::Unknown,
+        },
+        unconfirmed_in_a_row: found.unconfirmed,
+        since_ms: found.since_ms.filter(|_| found.muted),
+        last_confirmed_at_ms: found.confirmed_at,
+    }
+}
+
+/// Tells that what a bot sends is not confirmed any more, or is again: in the log, for whoever runs this, and to the gateway.
+pub(super) fn tell_standing(board: &Board, id: &AccountId, before: Standing, now: Confirmations) {
+    match (before, now.standing()) {
+        (_, Standing::Muted) => tracing::error!(
+            account = %id,
+            unconfirmed = now.unconfirmed,
+            since_ms = now.since_ms,
+            "ALERT: WeChat accepts this bot's messages but confirms none of them; most likely nobody sees them. Receiving and \
+             typing still work. Do not resend; this usually ends by itself after hours or weeks. To report it: \
+             openclaw-weixin-sidecar doctor --report FILE"
+        ),
+        (Standing::Muted, _) => {
+            tracing::error!(account = %id, "ALERT OVER: WeChat confirms this bot's messages again");
+        }
+        (Standing::Unknown | Standing::Confirmed, _) => {}
+    }
+    board.tell(id);
+}
+
+/// What the board shows, on its way to the gateway.
+pub(super) enum Change {
+    /// An account's status.
+    Status(Box<AccountStatus>),
+    /// Answered when everything before it was passed on.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Passes on what the board shows, in its order, with what is on disk.
+pub(super) async fn pass_on(
+    store: Store,
+    wire: Wire,
+    mut changes: mpsc::UnboundedReceiver<Change>,
+    tell: impl Fn(AccountStatus),
+) {
+    let mut batch = Vec::new();
+    while changes.recv_many(&mut batch, BATCH).await > 0 {
+        let (mut accounts, mut flushed) = (Vec::new(), Vec::new());
+        for change in batch.drain(..) {
+            match change {
+                Change::Status(status) => accounts.push(*status),
+                Change::Flush(done) => flushed.push(done),
+            }
+        }
+        if !accounts.is_empty() {
+            let added = tokio::time::timeout(DISK, add_what_is_on_disk(&store, &wire, &mut accounts)).await;
+            if !matches!(added, Ok(Ok(()))) {
+                tracing::debug!("the database did not say what it knows of accounts");
+            }
+        }
+        accounts.into_iter().for_each(&tell);
+        for done in flushed {
+            let _ = done.send(());
         }
     }
 }

@@ -8,16 +8,17 @@ use tokio::sync::OnceCell;
 
 use super::errors::{not_configured, not_found};
 use super::settings::Settings;
+use super::status::tell_standing;
 use crate::accounts::{AccountFiles, Board};
 use crate::cdn::Cdn;
 use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate, Recovery};
 use crate::ilink::{Hosts, Ilink, Session};
 use crate::media::Library;
 use crate::outbound::{
-    Answered, Backend, MediaKind, MediaPart, OutboxSettings, Ready, Spooled, Typing, discard, measure,
+    Answered, Backend, MediaPart, NotReady, OutboxSettings, Ready, Spooled, Typing, discard, measure,
 };
 use crate::private;
-use crate::store::{Confirmations, now_ms};
+use crate::store::{Confirmations, Standing, now_ms};
 
 /// What a request to WeChat needs. Clones share it.
 #[derive(Clone)]
@@ -111,10 +112,13 @@ pub struct OutboxBackend {
 }
 
 impl Backend for OutboxBackend {
-    fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, String>> {
+    fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, NotReady>> {
         Box::pin(async move {
-            let session = self.wire.session(account).await.map_err(|error| error.message)?;
-            let ilink = self.wire.ilink().await.map_err(|error| error.message)?.clone();
+            let session = self.wire.session(account).await.map_err(|error| match error.data.kind {
+                ErrorKind::AccountNotConfigured | ErrorKind::AccountNotFound => NotReady::NoLogin(error.message),
+                _ => NotReady::Now(error.message),
+            })?;
+            let ilink = self.wire.ilink().await.map_err(|error| NotReady::Now(error.message))?.clone();
             Ok(Ready { ilink, session, cdn: self.wire.cdn() })
         })
     }
@@ -160,8 +164,8 @@ impl Backend for OutboxBackend {
         });
     }
 
-    fn confirmations(&self, account: &AccountId, now: Confirmations) {
-        self.board.set_delivery(account, now);
+    fn standing(&self, account: &AccountId, before: Standing, now: Confirmations) {
+        tell_standing(&self.board, account, before, now);
     }
 
     fn recovering(&self, account: &AccountId, tried: Recovery) {
@@ -176,11 +180,7 @@ impl Backend for OutboxBackend {
         })
     }
 
-    fn text_file(&self, text: String) -> BoxFuture<'_, Option<MediaPart>> {
-        let name = match self.locale {
-            Locale::ZhCn => "剩余内容.txt",
-            Locale::En => "rest.txt",
-        };
+    fn spool_text(&self, text: String) -> BoxFuture<'_, Option<Spooled>> {
         let library = self.library.clone();
         Box::pin(async move {
             let written = tokio::task::spawn_blocking(move || {
@@ -189,21 +189,7 @@ impl Backend for OutboxBackend {
                 measure(&file).map_err(std::io::Error::other)
             });
             let written = written.await.map_err(std::io::Error::other).and_then(|written| written);
-            let spooled = written
-                .inspect_err(|error| tracing::warn!(%error, "the rest of an answer could not be put into a file"));
-            let Spooled { file, size, md5, .. } = spooled.ok()?;
-            let (name, mime) = (name.to_owned(), "text/plain".to_owned());
-            Some(MediaPart {
-                kind: MediaKind::File,
-                file,
-                name,
-                mime,
-                size,
-                md5,
-                duration_ms: None,
-                thumb: None,
-                uploaded: None,
-            })
+            written.inspect_err(|error| tracing::warn!(%error, "a text could not be put into a file")).ok()
         })
     }
 }

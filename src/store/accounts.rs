@@ -91,6 +91,27 @@ impl Store {
         })
         .await
     }
+
+    /// Writes down that a poll was answered.
+    pub async fn poll_answered(&self, account: AccountNo, at: i64) -> Result<(), StoreError> {
+        self.write(Durability::Process, move |db| {
+            db.prepare_cached("UPDATE account SET poll_answered_at = ?2 WHERE no = ?1")?
+                .execute(params![account.0, at])
+                .map(|_| ())
+        })
+        .await
+    }
+
+    /// When a poll of this account was last answered, to some minutes; `None` where none ever was.
+    pub async fn last_poll_answered(&self, account: AccountNo) -> Result<Option<i64>, StoreError> {
+        self.read(move |db| {
+            let at: i64 = db
+                .prepare_cached("SELECT poll_answered_at FROM account WHERE no = ?1")?
+                .query_row([account.0], |row| row.get(0))?;
+            Ok(Some(at).filter(|at| *at > 0))
+        })
+        .await
+    }
 }
 
 fn no(db: &Connection, id: &AccountId) -> rusqlite::Result<Option<AccountNo>> {

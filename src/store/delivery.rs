@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{AccountNo, Durability, Store, StoreError};
 
@@ -11,6 +11,30 @@ use super::{AccountNo, Durability, Store, StoreError};
 const OF_SEVERAL: u32 = 3;
 /// So many do, whoever they went to.
 const IN_ALL: u32 = 5;
+
+/// Whether what a bot sends is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has sent nothing yet that was.
+    Unknown = 0,
+    /// It is.
+    Confirmed = 1,
+    /// It is not: the bot is muted.
+    Muted = 2,
+}
+
+impl Standing {
+    fn from_number(n: i64) -> Standing {
+        match n {
+            1 => Standing::Confirmed,
+            2 => Standing::Muted,
+            _ => Standing::Unknown,
+        }
+    }
+}
+
+/// As a number, from the columns of [`Confirmations`].
+const STANDING: &str = "(CASE WHEN muted THEN 2 WHEN confirmed_at IS NOT NULL THEN 1 ELSE 0 END)";
 
 /// What the server's answers say of a bot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,33 +49,14 @@ pub struct Confirmations {
     pub confirmed_at: Option<i64>,
 }
 
-/// A wire message that was sent, for a report.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// From which account.
-    pub account_id: String,
-    /// To whom.
-    pub peer: String,
-    /// When its send was accepted, in milliseconds since 1970, as all times here.
-    pub created_at: i64,
-    /// Its client id.
-    pub client_id: String,
-    /// `pending`, `sent` or `unconfirmed`.
-    pub state: String,
-    /// The id that the server gave it.
-    pub message_id: Option<String>,
-    /// How often it was sent.
-    pub tries: u32,
-    /// When the server took it.
-    pub answered_at: Option<i64>,
-    /// `text`, `image`, `video`, `file` or `voice`.
-    pub kind: String,
-}
-
 impl Confirmations {
-    pub(super) fn of(db: &Connection, account: AccountNo) -> rusqlite::Result<Confirmations> {
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM account WHERE no = ?1"))?
-            .query_row([account.0], Confirmations::read)
+    /// Whether what it sends is confirmed.
+    pub fn standing(&self) -> Standing {
+        match (self.muted, self.confirmed_at) {
+            (true, _) => Standing::Muted,
+            (false, Some(_)) => Standing::Confirmed,
+            (false, None) => Standing::Unknown,
+        }
     }
 
     fn read(row: &Row<'_>) -> rusqlite::Result<Confirmations> {
@@ -77,72 +82,43 @@ impl Store {
         .await
     }
 
-    /// What the server's answers say of one bot.
-    pub async fn confirmations_of(&self, account: AccountNo) -> Result<Confirmations, StoreError> {
-        self.read(move |db| Confirmations::of(db, account)).await
-    }
-
-    /// The latest wire messages that were sent, and how they were answered; the newest first.
-    pub async fn answers(&self, at_most: usize) -> Result<Vec<Answer>, StoreError> {
-        self.read(move |db| {
-            db.prepare_cached(
-                "SELECT COALESCE(account_id, ''), peer, outbound.created_at, client_id, outbound_part.state, message_id, tries,
-                        answered_at, COALESCE(media ->> '$.kind', 'text')
-                 FROM outbound_part JOIN outbound ON outbound.id = outbound_part.outbound
-                     LEFT JOIN account ON account.no = outbound.account
-                 WHERE tries > 0 OR outbound_part.state <> 'pending' ORDER BY outbound.id DESC, n DESC LIMIT ?1",
-            )?
-            .query_map([at_most as i64], |row| {
-                Ok(Answer {
-                    account_id: row.get(0)?,
-                    peer: row.get(1)?,
-                    created_at: row.get(2)?,
-                    client_id: row.get(3)?,
-                    state: row.get(4)?,
-                    message_id: row.get(5)?,
-                    tries: row.get(6)?,
-                    answered_at: row.get(7)?,
-                    kind: row.get(8)?,
-                })
-            })?
-            .collect()
+    /// Bots of which it was not told yet whether what they send is confirmed now: account id and number.
+    pub async fn untold(&self) -> Result<Vec<(String, AccountNo)>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached(&format!("SELECT account_id, no FROM account WHERE {STANDING} <> standing_told"))?
+                .query_map([], |row| Ok((row.get(0)?, AccountNo(row.get(1)?))))?
+                .collect()
         })
         .await
     }
 
-    /// Writes down that a poll was answered.
-    pub async fn poll_answered(&self, account: AccountNo, at: i64) -> Result<(), StoreError> {
+    /// What is so of one bot, where that was not told yet, and what was told last.
+    pub async fn untold_of(&self, account: AccountNo) -> Result<Option<(Standing, Confirmations)>, StoreError> {
+        self.read(move |db| {
+            let sql =
+                format!("SELECT {COLUMNS}, standing_told FROM account WHERE no = ?1 AND {STANDING} <> standing_told");
+            db.prepare_cached(&sql)?
+                .query_row([account.0], |row| Ok((Standing::from_number(row.get(4)?), Confirmations::read(row)?)))
+                .optional()
+        })
+        .await
+    }
+
+    /// Writes down that it was told.
+    pub async fn told(&self, account: AccountNo, standing: Standing) -> Result<(), StoreError> {
         self.write(Durability::Process, move |db| {
-            db.prepare_cached("UPDATE account SET poll_answered_at = ?2 WHERE no = ?1")?
-                .execute(params![account.0, at])
+            db.prepare_cached("UPDATE account SET standing_told = ?2 WHERE no = ?1")?
+                .execute(params![account.0, standing as i64])
                 .map(|_| ())
         })
         .await
     }
+}
 
-    /// When a poll of this account was last answered, to some minutes; `None` where none ever was.
-    pub async fn last_poll_answered(&self, account: AccountNo) -> Result<Option<i64>, StoreError> {
-        self.read(move |db| {
-            let at: i64 = db
-                .prepare_cached("SELECT poll_answered_at FROM account WHERE no = ?1")?
-                .query_row([account.0], |row| row.get(0))?;
-            Ok(Some(at).filter(|at| *at > 0))
-        })
-        .await
-    }
-
-    /// Whether a refusal to prepare a message may be answered with a new start: once in `every_ms`. Counts as one if so.
-    pub async fn may_revive(&self, account: AccountNo, now: i64, every_ms: i64) -> Result<bool, StoreError> {
-        self.write(Durability::Process, move |db| {
-            // A clock that was set back must not keep a bot from it for ever.
-            db.prepare_cached(
-                "UPDATE account SET revived_at = ?2 WHERE no = ?1 AND (revived_at <= ?2 - ?3 OR revived_at > ?2)",
-            )?
-            .execute(params![account.0, now, every_ms])
-            .map(|changed| changed > 0)
-        })
-        .await
-    }
+/// Whether it was not told yet whether what a bot sends is confirmed now.
+pub(super) fn is_untold(db: &Connection, account: AccountNo) -> rusqlite::Result<bool> {
+    let sql = format!("SELECT {STANDING} <> standing_told FROM account WHERE no = ?1");
+    Ok(db.prepare_cached(&sql)?.query_row([account.0], |row| row.get(0)).optional()?.unwrap_or(false))
 }
 
 /// The server took a message of this account, to this person: with an id, or without one.
@@ -209,15 +185,5 @@ mod tests {
         assert!(!after(&store, no, &[("a", false), ("b", false)]).await.muted);
         let found = after(&store, no, &[("a", false)]).await;
         assert_eq!((found.unconfirmed, found.muted, found.since_ms), (3, true, Some(100)));
-    }
-
-    #[tokio::test]
-    async fn a_new_start_is_made_once_in_a_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, no) = bot(&dir).await;
-        assert!(store.may_revive(no, 1_000_000, 1_000).await.unwrap());
-        assert!(!store.may_revive(no, 1_000_999, 1_000).await.unwrap());
-        assert!(store.may_revive(no, 1_001_000, 1_000).await.unwrap());
-        assert!(store.may_revive(no, 5_000, 1_000).await.unwrap(), "the clock was set back");
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! A *window* is what one message of a person allows. It is full when its last message was confirmed.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, params};
 
 use super::{AccountNo, Durability, Store, StoreError};
@@ -14,9 +16,12 @@ const FIRST_PATIENCE: i64 = 50;
 const MORE_PATIENCE: i64 = 3;
 /// At most.
 const MOST_PATIENCE: i64 = 5_000;
-/// After a try that was not: WeChat has changed its mind.
+/// After a try that was not: WeChat has changed its mind. Also for a figure that no bot was reported to have: most likely the
+/// refusal was for something else.
 const LITTLE_PATIENCE: i64 = 4;
-/// A figure that is this old is tried again with the next full window: few bots fill many.
+/// The lowest figure that users report.
+const LOWEST_REPORTED: u32 = 4;
+/// A figure that is this old is tried again with the next full window: few bots fill many. As patience grows, so does this.
 const STALE_MS: i64 = 24 * 3600 * 1000;
 
 /// What is known of a bot.
@@ -66,6 +71,7 @@ impl Learned {
         let of_a_try = self.probing && self.quota == Some(taken + 1);
         let patience = match of_a_try {
             true => (self.patience * MORE_PATIENCE).clamp(FIRST_PATIENCE, MOST_PATIENCE),
+            false if taken < LOWEST_REPORTED => LITTLE_PATIENCE,
             false => FIRST_PATIENCE,
         };
         Learned { quota: Some(taken), at: now, full_windows: 0, patience, probing: false }
@@ -79,7 +85,8 @@ impl Learned {
             (next.probing, next.patience, next.full_windows, next.at) = (false, LITTLE_PATIENCE, 0, now);
         }
         next.full_windows += 1;
-        if next.full_windows >= next.patience || !(0..STALE_MS).contains(&(now - next.at)) {
+        let stale = STALE_MS * (next.patience / FIRST_PATIENCE).max(1);
+        if next.full_windows >= next.patience || !(0..stale).contains(&(now - next.at)) {
             (next.quota, next.probing, next.full_windows, next.at) = (Some(quota + 1), true, 0, now);
         }
         next
@@ -127,6 +134,16 @@ impl Store {
         .await
     }
 
+    /// What was learned of each bot that is allowed fewer messages than others, by account id.
+    pub async fn learned_quotas(&self) -> Result<HashMap<String, u32>, StoreError> {
+        self.read(|db| {
+            db.prepare_cached("SELECT account_id, learned_quota FROM account WHERE learned_quota IS NOT NULL")?
+                .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+        .await
+    }
+
     /// Forgets what was learned of a bot.
     pub async fn reset_quota(&self, account: AccountNo) -> Result<(), StoreError> {
         self.write(Durability::Process, move |db| Learned::default().write(db, account)).await
@@ -163,6 +180,27 @@ mod tests {
     }
 
     #[test]
+    fn so_it_does_to_a_bot_that_fills_few_windows_a_day() {
+        let refused = |a_day: i64| {
+            let mut learned = Learned::default();
+            let windows = |window| windows(&mut learned, 4, 1, window / a_day * STALE_MS).0;
+            (0..250).map(windows).sum::<usize>()
+        };
+        let in_a_thousand_sends = [1, 2, 10, 50].map(refused);
+        assert_eq!(in_a_thousand_sends, [7, 6, 4, 3], "by windows a day");
+    }
+
+    #[test]
+    fn a_figure_that_nobody_has_is_soon_raised_again() {
+        let mut learned = Learned::default().refused(1, 1);
+        let (refusals, quota) = windows(&mut learned, 10, 45, 1);
+        assert_eq!((refusals, quota), (0, None), "a refusal for something else is made good");
+        // And where it is true it is found out once more, and believed.
+        let mut learned = Learned::default().refused(1, 1);
+        assert_eq!(windows(&mut learned, 1, 1_000, 1).0, 4);
+    }
+
+    #[test]
     fn a_server_that_allows_more_again_is_believed_step_by_step() {
         let mut learned = Learned::default();
         windows(&mut learned, 4, 60, 1);
@@ -172,10 +210,10 @@ mod tests {
 
     #[test]
     fn a_figure_of_yesterday_is_tried_again_with_the_next_full_window() {
-        let mut learned = Learned::default().refused(2, 1);
-        assert_eq!(windows(&mut learned, 10, 1, 1 + STALE_MS).1, Some(3));
+        let mut learned = Learned::default().refused(5, 1);
+        assert_eq!(windows(&mut learned, 10, 1, 1 + STALE_MS).1, Some(6));
         assert!(learned.probing);
-        let (refusals, _) = windows(&mut learned, 2, 1, 2 + STALE_MS);
+        let (refusals, _) = windows(&mut learned, 5, 1, 2 + STALE_MS);
         assert_eq!((refusals, learned.patience), (1, 150));
     }
 }

@@ -82,6 +82,13 @@ pub struct Allowance {
     pub available_at: Option<i64>,
 }
 
+impl Allowance {
+    /// Whether so many messages may be sent at once, with `reserve` left for what is worth more.
+    pub fn has_spare(&self, messages: u32, reserve: u32) -> bool {
+        self.left >= messages.saturating_add(reserve) && self.available_at.is_none()
+    }
+}
+
 impl Store {
     /// What may be sent to a person now.
     pub async fn allowance(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<Allowance, StoreError> {
@@ -129,15 +136,17 @@ impl Store {
         let peer = peer.to_owned();
         self.write(Durability::Process, move |db| {
             let now = now_ms();
+            if !allowance(db, account, &peer, limits, now)?.has_spare(1, reserve) {
+                return Ok(None);
+            }
             let waiting = db
                 .prepare_cached(
                     "SELECT 1 FROM outbound WHERE account = ?1 AND peer = ?2 AND state = 'pending' LIMIT 1",
                 )?
                 .exists(params![account.0, peer])?;
             let Ok(budget) = budget(db, account, &peer, None, limits, now)? else { return Ok(None) };
-            let spare = budget.sends.saturating_add(reserve) < budget.limit && budget.bot_step == 0;
             let Ok(pace) = budget.pace.send(limits, now) else { return Ok(None) };
-            if waiting || !spare {
+            if waiting || budget.bot_step > 0 {
                 return Ok(None);
             }
             count(db, account, &pace, 0)?;
@@ -160,6 +169,19 @@ impl Store {
     ) -> Result<Refused, StoreError> {
         let peer = peer.to_owned();
         self.write(Durability::Process, move |db| refused(db, account, &peer, part, limits, now_ms())).await
+    }
+
+    /// Whether a refusal to prepare a message may be answered with a new start: once in `every_ms`. Counts as one if so.
+    pub async fn may_recover(&self, account: AccountNo, now: i64, every_ms: i64) -> Result<bool, StoreError> {
+        self.write(Durability::Process, move |db| {
+            // A clock that was set back must not keep a bot from it for ever.
+            db.prepare_cached(
+                "UPDATE account SET recovery_at = ?2 WHERE no = ?1 AND (recovery_at <= ?2 - ?3 OR recovery_at > ?2)",
+            )?
+            .execute(params![account.0, now, every_ms])
+            .map(|changed| changed > 0)
+        })
+        .await
     }
 }
 
@@ -219,8 +241,8 @@ fn budget(
     Ok(Ok(Budget { token, sends, limit, retry, bot_step, pace }))
 }
 
-/// Whether what is closed until `until` is closed now. Nothing is closed for longer than the longest time: what is has been
-/// closed before the clock was set back.
+/// Whether what is closed until `until` is closed now. A closing that is longer than the longest that is ever set was written
+/// before the clock was set back, and is none.
 fn is_closed(until: i64, limits: Limits, now: i64) -> bool {
     until > now && until - now <= closing(limits.close_ms, DOUBLINGS + 1)
 }
@@ -233,7 +255,7 @@ fn allowance(db: &Connection, account: AccountNo, peer: &str, limits: Limits, no
         .prepare_cached("SELECT token_at FROM peer WHERE account = ?1 AND peer = ?2")?
         .query_row(params![account.0, peer], |row| row.get(0))
         .optional()?;
-    allowance.window_ends_at = token_at.map(|at| at + limits.token_ttl_ms);
+    allowance.window_ends_at = token_at.map(|at| at.saturating_add(limits.token_ttl_ms));
     match budget(db, account, peer, None, limits, now)? {
         Ok(budget) => {
             allowance.left = limit.saturating_sub(budget.sends);
@@ -336,22 +358,36 @@ fn refused(
     let (sends, step): (u32, i64) = db
         .prepare_cached("SELECT sends, closed_step FROM peer WHERE account = ?1 AND peer = ?2")?
         .query_row(params![account.0, peer], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // It was counted before it was sent, and was not taken.
+    let taken = sends.saturating_sub(1);
+    let uncount = |(send, part): (i64, u32)| {
+        db.prepare_cached("UPDATE peer SET sends = ?3 WHERE account = ?1 AND peer = ?2")?
+            .execute(params![account.0, peer, taken])?;
+        db.prepare_cached("UPDATE outbound_part SET counted_for = NULL WHERE outbound = ?1 AND n = ?2")?
+            .execute(params![send, part])
+    };
+    let known = Learned::of(db, account)?;
+    if let Some(part) = part
+        && known.quota.is_some()
+        && taken >= known.limit(limits.quota)
+    {
+        // It was on its way when another refusal taught what is allowed: nothing new, and nothing to be punished for.
+        uncount(part)?;
+        return Ok(Refused::QuotaLowered);
+    }
     let bot_step: i64 = db
         .prepare_cached("UPDATE account SET closed_step = closed_step + 1 WHERE no = ?1 RETURNING closed_step")?
         .query_row([account.0], |row| row.get(0))?;
     db.prepare_cached("UPDATE account SET closed_until = ?2 WHERE no = ?1")?
         .execute(params![account.0, now + closing(limits.close_ms / BOTS_SHARE, bot_step)])?;
-    if let Some((send, part)) = part {
-        // It was counted before it was sent, and was not taken. Later refusals in a row say that the bot is being punished,
-        // and nothing of how many messages it may send.
-        let taken = sends.saturating_sub(1);
-        if step == 0 && bot_step == 1 && learned::refused(db, account, taken, limits.quota, now)? {
-            db.prepare_cached("UPDATE peer SET sends = ?3 WHERE account = ?1 AND peer = ?2")?
-                .execute(params![account.0, peer, taken])?;
-            db.prepare_cached("UPDATE outbound_part SET counted_for = NULL WHERE outbound = ?1 AND n = ?2")?
-                .execute(params![send, part])?;
-            return Ok(Refused::QuotaLowered);
-        }
+    // Later refusals in a row say that the bot is being punished, and nothing of how many messages it may send.
+    if let Some(part) = part
+        && step == 0
+        && bot_step == 1
+        && learned::refused(db, account, taken, limits.quota, now)?
+    {
+        uncount(part)?;
+        return Ok(Refused::QuotaLowered);
     }
     let until_ms = now + closing(limits.close_ms, step + 1);
     db.prepare_cached("UPDATE peer SET closed_step = ?3, closed_until = ?4 WHERE account = ?1 AND peer = ?2")?
@@ -561,5 +597,16 @@ mod tests {
         closed(&db, 400);
         assert_eq!(allowance(&db, A, "p", LIMITS, 500).unwrap().available_at, Some(60_400));
         assert_eq!(allowance(&db, A, "p", LIMITS, 1_000_000).unwrap().left, 0, "too old");
+    }
+
+    #[tokio::test]
+    async fn a_recovery_is_tried_once_in_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
+        let no = store.account(&crate::contract::AccountId::normalize("b")).await.unwrap().no;
+        assert!(store.may_recover(no, 1_000_000, 1_000).await.unwrap());
+        assert!(!store.may_recover(no, 1_000_999, 1_000).await.unwrap());
+        assert!(store.may_recover(no, 1_001_000, 1_000).await.unwrap());
+        assert!(store.may_recover(no, 5_000, 1_000).await.unwrap(), "the clock was set back");
     }
 }

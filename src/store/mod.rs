@@ -30,12 +30,12 @@ mod seen;
 mod threads;
 
 pub use accounts::AccountRow;
-pub use delivery::{Answer, Confirmations};
+pub use delivery::{Confirmations, Standing};
 pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
 pub use lease::LeaseOwner;
 pub use ledger::{Allowance, Limits, Refused, Turn};
 pub use open::{OpenReport, StoreError, check};
-pub use outbox::{Head, NewPart, NewSend, OutboundPart, OutboundRow, SendState, Taken};
+pub use outbox::{Answer, Head, Held, NewPart, NewSend, OutboundPart, OutboundRow, SendState, Taken};
 pub use peers::PeerRow;
 pub use seen::Quoted;
 pub use threads::{Durability, Store};

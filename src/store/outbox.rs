@@ -3,12 +3,15 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::delivery::{self, Confirmations};
+use super::delivery;
 use super::{AccountNo, Durability, Limits, Store, StoreError, now_ms};
 use crate::contract::{AccountId, HeldReason};
+use crate::ilink::MessageId;
 
 /// How long finished sends are kept, for `idempotencyKey`.
 const KEPT_FOR_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Why an extra ended.
+const NO_ROOM: &str = "it was an extra, and there was no room for it";
 /// How long a process may be at a wire message before another one may think that it is not.
 const CLAIM_MS: i64 = 30_000;
 
@@ -59,8 +62,10 @@ pub struct OutboundPart {
     pub text: String,
     /// The file that it is instead of a text: JSON that only the sending side reads.
     pub media: Option<String>,
+    /// Whether it was sent, whatever became of that.
+    pub tried: bool,
     /// Whether the server took it, with an id or without.
-    pub sent: bool,
+    pub taken: bool,
     /// The server's id.
     pub message_id: Option<String>,
 }
@@ -84,6 +89,10 @@ pub struct OutboundRow {
     pub held: Option<HeldReason>,
     /// Why it was not sent.
     pub error: Option<String>,
+    /// It is worth less than an answer: it is sent at once, or not at all.
+    pub extra: bool,
+    /// The text that was split, where its rest may become a file.
+    pub whole: Option<String>,
     /// When it was accepted.
     pub created_at: i64,
     /// Its wire messages, in order.
@@ -95,8 +104,31 @@ pub struct OutboundRow {
 pub struct Taken {
     /// The send, where that was the last of its parts and it was waiting until now.
     pub finished: Option<OutboundRow>,
-    /// What the server's answers say of the bot.
-    pub confirmations: Confirmations,
+    /// Whether what the bot sends is confirmed now has not been told yet.
+    pub untold: bool,
+}
+
+/// A wire message that was sent, for a report.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// From which account.
+    pub account_id: String,
+    /// To whom.
+    pub peer: String,
+    /// When its send was accepted, in milliseconds since 1970, as all times here.
+    pub created_at: i64,
+    /// Its client id.
+    pub client_id: String,
+    /// `pending`, `sent` or `unconfirmed`.
+    pub state: String,
+    /// The id that the server gave it.
+    pub message_id: Option<String>,
+    /// How often it was sent.
+    pub tries: u32,
+    /// When the server took it.
+    pub answered_at: Option<i64>,
+    /// `text`, `image`, `video`, `file` or `voice`.
+    pub kind: String,
 }
 
 /// What to write down of a send.
@@ -110,6 +142,10 @@ pub struct NewSend {
     pub idem_key: Option<String>,
     /// The agent run it belongs to.
     pub run_id: Option<String>,
+    /// It is worth less than an answer: it is sent at once, or not at all.
+    pub extra: bool,
+    /// The text that was split, where its rest may become a file.
+    pub whole: Option<String>,
     /// Its wire messages, in order.
     pub parts: Vec<NewPart>,
 }
@@ -123,6 +159,15 @@ pub struct NewPart {
     pub text: String,
     /// The file that it is instead of a text.
     pub media: Option<String>,
+}
+
+/// What [`Store::hold`] did.
+#[derive(Debug)]
+pub struct Held {
+    /// Sends that are held.
+    pub held: Vec<i64>,
+    /// Extras that were given up.
+    pub dropped: Vec<i64>,
 }
 
 /// The next send of a conversation.
@@ -196,14 +241,14 @@ impl Store {
         &self,
         send: &OutboundRow,
         n: u32,
-        message_id: Option<u64>,
+        message_id: Option<MessageId>,
         said: Option<String>,
         limits: Limits,
     ) -> Result<Taken, StoreError> {
         let (id, account, peer) = (send.id, send.account, send.peer.clone());
         self.write(Durability::Process, move |db| {
             let now = now_ms();
-            if let (Some(message_id), Some(said)) = (message_id, said) {
+            if let (Some(message_id), Some(said)) = (message_id.as_ref().and_then(|id| id.number), said) {
                 db.prepare_cached(
                     "INSERT OR REPLACE INTO seen (account, key, at, peer, from_bot, text) VALUES (?1, ?2, ?3, ?4, 1, ?5)",
                 )?
@@ -215,11 +260,11 @@ impl Store {
                     "UPDATE outbound_part SET state = ?3, message_id = ?4, answered_at = ?5 WHERE outbound = ?1 AND n = ?2
                      RETURNING tries",
                 )?
-                .query_row(params![id, n, state.text(), message_id.map(|id| id.to_string()), now], |row| row.get(0))
+                .query_row(params![id, n, state.text(), message_id.as_ref().map(|id| &id.text), now], |row| row.get(0))
                 .optional()?;
             // Its account was removed meanwhile, and all its rows.
             let Some(tries) = tries else {
-                return Ok(Taken { finished: None, confirmations: Confirmations::default() });
+                return Ok(Taken { finished: None, untold: false });
             };
             // A message that was asked for before may have been taken, and given its id, then: it says nothing.
             if message_id.is_some() || tries <= 1 {
@@ -238,18 +283,55 @@ impl Store {
             let end = if unconfirmed > 0 { SendState::Unconfirmed } else { SendState::Sent };
             // One that was given up meanwhile stays so, whatever became of this part.
             let finished = if waiting == 0 { self::end(db, id, end, None)? } else { None };
-            Ok(Taken { finished, confirmations: Confirmations::of(db, account)? })
+            Ok(Taken { finished, untold: delivery::is_untold(db, account)? })
         })
         .await
     }
 
-    /// Puts a file in the place of a part and of all those behind it.
-    pub async fn replace_rest(&self, send: i64, n: u32, media: String) -> Result<(), StoreError> {
+    /// Plans a file in the place of a part and of all those behind it. Not where the part was tried before: the server may
+    /// have it, and would drop another message with its client id. Returns whether it is planned.
+    pub async fn plan_rest(&self, send: i64, n: u32, media: String) -> Result<bool, StoreError> {
         self.write(Durability::Disk, move |db| {
-            db.prepare_cached("DELETE FROM outbound_part WHERE outbound = ?1 AND n > ?2")?.execute(params![send, n])?;
-            db.prepare_cached("UPDATE outbound_part SET text = '', media = ?3 WHERE outbound = ?1 AND n = ?2")?
-                .execute(params![send, n, media])
-                .map(|_| ())
+            let planned = db
+                .prepare_cached(
+                    "UPDATE outbound_part SET media = ?3
+                     WHERE outbound = ?1 AND n = ?2 AND tries = 0 AND state = 'pending' AND media IS NULL",
+                )?
+                .execute(params![send, n, media])?;
+            Ok(planned > 0)
+        })
+        .await
+    }
+
+    /// Gives such a plan up; the texts are still there. With `for_good` there will not be another.
+    pub async fn give_up_rest(&self, send: i64, n: u32, for_good: bool) -> Result<(), StoreError> {
+        self.write(Durability::Disk, move |db| {
+            db.prepare_cached(
+                "UPDATE outbound_part SET media = NULL WHERE outbound = ?1 AND n = ?2 AND state = 'pending'",
+            )?
+            .execute(params![send, n])?;
+            if for_good {
+                db.prepare_cached("UPDATE outbound SET whole = NULL WHERE id = ?1")?.execute([send])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The file of such a plan, which says `text`, is at the media host: it takes the place of the texts.
+    pub async fn replace_rest(&self, send: i64, n: u32, text: String, media: String) -> Result<(), StoreError> {
+        self.write(Durability::Disk, move |db| {
+            let replaced = db
+                .prepare_cached(
+                    "UPDATE outbound_part SET text = ?3, media = ?4
+                     WHERE outbound = ?1 AND n = ?2 AND tries = 0 AND state = 'pending'",
+                )?
+                .execute(params![send, n, text, media])?;
+            if replaced > 0 {
+                db.prepare_cached("DELETE FROM outbound_part WHERE outbound = ?1 AND n > ?2")?
+                    .execute(params![send, n])?;
+            }
+            Ok(())
         })
         .await
     }
@@ -320,16 +402,43 @@ impl Store {
         self.write(Durability::Disk, move |db| end(db, id, state, error.as_deref())).await
     }
 
-    /// Marks everything that waits in a conversation as held, and gives the claim back. Returns the rows that it marked.
-    pub async fn hold(&self, account: AccountNo, peer: &str, reason: HeldReason) -> Result<Vec<i64>, StoreError> {
+    /// Marks everything that waits in a conversation as held, and gives the claim back. Extras do not wait: they end.
+    pub async fn hold(&self, account: AccountNo, peer: &str, reason: HeldReason) -> Result<Held, StoreError> {
         let peer = peer.to_owned();
         self.write(Durability::Process, move |db| {
+            let dropped = db
+                .prepare_cached(
+                    "UPDATE outbound SET state = 'cancelled', error = ?3
+                     WHERE account = ?1 AND peer = ?2 AND state = 'pending' AND extra RETURNING id",
+                )?
+                .query_map(params![account.0, peer, NO_ROOM], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            let held = db
+                .prepare_cached(
+                    "UPDATE outbound SET held = ?3, claimed_by = NULL WHERE account = ?1 AND peer = ?2 AND state = 'pending'
+                     RETURNING id",
+                )?
+                .query_map(params![account.0, peer, reason_text(reason)], |row| row.get(0))?
+                .collect::<rusqlite::Result<_>>()?;
+            Ok(Held { held, dropped })
+        })
+        .await
+    }
+
+    /// Marks one send as held, if it still waits and is not yet; an extra ends instead. Returns why it is held then.
+    pub async fn hold_send(&self, id: i64, reason: HeldReason) -> Result<Option<HeldReason>, StoreError> {
+        self.write(Durability::Process, move |db| {
             db.prepare_cached(
-                "UPDATE outbound SET held = ?3, claimed_by = NULL WHERE account = ?1 AND peer = ?2 AND state = 'pending'
-                 RETURNING id",
+                "UPDATE outbound SET state = 'cancelled', error = ?2 WHERE id = ?1 AND state = 'pending' AND extra",
             )?
-            .query_map(params![account.0, peer, reason_text(reason)], |row| row.get(0))?
-            .collect()
+            .execute(params![id, NO_ROOM])?;
+            let held: Option<String> = db
+                .prepare_cached(
+                    "UPDATE outbound SET held = COALESCE(held, ?2) WHERE id = ?1 AND state = 'pending' RETURNING held",
+                )?
+                .query_row(params![id, reason_text(reason)], |row| row.get(0))
+                .optional()?;
+            Ok(held.as_deref().and_then(reason_from_text))
         })
         .await
     }
@@ -368,12 +477,19 @@ impl Store {
     /// Conversations, by account id and peer, in which something waits that nothing but time holds up.
     pub async fn sendable_lanes(&self) -> Result<Vec<(String, String)>, StoreError> {
         self.read(|db| {
-            db.prepare_cached(
-                "SELECT DISTINCT account_id, peer FROM outbound JOIN account ON account.no = outbound.account
-                 WHERE state = 'pending' AND (held IS NULL OR held IN ('throttled', 'offline'))",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect()
+            let mut sendable = std::collections::BTreeSet::new();
+            let mut waiting = db.prepare_cached(
+                "SELECT DISTINCT account_id, peer, held FROM outbound JOIN account ON account.no = outbound.account
+                 WHERE state = 'pending'",
+            )?;
+            let mut rows = waiting.query([])?;
+            while let Some(row) = rows.next()? {
+                let held: Option<String> = row.get(2)?;
+                if held.as_deref().and_then(reason_from_text).is_none_or(passes_with_time) {
+                    sendable.insert((row.get(0)?, row.get(1)?));
+                }
+            }
+            Ok(sendable.into_iter().collect())
         })
         .await
     }
@@ -411,6 +527,34 @@ impl Store {
         .await
     }
 
+    /// The latest wire messages that were sent, and how they were answered; the newest first.
+    pub async fn answers(&self, at_most: usize) -> Result<Vec<Answer>, StoreError> {
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT COALESCE(account_id, ''), peer, outbound.created_at, client_id, outbound_part.state, message_id, tries,
+                        answered_at, COALESCE(media ->> '$.kind', 'text')
+                 FROM outbound_part JOIN outbound ON outbound.id = outbound_part.outbound
+                     LEFT JOIN account ON account.no = outbound.account
+                 WHERE tries > 0 OR outbound_part.state <> 'pending' ORDER BY outbound.id DESC, n DESC LIMIT ?1",
+            )?
+            .query_map([at_most as i64], |row| {
+                Ok(Answer {
+                    account_id: row.get(0)?,
+                    peer: row.get(1)?,
+                    created_at: row.get(2)?,
+                    client_id: row.get(3)?,
+                    state: row.get(4)?,
+                    message_id: row.get(5)?,
+                    tries: row.get(6)?,
+                    answered_at: row.get(7)?,
+                    kind: row.get(8)?,
+                })
+            })?
+            .collect()
+        })
+        .await
+    }
+
     /// Forgets finished sends that nobody will ask for again.
     pub async fn prune_sends(&self) -> Result<(), StoreError> {
         self.write(Durability::Process, |db| {
@@ -429,10 +573,10 @@ fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<OutboundRow> {
         return Ok(known);
     }
     db.prepare_cached(
-        "INSERT INTO outbound (account, peer, idem_key, run_id, state, created_at)
-         VALUES (?1, ?2, ?3, ?4, 'pending', ?5)",
+        "INSERT INTO outbound (account, peer, idem_key, run_id, state, created_at, whole, extra)
+         VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7)",
     )?
-    .execute(params![send.account.0, send.peer, send.idem_key, send.run_id, now_ms()])?;
+    .execute(params![send.account.0, send.peer, send.idem_key, send.run_id, now_ms(), send.whole, send.extra])?;
     let id = db.last_insert_rowid();
     let mut insert = db.prepare_cached(
         "INSERT INTO outbound_part (outbound, n, client_id, text, media, state) VALUES (?1, ?2, ?3, ?4, ?5, 'pending')",
@@ -445,7 +589,7 @@ fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<OutboundRow> {
 
 fn end(db: &Connection, id: i64, state: SendState, error: Option<&str>) -> rusqlite::Result<Option<OutboundRow>> {
     let ended = db
-        .prepare_cached("UPDATE outbound SET state = ?2, error = ?3 WHERE id = ?1 AND state = 'pending'")?
+        .prepare_cached("UPDATE outbound SET state = ?2, error = ?3, whole = NULL WHERE id = ?1 AND state = 'pending'")?
         .execute(params![id, state.text(), error])?;
     if ended == 0 { Ok(None) } else { row(db, id).map(Some) }
 }
@@ -461,12 +605,12 @@ fn by_key(db: &Connection, key: &str) -> rusqlite::Result<Option<OutboundRow>> {
 fn row(db: &Connection, id: i64) -> rusqlite::Result<OutboundRow> {
     let parts = db
         .prepare_cached(
-            "SELECT n, client_id, text, state, message_id, media FROM outbound_part WHERE outbound = ?1 ORDER BY n",
+            "SELECT n, client_id, text, state, message_id, media, tries FROM outbound_part WHERE outbound = ?1 ORDER BY n",
         )?
         .query_map([id], part)?
         .collect::<rusqlite::Result<_>>()?;
     db.prepare_cached(
-        "SELECT account, COALESCE(account_id, ''), peer, run_id, state, held, error, created_at
+        "SELECT account, COALESCE(account_id, ''), peer, run_id, state, held, error, created_at, whole, extra
          FROM outbound LEFT JOIN account ON account.no = outbound.account WHERE id = ?1",
     )?
     .query_row([id], |row| {
@@ -480,6 +624,8 @@ fn row(db: &Connection, id: i64) -> rusqlite::Result<OutboundRow> {
             held: row.get::<_, Option<String>>(5)?.as_deref().and_then(reason_from_text),
             error: row.get(6)?,
             created_at: row.get(7)?,
+            whole: row.get(8)?,
+            extra: row.get(9)?,
             parts,
         })
     })
@@ -490,10 +636,19 @@ fn part(row: &Row<'_>) -> rusqlite::Result<OutboundPart> {
         n: row.get(0)?,
         client_id: row.get(1)?,
         text: row.get(2)?,
-        sent: row.get_ref(3)?.as_str()? != "pending",
+        taken: row.get_ref(3)?.as_str()? != "pending",
         message_id: row.get(4)?,
         media: row.get(5)?,
+        tried: row.get::<_, u32>(6)? > 0,
     })
+}
+
+/// Whether nothing has to happen for it to pass.
+fn passes_with_time(reason: HeldReason) -> bool {
+    match reason {
+        HeldReason::Throttled | HeldReason::Offline => true,
+        HeldReason::Quota | HeldReason::NoContext | HeldReason::ContextExpired | HeldReason::SessionExpired => false,
+    }
 }
 
 /// A reason as it is stored: as the contract writes it.

@@ -107,6 +107,7 @@ pub const MIGRATIONS: &[&str] = &[
     ALTER TABLE account ADD COLUMN unconfirmed_peer TEXT;              -- its person; '' when there were several
     ALTER TABLE account ADD COLUMN muted INTEGER NOT NULL DEFAULT 0;   -- whether there were too many
     ALTER TABLE account ADD COLUMN confirmed_at INTEGER;
+    ALTER TABLE account ADD COLUMN standing_told INTEGER NOT NULL DEFAULT 0; -- what the log and the gateway were told of it
 
     -- How many messages WeChat allows a bot for each that it gets, where that is fewer than configured. See `learned`.
     ALTER TABLE account ADD COLUMN learned_quota INTEGER;
@@ -115,13 +116,18 @@ pub const MIGRATIONS: &[&str] = &[
     ALTER TABLE account ADD COLUMN patience INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE account ADD COLUMN probing INTEGER NOT NULL DEFAULT 0;
 
-    -- When the last poll was answered (to some minutes), and when a refusal to prepare was last answered with a new start.
+    -- When the last poll was answered (to some minutes), and when a refusal to prepare was last answered with a recovery.
     ALTER TABLE account ADD COLUMN poll_answered_at INTEGER NOT NULL DEFAULT 0;
-    ALTER TABLE account ADD COLUMN revived_at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN recovery_at INTEGER NOT NULL DEFAULT 0;
 
     -- How often a wire message was sent, and when the server took it.
     ALTER TABLE outbound_part ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE outbound_part ADD COLUMN answered_at INTEGER;
+
+    -- The text that was split, while it waits and its rest may become a file.
+    ALTER TABLE outbound ADD COLUMN whole TEXT;
+    -- Whether it is worth less than an answer, and never waits.
+    ALTER TABLE outbound ADD COLUMN extra INTEGER NOT NULL DEFAULT 0;
     ",
 ];
 

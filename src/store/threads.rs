@@ -339,15 +339,22 @@ mod tests {
     /// Jobs that are all in the queue before the writer takes the first of them, so that they share a transaction.
     async fn together<T>(store: &Store, jobs: impl Future<Output = T>) -> T {
         let (free, waits) = std::sync::mpsc::channel::<()>();
+        let (runs, is_running) = oneshot::channel();
         let busy = store.write(Durability::Process, move |_| {
+            let _ = runs.send(());
             let _ = waits.recv();
             Ok(())
         });
-        let release = async {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            drop(free);
+        let jobs = async {
+            // The writer is at the other job, and has taken nothing else along.
+            let _ = is_running.await;
+            let queued = async {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                drop(free);
+            };
+            futures_util::join!(jobs, queued).0
         };
-        futures_util::join!(busy, jobs, release).1
+        futures_util::join!(busy, jobs).1
     }
 
     #[tokio::test]

@@ -113,6 +113,8 @@ pub struct Seen {
     pub progress: Vec<Value>,
     /// `outbound.update`.
     pub updates: Vec<Value>,
+    /// Those of messages that no response has called held by then.
+    pub early_updates: Vec<Value>,
     /// Lines that are not of the protocol.
     foreign: Vec<String>,
     ended: bool,
@@ -155,7 +157,13 @@ impl Seen {
             (Some("inbound.message"), _) => self.deliveries.push(params),
             (Some("account.status"), _) => self.statuses.push(params),
             (Some("login.progress"), _) => self.progress.push(params),
-            (Some("outbound.update"), _) => self.updates.push(params),
+            (Some("outbound.update"), _) => {
+                let is_known = |answer: &Value| answer["result"]["queueId"] == params["queueId"];
+                if !self.responses.values().any(is_known) {
+                    self.early_updates.push(params.clone());
+                }
+                self.updates.push(params);
+            }
             (None, Some(id)) => drop(self.responses.insert(id, value)),
             (None, None) if value.is_array() || value.get("error").is_some() || value.get("result").is_some() => {
                 self.others.push(value);

@@ -22,9 +22,9 @@ describe("a bot whose messages WeChat takes and nobody sees", () => {
       const people = ["ann@im.wechat", "bob@im.wechat", "cat@im.wechat"];
       for (const person of people) await simulator.write(bot.botId, person, `#from-${person.slice(0, 3)}`);
       await until("three answers that nobody sees", async () => (await swallowed()).length === 3);
-      await here.gateway.says("ALERT: WeChat takes this bot's messages");
+      await here.gateway.says("ALERT: WeChat accepts this bot's messages");
       await here.gateway.says("is not confirmed: WeChat took it without confirming it");
-      assert.match(await status(here), /confirms none since .*\(3 so far\): most likely nobody sees them/);
+      assert.match(await status(here), /confirms none of them since .*\(3 so far\): most likely nobody sees them/);
 
       // A command of its own is told so, and does not call it sent.
       const sent = await profile.cli(["message", "send", "--channel", CHANNEL, "--target", people[0], "--message", "from a script", "--json"]);
@@ -48,7 +48,7 @@ describe("a bot whose messages WeChat takes and nobody sees", () => {
       await simulator.mute(bot.botId, false);
       await ask(simulator, bot, people[1], "#better", { waitMs: 60_000 });
       await here.gateway.says("ALERT OVER: WeChat confirms this bot's messages again");
-      assert.doesNotMatch(await status(here), /confirms none/);
+      assert.doesNotMatch(await status(here), /confirms none of them/);
       assert.equal(logged(here, "ALERT:"), 0, "the gateway that was started since was told of it again");
       assert.equal((await simulator.sent()).filter(({ text }) => texts.includes(text)).length, 0, "what nobody saw came later");
     } finally {
