@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Tap, World, eventually, run, text, until};
+use common::{Canned, Tap, World, eventually, run, text, until};
 use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, SimulatorConfig};
 use serde_json::json;
 
@@ -206,4 +206,27 @@ fn a_probe_says_that_the_server_accepts_the_account() {
     assert!(status["process"]["rssBytes"].as_u64().unwrap() > 0);
     let error = sidecar.refused("status.get", json!({ "accountId": "nobody" }));
     assert_eq!(error["data"]["kind"], "account_not_found");
+}
+
+#[test]
+fn a_server_that_hands_out_the_same_again_and_again_is_not_asked_in_a_hot_loop() {
+    let message = json!({
+        "message_id": 7, "from_user_id": ANN, "to_user_id": "b@im.bot", "message_type": 1, "context_token": "t",
+        "item_list": [{ "type": 1, "text_item": { "text": "hello" } }],
+    });
+    let updates = json!({ "ret": 0, "msgs": [message], "get_updates_buf": "stuck" }).to_string();
+    let server = Canned::new("getupdates", move |path| match path.contains("getupdates") {
+        true => updates.clone(),
+        false => String::new(),
+    });
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = world.launch().env("WEIXIN_ILINK_BASE_URL", server.url()).start();
+    sidecar.start_account(&bot);
+    sidecar.deliveries(1);
+    let before = server.asked();
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = server.asked() - before;
+    assert!((2..=10).contains(&asked), "{asked} polls in two seconds");
+    assert_eq!(sidecar.seen().deliveries.len(), 1);
 }

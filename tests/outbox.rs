@@ -239,6 +239,46 @@ fn a_network_that_swallows_everything_is_called_offline() {
 }
 
 #[test]
+fn an_account_file_that_cannot_be_read_for_a_moment_says_nothing_of_the_login() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    assert_eq!(sidecar.send(ALICE, "m0")["heldReason"], "no_context");
+    let file = world.state.path().join(format!("openclaw-weixin/accounts/{}.json", bot.account));
+    let aside = file.with_extension("aside");
+    std::fs::rename(&file, &aside).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    world.writes(&bot, ALICE, "hello");
+    until("the lane to have tried", || sidecar.log().iter().any(|line| line.contains("sending it again")));
+    let waiting = sidecar.call("outbound.queue", json!({}))["items"].clone();
+    assert_ne!(waiting[0]["reason"], "session_expired", "{waiting}");
+    std::fs::remove_dir(&file).unwrap();
+    std::fs::rename(&aside, &file).unwrap();
+    world.wait_for_sent(1);
+}
+
+#[test]
+fn an_upload_that_cannot_be_written_down_at_once_is_not_made_again() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = start(&world, &bot);
+    world.hears(&sidecar, &bot, ALICE);
+    world.state.write("media/report.txt", "figures");
+    let path = world.state.path().join("media/report.txt");
+    world.fault(Endpoint::CdnUpload, FaultKind::Delay(Duration::from_millis(500)), 1);
+    let ask = sidecar.ask("outbound.sendMedia", json!({ "to": ALICE, "path": path }));
+    until("the upload", || world.requests(&bot, Endpoint::GetUploadUrl) == 1);
+    let outside = world.state.sql();
+    outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Longer than SQLite waits for somebody else's transaction.
+    std::thread::sleep(Duration::from_secs(7));
+    outside.execute_batch("COMMIT").unwrap();
+    assert_eq!(sidecar.result(ask)["status"], "sent");
+    assert_eq!(world.requests(&bot, Endpoint::GetUploadUrl), 1);
+    assert_eq!(world.sent().len(), 1);
+}
+
+#[test]
 fn nobody_hears_of_the_end_of_a_held_message_before_they_hear_that_it_is_held() {
     let world = World::new();
     let bot = world.bot();

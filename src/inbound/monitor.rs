@@ -34,9 +34,9 @@ const MOST_STRETCH: u32 = 4;
 const NOTE_EVERY_MS: i64 = 5 * 60 * 1000;
 /// A token that dies so soon after it last worked was most likely taken over.
 const TAKEN_OVER_WITHIN_MS: i64 = 3_600_000;
-/// Answers without messages may come this fast; faster ones are waited out, so that a server that holds nothing is
-/// not asked in a hot loop.
-const EMPTY_PACE: Duration = Duration::from_millis(250);
+/// Answers that bring nothing new may come this fast; faster ones are waited out, so that a server that holds nothing, or
+/// hands out the same again and again, is not asked in a hot loop.
+const IDLE_PACE: Duration = Duration::from_millis(250);
 /// After so many new messages old ids are forgotten.
 const PRUNE_EVERY: u64 = 5_000;
 
@@ -79,6 +79,16 @@ enum Polled {
     Woken,
     /// The end.
     Cancelled,
+}
+
+/// What a poll brought.
+struct Taken {
+    /// Messages.
+    received: u64,
+    /// Those that had not come before.
+    new: u64,
+    /// Whether the cursor moved.
+    moved: bool,
 }
 
 impl Monitor {
@@ -146,11 +156,16 @@ impl Monitor {
                 hold = Duration::from_millis(ms).clamp(HOLD_BOUNDS.0, HOLD_BOUNDS.1);
             }
             let empty = updates.msgs.as_ref().is_none_or(Vec::is_empty);
+            let mut paced = empty;
             if empty && asked.elapsed() <= hold {
                 stretch = 1;
             }
             match self.take_in(updates).await {
-                Ok(received) => since_prune += received,
+                Ok(taken) => {
+                    since_prune += taken.received;
+                    // What came again, at the same place, will come again at once.
+                    paced |= taken.new == 0 && !taken.moved;
+                }
                 Err(error) => {
                     // The cursor in memory has not moved: the next poll asks for the same messages.
                     failures += 1;
@@ -173,8 +188,8 @@ impl Monitor {
                     tracing::warn!(account = %self.id, %error, "old message ids were not forgotten");
                 }
             }
-            if empty
-                && let Some(rest) = EMPTY_PACE.checked_sub(asked.elapsed())
+            if paced
+                && let Some(rest) = IDLE_PACE.checked_sub(asked.elapsed())
                 && cancelled_within(rest, &cancel).await
             {
                 return;
@@ -231,8 +246,8 @@ impl Monitor {
         }
     }
 
-    /// Puts messages and cursor on disk. Returns how many messages the server handed over.
-    async fn take_in(&mut self, updates: Updates) -> Result<u64, StoreError> {
+    /// Puts messages and cursor on disk.
+    async fn take_in(&mut self, updates: Updates) -> Result<Taken, StoreError> {
         let raw = updates.msgs.unwrap_or_default();
         let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
         let keep_texts = (self.keep_texts)();
@@ -245,6 +260,7 @@ impl Monitor {
             let announce = self.dispatcher.announcer(self.number);
             duplicates = self.store.take_in(self.number, cursor.clone(), messages, announce).await?;
         }
+        let moved = cursor.is_some();
         if let Some(cursor) = cursor {
             self.cursor = cursor;
         }
@@ -263,7 +279,7 @@ impl Monitor {
                 entry.counters.duplicates += duplicates;
             }
         });
-        Ok(count)
+        Ok(Taken { received: count, new: count - duplicates, moved })
     }
 
     /// Waits for a new login. `false`: cancelled.

@@ -166,3 +166,57 @@ impl Sessions {
 fn new_key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::ilink::Hosts;
+    use crate::simulator::{Simulator, SimulatorConfig};
+
+    #[tokio::test]
+    async fn a_login_that_is_given_up_while_it_is_saved_is_saved() {
+        let config =
+            SimulatorConfig { auto_login: true, auto_login_delay: Duration::ZERO, ..SimulatorConfig::default() };
+        let simulator = Simulator::start(config).await.unwrap();
+        let (saving, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (begun, wait) = (saving.clone(), go_on.clone());
+        let hooks = Hooks {
+            progress: Arc::new(|_| {}),
+            known_tokens: Arc::new(Vec::new),
+            save: Arc::new(move |_| {
+                let (begun, wait) = (begun.clone(), wait.clone());
+                Box::pin(async move {
+                    begun.notify_one();
+                    wait.notified().await;
+                    Ok(())
+                })
+            }),
+        };
+        let home = Endpoint {
+            base_url: simulator.url(),
+            route_tag: None,
+            bot_agent: String::new(),
+            version: Default::default(),
+        };
+        let sessions = Sessions::default();
+        let start = Start {
+            hint: None,
+            force: false,
+            locale: Locale::En,
+            ilink: Ilink::new(Hosts::system("")).unwrap(),
+            home,
+            hooks,
+            hint_after: Duration::from_secs(60),
+        };
+        let (key, _) = sessions.start(start).await.unwrap();
+        saving.notified().await;
+        sessions.cancel_all();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        go_on.notify_one();
+        let end = sessions.wait(&key, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(end.state, LoginState::Confirmed);
+        simulator.stop().await;
+    }
+}

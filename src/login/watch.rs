@@ -133,15 +133,26 @@ impl Watch {
     pub async fn run(mut self) {
         let deadline = Instant::now() + WHOLE;
         let cancel = self.cancel.clone();
-        tokio::select! {
+        let confirmed = tokio::select! {
             biased;
-            () = cancel.cancelled() => self.show(LoginState::Cancelled, Text::Cancelled),
-            () = tokio::time::sleep_until(deadline) => self.show_with_hint(LoginState::Expired, Text::TimedOut),
-            () = self.watch() => {}
+            () = cancel.cancelled() => {
+                self.show(LoginState::Cancelled, Text::Cancelled);
+                None
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                self.show_with_hint(LoginState::Expired, Text::TimedOut);
+                None
+            }
+            confirmed = self.watch() => confirmed,
+        };
+        // The server will not say it again: whoever gives up now finds the account saved.
+        if let Some(confirmed) = confirmed {
+            self.confirmed(confirmed).await;
         }
     }
 
-    async fn watch(&mut self) {
+    /// Watches until the person has confirmed, or the login has ended otherwise.
+    async fn watch(&mut self) -> Option<Confirmed> {
         let mut endpoint = self.home.clone();
         let mut number: Option<String> = None;
         let mut codes = 1;
@@ -150,7 +161,10 @@ impl Watch {
         loop {
             let status = match self.ilink.get_qrcode_status(&endpoint, &self.code.name, number.as_deref()).await {
                 Ok(status) => status,
-                Err(error) => return self.fail(&error.to_string()),
+                Err(error) => {
+                    self.fail(&error.to_string());
+                    return None;
+                }
             };
             match status {
                 QrStatus::Wait => {
@@ -176,7 +190,8 @@ impl Watch {
                     }
                     number = self.numbers.recv().await;
                     if number.is_none() {
-                        return self.show(LoginState::Cancelled, Text::Cancelled);
+                        self.show(LoginState::Cancelled, Text::Cancelled);
+                        return None;
                     }
                     continue;
                 }
@@ -186,17 +201,21 @@ impl Watch {
                         self.show(LoginState::CodeBlocked, Text::CodeBlocked);
                     }
                     if codes == CODES {
-                        return match blocked {
+                        match blocked {
                             true => self.show(LoginState::Failed, Text::GivenUp),
                             false => self.show_with_hint(LoginState::Expired, Text::Expired),
-                        };
+                        }
+                        return None;
                     }
                     codes += 1;
                     number = None;
                     endpoint = self.home.clone();
                     match fetch_code(&self.ilink, &self.home, &self.hooks).await {
                         Ok(code) => self.refreshed(code),
-                        Err(error) => return self.fail(&error.to_string()),
+                        Err(error) => {
+                            self.fail(&error.to_string());
+                            return None;
+                        }
                     }
                 }
                 QrStatus::Redirect(host) => match host.as_deref().and_then(|host| redirected(&self.home, host)) {
@@ -211,9 +230,10 @@ impl Watch {
                 QrStatus::AlreadyBound => {
                     let hint = self.hint.clone();
                     self.shown.send_modify(|shown| shown.account = hint);
-                    return self.show(LoginState::AlreadyConnected, Text::Already);
+                    self.show(LoginState::AlreadyConnected, Text::Already);
+                    return None;
                 }
-                QrStatus::Confirmed(confirmed) => return self.confirmed(*confirmed).await,
+                QrStatus::Confirmed(confirmed) => return Some(*confirmed),
                 QrStatus::Other(status) => {
                     tracing::warn!(status, "the server named an unknown login status; waiting on")
                 }

@@ -13,6 +13,7 @@
 //! | `mounts` | read-only and full disks, in a mount namespace of the child's own |
 //! | `namespaces` | a container with a gateway as pid 1, with all, some or none of `/proc` |
 //! | `random` | choices that can be played again |
+//! | `canned` | a server that says the same to everybody |
 //! | `tap` | a wire between sidecar and simulator that can be listened to |
 //!
 //! Nothing here waits for a time: every wait is for a condition, and [`DEADLINE`] only says when to give up.
@@ -20,6 +21,7 @@
 // Each test file is a program of its own and uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+mod canned;
 mod cli;
 mod clock;
 pub mod files;
@@ -37,6 +39,7 @@ mod writes;
 
 use std::time::{Duration, Instant};
 
+pub use canned::Canned;
 pub use cli::{Ran, run};
 pub use clock::JumpingClock;
 pub use mounts::{OwnMounts, skip};
