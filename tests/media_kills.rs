@@ -67,7 +67,7 @@ fn seen(world: &World, person: &str) -> Vec<String> {
 }
 
 fn spooled(world: &World) -> usize {
-    fs::read_dir(world.state.channel().join("media/spool")).map_or(0, |dir| dir.count())
+    fs::read_dir(world.state.channel().join("media/.spool")).map_or(0, |dir| dir.count())
 }
 
 /// Where the sidecar is killed.

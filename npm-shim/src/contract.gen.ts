@@ -988,7 +988,8 @@ export interface InitializeParams {
    */
   stateDir?: string | null;
   /**
-   * Directories that `outbound.sendMedia` may read. Default: the state directory.
+   * Directories that `outbound.sendMedia` may read. Without them it may read only what the sidecar itself wrote for the same
+   * conversation.
    */
   mediaRoots?: string[] | null;
   /**

@@ -88,7 +88,7 @@ export type MediaAccess = {
 
 /** The folder that the sidecar may send from. */
 export function stagingDir(): string {
-  return path.join(stateDir(), CHANNEL_ID, "media", "spool");
+  return path.join(stateDir(), CHANNEL_ID, "media", ".staging");
 }
 
 /**

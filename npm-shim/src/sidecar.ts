@@ -4,7 +4,6 @@
  * Translates nothing. Which account or login a notification is for is all that is decided here.
  */
 import { AsyncResource } from "node:async_hooks";
-import path from "node:path";
 
 import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
@@ -15,6 +14,7 @@ import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot, isRetired } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
+import { stagingDir } from "./media.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
 import { stateDir } from "./state-dir.js";
 
@@ -56,7 +56,7 @@ export class Sidecar {
         host: { name: "openclaw", version: hostVersion(), pid: process.pid },
         stateDir: stateDir(),
         // The host's loader decides what may be sent, and puts it there.
-        mediaRoots: [path.join(stateDir(), CHANNEL_ID, "media", "spool")],
+        mediaRoots: [stagingDir()],
         config: (this.#config ??= channelConfig(hostConfig())),
         locale: localeOf(process.env),
         statusIntervalMs: STATUS_EVERY_MS,

@@ -3,20 +3,22 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::header::LOCATION;
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::cipher::Decryptor;
-use super::client::{Cdn, REDIRECTS, accepted, retried};
+use super::client::{Cdn, REDIRECTS, accepted, asked, retried};
 use super::error::CdnError;
 use super::key::MediaKey;
 use crate::private;
 
-/// Pieces that wait between the network and the disk.
-const PIECES: usize = 8;
+/// Bytes that are written at once.
+const BATCH: usize = 256 * 1024;
+/// How long a URL of the gateway's may take: somebody waits for the send, and others behind it.
+const URL_WITHIN: Duration = Duration::from_secs(120);
 /// How much of a file is kept to see what it is.
 const HEAD: usize = 8 * 1024;
 
@@ -58,7 +60,9 @@ impl Cdn {
     /// Fetches a URL that the gateway named into `file`.
     pub async fn fetch_url(&self, url: &str, limit: u64, file: &Path) -> Result<Downloaded, CdnError> {
         let url = Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?;
-        retried(|| self.fetch(url.clone(), None, limit, file, REDIRECTS)).await
+        let fetched = retried(|| self.fetch(url.clone(), None, limit, file, REDIRECTS));
+        let timed_out = |_| CdnError::TimedOut { seconds: URL_WITHIN.as_secs() };
+        tokio::time::timeout(URL_WITHIN, fetched).await.map_err(timed_out)?
     }
 
     async fn fetch(
@@ -71,7 +75,7 @@ impl Cdn {
     ) -> Result<Downloaded, CdnError> {
         let response = loop {
             // Every hop anew: a public host may point inside.
-            let response = self.client_for(&url)?.get(url.clone()).send().await.map_err(refused_or_network)?;
+            let response = asked(self.client_for(&url)?.get(url.clone()), self.stalls.download).await?;
             if !response.status().is_redirection() {
                 break accepted(response)?;
             }
@@ -88,57 +92,60 @@ impl Cdn {
             return Err(CdnError::TooLarge { limit });
         }
         let (file_name, mime) = (name_of(&response, &url), mime_of(&response));
-        let (size, head) = receive(response, key, limit, most, file).await?;
+        let (size, head) = self.receive(response, key, limit, most, file).await?;
         Ok(Downloaded { size, head, file_name, mime })
     }
-}
 
-/// Streams a body into a file. The disk and the cipher work on a thread of their own.
-async fn receive(
-    mut response: reqwest::Response,
-    key: Option<&MediaKey>,
-    limit: u64,
-    most: u64,
-    file: &Path,
-) -> Result<(u64, Vec<u8>), CdnError> {
-    let expected = response.content_length();
-    let (pieces, from_network) = mpsc::channel(PIECES);
-    let sink =
-        Sink { file: Partial::create(file)?, decryptor: key.map(Decryptor::new), size: 0, head: Vec::new(), limit };
-    let writer = tokio::task::spawn_blocking(move || sink.run(from_network));
-    let mut received = 0;
-    let mut failed = None;
-    loop {
-        match response.chunk().await {
-            Ok(Some(piece)) => {
+    /// Streams a body into a file. The disk and the cipher work on threads for what blocks, for moments only: a slow host holds none.
+    async fn receive(
+        &self,
+        mut response: reqwest::Response,
+        key: Option<&MediaKey>,
+        limit: u64,
+        most: u64,
+        file: &Path,
+    ) -> Result<(u64, Vec<u8>), CdnError> {
+        let expected = response.content_length();
+        let (target, decryptor) = (file.to_owned(), key.map(Decryptor::new));
+        let create = move || Ok(Sink { file: Partial::create(&target)?, decryptor, size: 0, head: Vec::new(), limit });
+        let mut sink = on_disk(file, create).await?;
+        let (mut received, mut waiting, mut pieces) = (0, 0, Vec::new());
+        loop {
+            let piece = match tokio::time::timeout(self.stalls.download, response.chunk()).await {
+                Ok(piece) => piece.map_err(CdnError::from_reqwest)?,
+                Err(_) => return Err(CdnError::stalled(self.stalls.download)),
+            };
+            if let Some(piece) = &piece {
                 received += piece.len() as u64;
+                waiting += piece.len();
                 if received > most {
-                    failed = Some(CdnError::TooLarge { limit });
-                    break;
-                }
-                if pieces.send(piece).await.is_err() {
-                    // The writer has failed, and says why.
-                    break;
+                    return Err(CdnError::TooLarge { limit });
                 }
             }
-            Ok(None) => break,
-            Err(error) => {
-                failed = Some(CdnError::from_reqwest(error));
+            let is_last = piece.is_none();
+            pieces.extend(piece);
+            if waiting >= BATCH || (is_last && !pieces.is_empty()) {
+                let batch = std::mem::take(&mut pieces);
+                waiting = 0;
+                sink = on_disk(file, move || sink.take(&batch)).await?;
+            }
+            if is_last {
                 break;
             }
         }
+        if expected.is_some_and(|expected| expected != received) {
+            return Err(CdnError::Answer("it ended early".to_owned()));
+        }
+        on_disk(file, move || sink.finish()).await
     }
-    if failed.is_none() && expected.is_some_and(|expected| expected != received) {
-        failed = Some(CdnError::Answer("it ended early".to_owned()));
-    }
-    drop(pieces);
-    let written = writer.await.map_err(|error| CdnError::file(file, error))?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let sink = written?;
-    sink.file.keep()?;
-    Ok((sink.size, sink.head))
+}
+
+/// Runs work on the disk where it may block.
+async fn on_disk<T: Send + 'static>(
+    file: &Path,
+    work: impl FnOnce() -> Result<T, CdnError> + Send + 'static,
+) -> Result<T, CdnError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| CdnError::file(file, error))?
 }
 
 struct Sink {
@@ -150,9 +157,9 @@ struct Sink {
 }
 
 impl Sink {
-    fn run(mut self, mut pieces: mpsc::Receiver<impl AsRef<[u8]>>) -> Result<Sink, CdnError> {
+    fn take(mut self, pieces: &[impl AsRef<[u8]>]) -> Result<Sink, CdnError> {
         let mut plain = Vec::new();
-        while let Some(piece) = pieces.blocking_recv() {
+        for piece in pieces {
             match &mut self.decryptor {
                 Some(decryptor) => {
                     plain.clear();
@@ -162,12 +169,18 @@ impl Sink {
                 None => self.write(piece.as_ref())?,
             }
         }
+        Ok(self)
+    }
+
+    /// Gives the file its name. Returns its size and its first bytes.
+    fn finish(mut self) -> Result<(u64, Vec<u8>), CdnError> {
         if let Some(decryptor) = self.decryptor.take() {
-            plain.clear();
+            let mut plain = Vec::new();
             decryptor.finish(&mut plain).map_err(|_| CdnError::Ciphertext)?;
             self.write(&plain)?;
         }
-        Ok(self)
+        self.file.keep()?;
+        Ok((self.size, self.head))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), CdnError> {
@@ -215,18 +228,6 @@ impl Drop for Partial {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-/// An address that the resolver refused is a refusal, not a failure of the network.
-fn refused_or_network(error: reqwest::Error) -> CdnError {
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        if let Some(inside) = cause.downcast_ref::<super::guard::NotPublic>() {
-            return CdnError::Denied(inside.to_string());
-        }
-        source = cause.source();
-    }
-    CdnError::from_reqwest(error)
 }
 
 fn name_of(response: &reqwest::Response, url: &Url) -> Option<String> {

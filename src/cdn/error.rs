@@ -23,12 +23,12 @@ pub enum CdnError {
         limit: u64,
     },
     /// The host answered with an error.
-    #[error("the media host answered HTTP {status}{}", reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default())]
+    #[error("the media host answered HTTP {status}{}", code.map(|code| format!(" (code {code})")).unwrap_or_default())]
     Http {
         /// The status.
         status: u16,
-        /// Its `x-error-message`.
-        reason: Option<String>,
+        /// Its `x-error-code`. Its words are in the log only: whoever runs the host chose them.
+        code: Option<i64>,
     },
     /// The host was not reached, or the connection broke.
     #[error("the media host cannot be reached: {detail}")]
@@ -58,6 +58,12 @@ pub enum CdnError {
         /// Which.
         path: PathBuf,
     },
+    /// Nothing moved any more.
+    #[error("nothing moved between here and the media host for {seconds} s")]
+    Stalled {
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// It took too long.
     #[error("the media took longer than {seconds} s")]
     TimedOut {
@@ -71,7 +77,7 @@ impl CdnError {
     pub fn is_transient(&self) -> bool {
         match self {
             CdnError::Http { status, .. } => *status >= 500 || *status == 429 || *status == 408,
-            CdnError::Network { .. } | CdnError::Answer(_) => true,
+            CdnError::Network { .. } | CdnError::Answer(_) | CdnError::Stalled { .. } => true,
             _ => false,
         }
     }
@@ -82,6 +88,10 @@ impl CdnError {
             crate::ilink::IlinkError::Network { reach, detail, .. } => CdnError::Network { reach, detail },
             other => CdnError::Answer(other.to_string()),
         }
+    }
+
+    pub(super) fn stalled(time: std::time::Duration) -> CdnError {
+        CdnError::Stalled { seconds: time.as_secs() }
     }
 
     pub(super) fn file(path: &std::path::Path, cause: impl ToString) -> CdnError {

@@ -6,7 +6,6 @@
 //! | `key` | a file's key in its encodings |
 //! | `cipher` | encryption and decryption of a stream |
 //! | `client` | the HTTP client, and which hosts it may talk to |
-//! | `guard` | addresses that nobody outside may make the sidecar talk to |
 //! | `download` | from the host into a file |
 //! | `upload` | from a file to the host |
 //! | `error` | what can go wrong |
@@ -15,15 +14,13 @@ mod cipher;
 mod client;
 mod download;
 mod error;
-mod guard;
 mod key;
 mod upload;
 
 pub use cipher::{Decryptor, Encryptor, cipher_len};
-pub use client::Cdn;
+pub use client::{Cdn, Stalls};
 pub use download::{Downloaded, MediaSource};
 pub use error::CdnError;
-pub use guard::{is_public, public_only};
 pub(crate) use key::hex;
 pub use key::{KeyError, MediaKey};
 pub use upload::{UploadTarget, Uploaded};

@@ -1,23 +1,24 @@
-//! From a file to the media host: encrypted while it is sent, checked while it is read.
+//! From a file to the media host: encrypted while it is sent. Its disk work blocks a thread for moments only.
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use md5::{Digest as _, Md5};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::cipher::{Encryptor, cipher_len};
-use super::client::{Cdn, accepted, retried};
+use super::client::{Cdn, accepted, refused_or_network, retried};
 use super::error::CdnError;
-use super::key::{MediaKey, hex};
+use super::key::MediaKey;
 
-/// Pieces that wait between the disk and the network.
-const PIECES: usize = 4;
-const PIECE: usize = 256 * 1024;
+/// Bytes that are read at once.
+const READ: usize = 256 * 1024;
+/// Bytes that are handed to the network at once: few, so that it shows that something moves on a slow line too.
+const PIECE: usize = 32 * 1024;
 
 /// Where iLink said that a file goes.
 #[derive(Clone, Debug)]
@@ -42,18 +43,17 @@ pub struct Uploaded {
 }
 
 impl Cdn {
-    /// Sends a file of `size` bytes with this MD5 (hex), and returns how it is fetched. A file that is another one by
-    /// now is an error; a 4xx is final, anything else is tried three times.
+    /// Sends a file of `size` bytes, and returns how it is fetched. A file of another size by now is an error; a 4xx is final,
+    /// anything else is tried three times. It may take as long as something moves.
     pub async fn upload(
         &self,
         target: &UploadTarget,
         key: &MediaKey,
         file: &Path,
         size: u64,
-        md5: &str,
     ) -> Result<Uploaded, CdnError> {
         let url = self.upload_url(target)?;
-        retried(|| self.upload_once(url.clone(), key, file, size, md5)).await
+        retried(|| self.upload_once(url.clone(), key, file, size)).await
     }
 
     /// The same for a small file that is in memory.
@@ -67,7 +67,12 @@ impl Cdn {
         let (mut encryptor, mut encrypted) = (Encryptor::new(key), Vec::new());
         encryptor.update(bytes, &mut encrypted);
         encryptor.finish(&mut encrypted);
-        retried(|| self.put(url.clone(), key, encrypted.len() as u64, encrypted.clone().into())).await
+        retried(|| async {
+            let put = self.put(url.clone(), key, encrypted.len() as u64, encrypted.clone().into());
+            let put = tokio::time::timeout(self.stalls.upload, put).await;
+            put.map_err(|_| CdnError::stalled(self.stalls.upload))?
+        })
+        .await
     }
 
     fn upload_url(&self, target: &UploadTarget) -> Result<Url, CdnError> {
@@ -80,27 +85,41 @@ impl Cdn {
         }
     }
 
-    async fn upload_once(
-        &self,
-        url: Url,
-        key: &MediaKey,
-        file: &Path,
-        size: u64,
-        md5: &str,
-    ) -> Result<Uploaded, CdnError> {
-        let (pieces, body) = mpsc::channel(PIECES);
-        let reader = {
-            let (key, file, md5) = (key.clone(), file.to_owned(), md5.to_owned());
-            tokio::task::spawn_blocking(move || read(&file, &key, size, &md5, &pieces))
+    async fn upload_once(&self, url: Url, key: &MediaKey, file: &Path, size: u64) -> Result<Uploaded, CdnError> {
+        let moved = Arc::new(Moved::new());
+        let broken = Arc::new(Mutex::new(None));
+        let source = Source { place: file.to_owned(), file: None, encryptor: Encryptor::new(key), left: size };
+        let (counts, failed) = (moved.clone(), broken.clone());
+        let pieces =
+            futures_util::stream::unfold((Some(source), Vec::new().into_iter()), move |(mut source, mut ready)| {
+                let (counts, failed) = (counts.clone(), failed.clone());
+                async move {
+                    loop {
+                        // Who asks for the next piece has sent the one before.
+                        counts.now();
+                        if let Some(piece) = ready.next() {
+                            return Some((Ok::<Vec<u8>, std::io::Error>(piece), (source, ready)));
+                        }
+                        let reading = source.take()?;
+                        let read = tokio::task::spawn_blocking(move || reading.next()).await;
+                        match read.unwrap_or_else(|error| Err(CdnError::file(Path::new(""), error))) {
+                            Ok((pieces, rest)) => (source, ready) = (rest, pieces.into_iter()),
+                            Err(error) => {
+                                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                                return Some((Err(std::io::Error::other("the file cannot be sent")), (None, ready)));
+                            }
+                        }
+                    }
+                }
+            });
+        let body = reqwest::Body::wrap_stream(pieces);
+        let answered = tokio::select! {
+            answered = self.put(url, key, cipher_len(size), body) => answered,
+            () = moved.stalled(self.stalls.upload) => Err(CdnError::stalled(self.stalls.upload)),
         };
-        let body = futures_util::stream::unfold(body, |mut body| async {
-            let piece: Result<Vec<u8>, std::io::Error> = body.recv().await?;
-            Some((piece, body))
-        });
-        let answered = self.put(url, key, cipher_len(size), reqwest::Body::wrap_stream(body)).await;
         // A file that cannot be read, or has changed, says more than the connection that broke because of it.
-        reader.await.map_err(|error| CdnError::file(file, error))??;
-        answered
+        let failed = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failed.map_or(answered, Err)
     }
 
     /// Sends a ciphertext once.
@@ -111,7 +130,7 @@ impl Cdn {
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(CONTENT_LENGTH, cipher_size)
             .body(body);
-        let response = accepted(request.send().await.map_err(CdnError::from_reqwest)?)?;
+        let response = accepted(request.send().await.map_err(refused_or_network)?)?;
         let param = response.headers().get("x-encrypted-param").and_then(|param| param.to_str().ok());
         let param = param.filter(|param| !param.is_empty());
         let param = param.ok_or_else(|| CdnError::Answer("an upload without x-encrypted-param".to_owned()))?;
@@ -119,40 +138,67 @@ impl Cdn {
     }
 }
 
-/// Reads, checks and encrypts a file into `pieces`. Where nobody wants them any more that is no failure of the file.
-fn read(
-    file: &Path,
-    key: &MediaKey,
-    size: u64,
-    md5: &str,
-    pieces: &mpsc::Sender<Result<Vec<u8>, std::io::Error>>,
-) -> Result<(), CdnError> {
-    let unreadable = |error: std::io::Error| CdnError::file(file, error);
-    let mut open = File::open(file).map_err(unreadable)?;
-    let (mut encryptor, mut digest, mut total) = (Encryptor::new(key), Md5::new(), 0u64);
-    let mut buffer = vec![0; PIECE];
-    loop {
-        let n = open.read(&mut buffer).map_err(unreadable)?;
-        total += n as u64;
-        digest.update(&buffer[..n]);
-        let mut piece = Vec::with_capacity(PIECE + 16);
-        if n == 0 {
-            // The last block goes out only when the file is what it was: without it the upload is incomplete.
-            if total != size || hex(&digest.finalize()) != md5 {
-                let _ = pieces.blocking_send(Err(std::io::Error::other("the file has changed")));
-                return Err(CdnError::Changed { path: file.to_owned() });
+/// When something last moved.
+struct Moved(Mutex<Instant>);
+
+impl Moved {
+    fn new() -> Moved {
+        Moved(Mutex::new(Instant::now()))
+    }
+
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Returns when nothing has moved for so long.
+    async fn stalled(&self, time: Duration) {
+        loop {
+            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(left) = time.checked_sub(since.elapsed()) else { return };
+            tokio::time::sleep(left).await;
+        }
+    }
+}
+
+/// What is still to be sent of a file.
+struct Source {
+    place: PathBuf,
+    /// Opened at the first read.
+    file: Option<File>,
+    encryptor: Encryptor,
+    left: u64,
+}
+
+impl Source {
+    /// The next pieces, encrypted, and what is left behind them. Blocks.
+    fn next(mut self) -> Result<(Vec<Vec<u8>>, Option<Source>), CdnError> {
+        let unreadable = |error: std::io::Error| CdnError::file(&self.place, error);
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::open(&self.place).map_err(unreadable)?),
+        };
+        let mut plain = vec![0; READ];
+        let mut read = 0;
+        while read < READ {
+            match file.read(&mut plain[read..]).map_err(unreadable)? {
+                0 => break,
+                n => read += n,
             }
-            encryptor.finish(&mut piece);
-            let _ = pieces.blocking_send(Ok(piece));
-            return Ok(());
         }
-        if total > size {
-            let _ = pieces.blocking_send(Err(std::io::Error::other("the file has grown")));
-            return Err(CdnError::Changed { path: file.to_owned() });
-        }
-        encryptor.update(&buffer[..n], &mut piece);
-        if pieces.blocking_send(Ok(piece)).is_err() {
-            return Ok(());
-        }
+        let is_last = read < READ;
+        let Some(left) = self.left.checked_sub(read as u64).filter(|left| !is_last || *left == 0) else {
+            // The last block goes out only when the file is what it was: without it the upload is incomplete.
+            return Err(CdnError::Changed { path: self.place });
+        };
+        let mut encrypted = Vec::with_capacity(read + 16);
+        self.encryptor.update(&plain[..read], &mut encrypted);
+        let rest = match is_last {
+            true => {
+                self.encryptor.finish(&mut encrypted);
+                None
+            }
+            false => Some(Source { left, ..self }),
+        };
+        Ok((encrypted.chunks(PIECE).map(<[u8]>::to_vec).collect(), rest))
     }
 }

@@ -37,8 +37,9 @@ pub fn run() -> ExitCode {
     logging::start(matches!(cli.command, None | Some(Command::Serve)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        // For files and name look-ups; more threads would only be more memory.
-        .max_blocking_threads(8)
+        // For files and name look-ups, which take moments: no transfer holds one. A resolver or a disk that hangs may.
+        .max_blocking_threads(32)
+        .thread_keep_alive(std::time::Duration::from_secs(5))
         .enable_all()
         .build();
     let runtime = match runtime {

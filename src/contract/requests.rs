@@ -47,7 +47,8 @@ pub struct InitializeParams {
     /// Default: `OPENCLAW_STATE_DIR`, else `CLAWDBOT_STATE_DIR`, else `~/.openclaw`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
-    /// Directories that `outbound.sendMedia` may read. Default: the state directory.
+    /// Directories that `outbound.sendMedia` may read. Without them it may read only what the sidecar itself wrote for the same
+    /// conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_roots: Option<Vec<PathBuf>>,
     /// The channel's settings.

@@ -8,6 +8,7 @@
 //! | `client` | one HTTP client for all accounts, one method an endpoint |
 //! | `address` | addresses of hosts, as they may be shown |
 //! | `agent` | what a client declares: the protocol's version and its `bot_agent` |
+//! | `guard` | addresses that nobody outside may make the sidecar talk to |
 //! | `hosts` | the addresses behind a host's name, the good ones first |
 //! | `error` | what can go wrong, sorted |
 //! | `lenient` | numbers that may come as text |
@@ -19,6 +20,7 @@ mod address;
 mod agent;
 mod client;
 mod error;
+mod guard;
 mod hosts;
 mod lenient;
 mod outgoing;
@@ -30,6 +32,7 @@ pub use agent::{NoVersion, ProtocolVersion, bot_agent};
 pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Limit, Reach, Refusal};
+pub use guard::{Found, NotPublic, PublicOnly, is_public, public_only};
 pub use hosts::Hosts;
 pub use lenient::without_half_characters;
 pub use outgoing::*;

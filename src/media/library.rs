@@ -1,11 +1,10 @@
 //! Where media files are: a folder for each message with media, and a spool for what is to be sent.
 //!
-//! `<state dir>/openclaw-weixin/media/<account>/<message id>/<n>-<name>`; `…/media/spool/<time>-<random>`. Files are 0600,
-//! their folders 0700. A part's place does not depend on when it is fetched: what a message brought once is found again
+//! `<state dir>/openclaw-weixin/media/<account>/<message id>/<n>-<name>`; `…/media/.spool/<time>-<random>`. Files are 0600,
+//! their folders 0700. A gateway puts what it wants sent into `…/media/.staging`, or names folders of its own. A part's place does not depend on when it is fetched: what a message brought once is found again
 //! after a restart.
 //!
-//! How long a file has been here is not its own time of change: a file that is sent may be a link to an old one. The spool
-//! has it in the name, a message's folder is as old as what was put into it last.
+//! How long a file of the spool has been here is in its name; a message's folder is as old as what was put into it last.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -16,7 +15,10 @@ use super::mime::mime_of;
 use super::name::safe_name;
 use crate::private;
 
-const SPOOL: &str = "spool";
+/// No account's id begins with a dot.
+const SPOOL: &str = ".spool";
+/// Where the spool was once. An account of that name has its folder there.
+const OLD_SPOOL: &str = "spool";
 /// Files younger than this are not removed to make room: somebody may be at them.
 const IN_USE: Duration = Duration::from_secs(3600);
 /// What is left of a transfer that was cut, or of a send that is over.
@@ -80,6 +82,15 @@ impl Library {
         (0..32).find_map(|n| self.find(account, key, n))
     }
 
+    /// The message of an account whose file this is, where it is one. Follows links.
+    pub fn key_of(&self, account: &str, file: &Path) -> Option<u64> {
+        let folder = fs::canonicalize(self.root.join(safe_name(account))).ok()?;
+        let file = fs::canonicalize(file).ok()?;
+        let mut parts = file.strip_prefix(&folder).ok()?.components();
+        let key = parts.next()?.as_os_str().to_str()?.parse().ok()?;
+        (parts.count() == 1).then_some(key)
+    }
+
     /// Where part `n` of a message goes. Makes the folder; what a killed process left of the part's transfer goes.
     pub fn place(&self, account: &str, key: u64, n: usize, name: &str) -> io::Result<PathBuf> {
         let folder = self.folder(account, key);
@@ -115,13 +126,17 @@ impl Library {
         let now = SystemTime::now();
         let mut removed = 0;
         for account in folders(&self.root)? {
-            if account.file_name().is_some_and(|name| name == SPOOL) {
+            let name = account.file_name().unwrap_or_default().to_string_lossy();
+            // The files in a spool, or in a gateway's staging folder, are no account's.
+            if name.starts_with('.') || name == OLD_SPOOL {
                 for file in files(&account)? {
                     let since = spooled_at(&file.path).unwrap_or(file.since);
                     if age(since, now) > LEFTOVER && !spooled(&file.path) {
                         removed += usize::from(fs::remove_file(&file.path).is_ok());
                     }
                 }
+            }
+            if name.starts_with('.') {
                 continue;
             }
             let mut all = Vec::new();
@@ -275,14 +290,29 @@ mod tests {
         let then = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap() - 2 * LEFTOVER;
         let spool = library.spool().unwrap();
         let old = |name: &str| spool.with_file_name(format!("{}-{name}", then.as_secs()));
-        let (forgotten, waiting, linked) = (old("a"), old("b"), spool);
-        for path in [&forgotten, &waiting, &linked] {
+        let (forgotten, waiting) = (old("a"), old("b"));
+        for path in [&forgotten, &waiting, &spool] {
             fs::write(path, "x").unwrap();
         }
-        // A link to a file that was written long ago, and whose send is being written down.
-        written(&linked, 1000);
         library.clean(KEEP, &|path| path == waiting).unwrap();
-        assert_eq!((forgotten.exists(), waiting.exists(), linked.exists()), (false, true, true));
+        assert_eq!((forgotten.exists(), waiting.exists(), spool.exists()), (false, true, true));
+    }
+
+    #[test]
+    fn an_account_called_spool_has_a_folder_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let received = library.place("spool", 7, 0, "x.bin").unwrap();
+        fs::write(&received, "x").unwrap();
+        // What an earlier version left where the spool was.
+        let left = dir.path().join("spool/1000000-00000000000000000000000000000000");
+        fs::write(&left, "x").unwrap();
+        let waiting = library.spool().unwrap();
+        fs::write(&waiting, "x").unwrap();
+        library.clean(KEEP, &|_| false).unwrap();
+        assert_eq!((received.exists(), left.exists()), (true, false));
+        library.forget("spool").unwrap();
+        assert_eq!((received.exists(), waiting.exists()), (false, true));
     }
 
     #[test]

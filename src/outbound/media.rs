@@ -174,7 +174,7 @@ impl MediaPart {
                 Err(error) => tracing::warn!(%error, "a picture is sent without its thumbnail"),
             }
         }
-        self.uploaded = Some(cdn.upload(&target, &key, &self.file, self.size, &self.md5).await?);
+        self.uploaded = Some(cdn.upload(&target, &key, &self.file, self.size).await?);
         Ok(self)
     }
 

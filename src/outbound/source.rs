@@ -1,7 +1,7 @@
 //! Files that the gateway asks to be sent: which may be read, and a copy of our own.
 //!
-//! A path counts when it lies inside one of the roots after every link was followed. The file is copied, or linked where
-//! that is the same, so that it can wait in the outbox whatever becomes of the original.
+//! A path counts when it lies inside one of the roots after every link was followed; the file is then opened beneath that root,
+//! where no link is followed any more. It is copied, so that it can wait in the outbox whatever becomes of the original.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write as _};
@@ -11,6 +11,7 @@ use md5::{Digest as _, Md5};
 
 use crate::cdn::hex;
 use crate::private;
+use crate::process::{self, open_beneath};
 
 const PIECE: usize = 256 * 1024;
 const HEAD: usize = 8 * 1024;
@@ -52,17 +53,28 @@ pub struct Spooled {
     pub head: Vec<u8>,
 }
 
-/// Copies `path` to `spool` and reads it once. Blocks.
+/// Copies `path`, a file inside one of `roots`, to `spool` and reads it once. Blocks, but not for a FIFO.
 pub fn spool(path: &str, roots: &[PathBuf], limit: u64, spool: &Path) -> Result<Spooled, SourceError> {
     let unreadable = |cause: &dyn ToString| SourceError::Unreadable { path: path.into(), cause: cause.to_string() };
     let real = fs::canonicalize(path).map_err(|error| unreadable(&error))?;
-    if !roots.iter().any(|root| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root))) {
+    let inside = roots.iter().find_map(|root| {
+        let root = fs::canonicalize(root).ok()?;
+        let relative = real.strip_prefix(&root).ok()?.to_owned();
+        Some((root, relative))
+    });
+    let Some((root, relative)) = inside else {
         let roots = roots.iter().map(|root| root.display().to_string()).collect::<Vec<_>>().join(", ");
-        return Err(SourceError::Denied(format!(
-            "{path} is not inside the folders that may be sent from ({roots}); copy it there, or name its folder in mediaRoots"
-        )));
-    }
-    let original = File::open(&real).map_err(|error| unreadable(&error))?;
+        return Err(SourceError::Denied(match roots.is_empty() {
+            true => {
+                format!("{path} is not sent: no folder was named that may be sent from; name its folder in mediaRoots")
+            }
+            false => format!(
+                "{path} is not inside the folders that may be sent from ({roots}); copy it there, or name its folder in mediaRoots"
+            ),
+        }));
+    };
+    // All that follows is about what this opens, whatever becomes of the name.
+    let mut original = open_beneath(&root, &relative).map_err(|error| unreadable(&error))?;
     let before = original.metadata().map_err(|error| unreadable(&error))?;
     if !before.is_file() {
         return Err(SourceError::Denied(format!("{path} is not a regular file")));
@@ -70,41 +82,38 @@ pub fn spool(path: &str, roots: &[PathBuf], limit: u64, spool: &Path) -> Result<
     if before.len() > limit {
         return Err(SourceError::TooLarge { size: before.len(), limit });
     }
-    // A link keeps the content where it is; other file systems, and files of other users, need a copy.
-    let linked = fs::hard_link(&real, spool).is_ok() && is_same(spool, &before);
-    let done = match linked {
-        true => read(original, None, limit),
-        false => {
+    let copied = copy(&mut original, spool, limit).and_then(|spooled| Ok((spooled, original.metadata()?)));
+    match copied {
+        Ok((spooled, after)) if spooled.size == before.len() && same_content(&before, &after) => Ok(spooled),
+        failed => {
             let _ = fs::remove_file(spool);
-            private::new_file(spool).and_then(|copy| read(original, Some(copy), limit))
-        }
-    };
-    let read = done.map_err(|error| unreadable(&error));
-    let unchanged = fs::metadata(&real).is_ok_and(|after| same_content(&before, &after));
-    match read {
-        Ok((size, md5, head)) if size == before.len() && unchanged => {
-            Ok(Spooled { file: spool.to_owned(), size, md5, head })
-        }
-        Ok(_) => {
-            let _ = fs::remove_file(spool);
-            Err(unreadable(&"it was changed while it was read"))
-        }
-        Err(error) => {
-            let _ = fs::remove_file(spool);
-            Err(error)
+            Err(match failed {
+                Ok(_) => unreadable(&"it was changed while it was read"),
+                Err(error) => unreadable(&error),
+            })
         }
     }
 }
 
+/// A copy of our own, on the same blocks where the file system can do that, read once.
+fn copy(original: &mut File, to: &Path, limit: u64) -> io::Result<Spooled> {
+    let mut copy = private::new_file(to)?;
+    let (size, md5, head) = match process::share_content(original, &copy) {
+        true => read(&mut File::open(to)?, None, limit)?,
+        false => read(original, Some(&mut copy), limit)?,
+    };
+    Ok(Spooled { file: to.to_owned(), size, md5, head })
+}
+
 /// Reads a file that is in the spool already.
 pub fn measure(file: &Path) -> Result<Spooled, SourceError> {
-    let read = File::open(file).and_then(|open| read(open, None, u64::MAX));
+    let read = File::open(file).and_then(|mut open| read(&mut open, None, u64::MAX));
     let unreadable = |cause: io::Error| SourceError::Unreadable { path: file.to_owned(), cause: cause.to_string() };
     let (size, md5, head) = read.map_err(unreadable)?;
     Ok(Spooled { file: file.to_owned(), size, md5, head })
 }
 
-fn read(mut from: File, mut to: Option<File>, limit: u64) -> io::Result<(u64, String, Vec<u8>)> {
+fn read(from: &mut File, mut to: Option<&mut File>, limit: u64) -> io::Result<(u64, String, Vec<u8>)> {
     let (mut digest, mut head, mut size) = (Md5::new(), Vec::new(), 0u64);
     let mut buffer = vec![0; PIECE];
     loop {
@@ -123,19 +132,6 @@ fn read(mut from: File, mut to: Option<File>, limit: u64) -> io::Result<(u64, St
             to.write_all(&buffer[..n])?;
         }
     }
-}
-
-/// Whether the link leads to the file that was opened, and not to one that took its place.
-#[cfg(unix)]
-fn is_same(link: &Path, opened: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata(link).is_ok_and(|linked| (linked.dev(), linked.ino()) == (opened.dev(), opened.ino()))
-}
-
-/// Elsewhere a copy is made.
-#[cfg(not(unix))]
-fn is_same(_link: &Path, _opened: &Metadata) -> bool {
-    false
 }
 
 fn same_content(before: &Metadata, after: &Metadata) -> bool {
@@ -162,6 +158,62 @@ mod tests {
         assert_eq!((spooled.size, spooled.md5.as_str()), (5, "5d41402abc4b2a76b9719d911017c592"));
         fs::remove_file(&path).unwrap();
         assert_eq!(measure(&copy).unwrap(), spooled);
+    }
+
+    #[test]
+    fn a_file_that_is_changed_in_place_is_sent_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("a.txt"), dir.path().join("spooled"));
+        fs::write(&path, "hello").unwrap();
+        let spooled = spool(path.to_str().unwrap(), &[dir.path().to_owned()], 5, &copy).unwrap();
+        // Not a new file of the same name: the same file.
+        fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(b"HELLO").unwrap();
+        assert_eq!(measure(&copy).unwrap(), spooled);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whatever_is_put_in_its_place_meanwhile_nothing_outside_is_read_and_nothing_is_waited_for() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let dir = tempfile::tempdir().unwrap();
+        let (root, secret) = (dir.path().join("root"), dir.path().join("secret"));
+        fs::create_dir(&root).unwrap();
+        fs::create_dir(&secret).unwrap();
+        fs::write(secret.join("file"), "secret").unwrap();
+        let folder = root.join("folder");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("file"), "public").unwrap();
+        let (aside, link) = (root.join("aside"), root.join("link"));
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
+        let over = AtomicBool::new(false);
+        let outcomes = std::thread::scope(|threads| {
+            threads.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // The folder becomes a link to the secret, and a folder again.
+                    let _ = fs::rename(&folder, &aside).and_then(|()| fs::rename(&link, &folder));
+                    let _ = fs::rename(&folder, &link).and_then(|()| fs::rename(&aside, &folder));
+                }
+            });
+            let asked = folder.join("file");
+            let outcomes: Vec<bool> = (0..400)
+                .map(|n| {
+                    let copy = dir.path().join(format!("copy{n}"));
+                    let read = spool(asked.to_str().unwrap(), std::slice::from_ref(&root), 100, &copy);
+                    if read.is_ok() {
+                        assert_eq!(fs::read_to_string(&copy).unwrap(), "public");
+                    }
+                    read.is_ok()
+                })
+                .collect();
+            over.store(true, Ordering::Relaxed);
+            outcomes
+        });
+        assert!(outcomes.contains(&true), "it was there now and then");
+
+        let fifo = root.join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        let why = denied(spool(fifo.to_str().unwrap(), &[root], 100, &dir.path().join("fifo-copy")));
+        assert!(why.contains("regular file"), "{why}");
     }
 
     #[test]

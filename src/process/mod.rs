@@ -5,6 +5,7 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
+//! | `beneath` | opening a file that lies in a folder, and no other one |
 //! | `clock` | whether the machine slept |
 //! | `identity` | who a process is, and whether it still is |
 //! | `kin` | the processes that are never signalled: this one, its ancestors, the gateway's service |
@@ -12,6 +13,7 @@
 //! | `takeover` | when a stale owner of a lease may be ended, and ending it |
 //! | `linux`, `macos`, `windows`, `other` | the same small interface for each system |
 
+mod beneath;
 pub mod clock;
 mod identity;
 mod kin;
@@ -31,6 +33,7 @@ mod system;
 #[path = "other.rs"]
 mod system;
 
+pub use beneath::open_beneath;
 pub use identity::{Gateway, Identity, Standing, may_live, this_process};
 pub use kin::remember_ancestors;
 pub use parent::{gateway_gone, parent_gone};
@@ -39,6 +42,11 @@ pub use takeover::{Doubt, Facts, Kinship, Recorded, Request, Verdict, decide, en
 /// This process's resident memory in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {
     system::resident_bytes().unwrap_or(0)
+}
+
+/// Gives `copy`, an empty file, the content of `original` on the same blocks of the disk. `false`: the file system cannot.
+pub fn share_content(original: &std::fs::File, copy: &std::fs::File) -> bool {
+    system::share_content(original, copy)
 }
 
 /// Allows as many open files as the system lets this user have: each account holds a connection and a lock.

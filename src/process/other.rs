@@ -88,6 +88,10 @@ pub fn resident_bytes() -> Option<u64> {
 
 /// Raises the soft limit to the hard one.
 #[cfg(unix)]
+pub fn share_content(_original: &std::fs::File, _copy: &std::fs::File) -> bool {
+    false
+}
+
 pub fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);

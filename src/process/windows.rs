@@ -181,4 +181,8 @@ pub fn resident_bytes() -> Option<u64> {
 }
 
 /// There is no such limit.
+pub fn share_content(_original: &std::fs::File, _copy: &std::fs::File) -> bool {
+    false
+}
+
 pub fn raise_open_files() {}

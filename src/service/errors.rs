@@ -117,7 +117,7 @@ impl From<CdnError> for ContractError {
             CdnError::Denied(_) => ErrorKind::MediaDenied,
             CdnError::TooLarge { .. } => ErrorKind::MediaTooLarge,
             CdnError::Http { .. } | CdnError::Answer(_) => ErrorKind::IlinkRejected,
-            CdnError::Network { .. } => ErrorKind::Network,
+            CdnError::Network { .. } | CdnError::Stalled { .. } => ErrorKind::Network,
             CdnError::NoSource
             | CdnError::Key(_)
             | CdnError::Ciphertext
@@ -129,9 +129,9 @@ impl From<CdnError> for ContractError {
         made.data.retryable = error.is_transient();
         match error {
             CdnError::Network { reach, .. } => made.data.cause = Some(cause(reach)),
-            CdnError::Http { status, reason } => {
+            CdnError::Http { status, code } => {
                 made.data.ilink =
-                    Some(IlinkAnswer { http_status: Some(status), errmsg: reason, ..IlinkAnswer::default() });
+                    Some(IlinkAnswer { http_status: Some(status), errcode: code, ..IlinkAnswer::default() });
             }
             _ => {}
         }

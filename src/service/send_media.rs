@@ -26,11 +26,12 @@ impl Sidecar {
             key: filled(params.idempotency_key),
             extra: false,
         };
-        self.send(to, address, async |_: &AccountId| {
+        let of = to.clone();
+        self.send(to, address, async |account: &AccountId| {
             let (spooled, name) = match (path, url) {
                 (Some(path), None) => {
                     let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
-                    (self.spool_path(path).await?, name)
+                    (self.spool_path(account, &of, path).await?, name)
                 }
                 (None, Some(url)) => self.spool_url(&url).await?,
                 _ => {
@@ -44,17 +45,32 @@ impl Sidecar {
         .await
     }
 
-    async fn spool_path(&self, path: String) -> Result<Spooled, ContractError> {
-        let (library, limit) = (self.library.clone(), self.settings().media_max_bytes());
-        let (roots, channel) = (self.media_roots.clone(), self.files.state().channel());
+    async fn spool_path(&self, account: &AccountId, to: &str, path: String) -> Result<Spooled, ContractError> {
+        let (library, limit, channel) =
+            (self.library.clone(), self.settings().media_max_bytes(), self.files.state().channel());
+        let (of, named) = (account.clone(), path.clone());
+        // What a message brought: its account's folder, its key's.
+        let key = blocking(move || Ok(library.key_of(of.as_str(), Path::new(&named)))).await?;
+        let number = self.store.account(account).await?.no;
+        let is_theirs = match key {
+            Some(key) => self.store.is_of(number, to, key).await?,
+            None => false,
+        };
+        let (library, mut roots) = (self.library.clone(), self.media_roots.clone());
         blocking(move || {
             let place = place(&library)?;
-            // Credentials and conversations are under the default root, and are nobody's to send.
-            let own = std::fs::canonicalize(&path)
-                .is_ok_and(|real| is_inside(&real, &channel) && !is_inside(&real, library.root()));
-            if own {
-                let message = format!("{path} belongs to the channel itself and is not sent");
-                return Err(ContractError::new(ErrorKind::MediaDenied, message));
+            match is_theirs {
+                true => roots = vec![library.root().to_owned()],
+                // Credentials and conversations are nobody's to send, whatever folder above them was named.
+                false if std::fs::canonicalize(&path).is_ok_and(|real| is_inside(&real, &channel)) => {
+                    roots.retain(|root| std::fs::canonicalize(root).is_ok_and(|root| is_inside(&root, library.root())));
+                    roots.retain(|root| std::fs::canonicalize(&path).is_ok_and(|real| is_inside(&real, root)));
+                    if roots.is_empty() {
+                        let message = format!("{path} belongs to the channel itself and is not sent");
+                        return Err(ContractError::new(ErrorKind::MediaDenied, message));
+                    }
+                }
+                false => {}
             }
             Ok(spool(&path, &roots, limit, &place)?)
         })

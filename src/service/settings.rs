@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::accounts::AccountFile;
+use crate::cdn::Stalls;
 use crate::contract::Locale;
 use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES, Overflow};
 use crate::ilink::{Endpoint, ProtocolVersion, Session, bot_agent};
@@ -78,6 +79,12 @@ impl Settings {
     pub fn first_hold(&self) -> Duration {
         let set = std::env::var("WEIXIN_FIRST_HOLD_MS").ok().and_then(|ms| ms.parse().ok());
         Duration::from_millis(set.unwrap_or(35_000))
+    }
+
+    /// How long nothing of a file may move. `WEIXIN_STALLED_MS`: tests cannot wait.
+    pub fn stalls(&self) -> Stalls {
+        let set = std::env::var("WEIXIN_STALLED_MS").ok().and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+        set.map_or_else(Stalls::default, |time| Stalls { download: time, upload: time })
     }
 
     /// Hosts of one's own network that URLs of media may lead to: `WEIXIN_MEDIA_ALLOWED_HOSTS`, names or `name:port`,

@@ -62,7 +62,7 @@ pub struct Open {
     pub config: Config,
     /// The language of texts for people.
     pub locale: Locale,
-    /// Directories that files may be sent from; the state directory where none are named.
+    /// Directories that files may be sent from, beside what the sidecar itself wrote for the conversation.
     pub media_roots: Option<Vec<PathBuf>>,
     /// The gateway.
     pub gateway: Gateway,
@@ -126,7 +126,7 @@ impl Sidecar {
             let _ = to_gateway.send(Change::Status(Box::new(status)));
         });
         let library = Library::new(state.channel().join("media"));
-        let media_roots = open.media_roots.unwrap_or_else(|| vec![state.root().to_owned()]);
+        let media_roots = open.media_roots.unwrap_or_default();
         let files = AccountFiles::new(state);
         let settings = Settings::new(open.config, open.host);
         if let Err(problem) = settings.channel_version() {

@@ -33,7 +33,7 @@ pub struct Wire {
 impl Wire {
     /// The wire of one state directory.
     pub fn new(files: AccountFiles, settings: Settings) -> Wire {
-        let cdn = Cdn::new(&settings.cdn_base_url(), settings.allowed_hosts());
+        let cdn = Cdn::new(&settings.cdn_base_url(), settings.allowed_hosts(), settings.stalls());
         Wire { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default(), cdn }
     }
 

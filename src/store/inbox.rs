@@ -190,8 +190,7 @@ fn take_in(
         )?;
         for message in messages {
             let key = message.key as i64;
-            let peer = message.text.is_some().then_some(&message.peer);
-            if see.execute(params![account.0, key, now, peer, message.text])? == 0
+            if see.execute(params![account.0, key, now, message.peer, message.text])? == 0
                 || insert.execute(params![account.0, message.peer, key, now, message.wire])? == 0
             {
                 taken.duplicates += 1;

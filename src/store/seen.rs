@@ -43,13 +43,23 @@ impl Store {
         .await
     }
 
+    /// Whether a message of this key is of the conversation with somebody: theirs, or the bot's to them.
+    pub async fn is_of(&self, account: AccountNo, peer: &str, key: u64) -> Result<bool, StoreError> {
+        let peer = peer.to_owned();
+        self.read(move |db| {
+            db.prepare_cached("SELECT 1 FROM seen WHERE account = ?1 AND key = ?2 AND peer = ?3")?
+                .exists(params![account.0, key as i64, peer])
+        })
+        .await
+    }
+
     /// Forgets what quoted messages said, beyond an age and a number for each account.
     pub async fn prune_quotes(&self, age_ms: i64, at_most: u64) -> Result<(), StoreError> {
         self.write(Durability::Process, move |db| {
-            db.prepare_cached("UPDATE seen SET text = NULL, peer = NULL WHERE text IS NOT NULL AND at < ?1")?
+            db.prepare_cached("UPDATE seen SET text = NULL WHERE text IS NOT NULL AND at < ?1")?
                 .execute([now_ms() - age_ms])?;
             db.prepare_cached(
-                "UPDATE seen SET text = NULL, peer = NULL WHERE (account, key) IN (
+                "UPDATE seen SET text = NULL WHERE (account, key) IN (
                      SELECT account, key FROM (
                          SELECT account, key, ROW_NUMBER() OVER (PARTITION BY account ORDER BY at DESC) AS nth
                          FROM seen WHERE text IS NOT NULL)

@@ -34,7 +34,7 @@ impl Launch {
             state: state.to_owned(),
             wrapper: Vec::new(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
-            params: json!({ "protocolVersion": 1, "host": { "name": "test", "version": "1" }, "stateDir": state }),
+            params: json!({ "protocolVersion": 1, "host": { "name": "test", "version": "1" }, "stateDir": state, "mediaRoots": [state] }),
         }
     }
 

@@ -106,7 +106,11 @@ fn measure(dir: &Path) -> (u64, u64) {
 
 /// The age of the oldest file below a directory. The spool does not count: what a killed process left there stays a day.
 pub fn oldest(dir: &Path) -> Duration {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| entry.file_name() != "spool");
+    let entries = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
     let ages = entries.map(|entry| match entry.metadata() {
         Ok(about) if about.is_dir() => oldest(&entry.path()),
         Ok(about) => about.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default(),

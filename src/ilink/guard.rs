@@ -1,8 +1,11 @@
 //! Addresses that a URL from outside must not lead to: this machine, its networks, the cloud's metadata. Checked after
 //! the name was resolved, for the very addresses that are then connected to.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Whether an address is one of the public internet.
@@ -26,6 +29,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || a >= 240
         // Shared by carriers; 100.100.100.200 is a cloud's metadata service.
         || (a == 100 && (64..128).contains(&b))
+        // The wire server of a cloud's virtual machines, at a public address.
+        || address == Ipv4Addr::new(168, 63, 129, 16)
         || (a == 192 && b == 0 && c == 0)
         || (a == 192 && b == 88 && c == 99)
         || (a == 198 && (b == 18 || b == 19));
@@ -48,9 +53,28 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
+/// The addresses of a name, or why there are none.
+pub type Found = BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+
 /// Resolves names to public addresses only.
-#[derive(Clone, Copy, Debug)]
-pub struct PublicOnly;
+#[derive(Clone)]
+pub struct PublicOnly {
+    look_up: Arc<dyn Fn(String) -> Found + Send + Sync>,
+}
+
+impl PublicOnly {
+    /// By the system's resolver.
+    pub fn system() -> PublicOnly {
+        PublicOnly::with(|name| {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect()) })
+        })
+    }
+
+    /// By another one.
+    pub fn with(look_up: impl Fn(String) -> Found + Send + Sync + 'static) -> PublicOnly {
+        PublicOnly { look_up: Arc::new(look_up) }
+    }
+}
 
 /// What [`PublicOnly`] says of a name that leads elsewhere.
 #[derive(Debug, thiserror::Error)]
@@ -59,14 +83,15 @@ pub struct NotPublic(String);
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
+        let host = name.as_str().to_owned();
+        let look_up = (self.look_up)(host.clone());
         Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            if found.iter().any(|address| !is_public(address.ip())) {
+            let found = look_up.await?;
+            if found.iter().any(|address| !is_public(*address)) {
                 // All or nothing: a name with one address inside and one outside is up to something.
                 return Err(Box::new(NotPublic(host)) as Box<dyn std::error::Error + Send + Sync>);
             }
-            Ok(Box::new(found.into_iter()) as Addrs)
+            Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
     }
 }
@@ -103,6 +128,7 @@ mod tests {
             "169.254.169.254",
             "100.64.0.1",
             "100.100.100.200",
+            "168.63.129.16",
             "192.0.0.1",
             "198.18.0.1",
             "224.0.0.1",
@@ -157,7 +183,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_inside_is_refused() {
-        let resolved = PublicOnly.resolve("localhost".parse().unwrap()).await;
+        let inside =
+            PublicOnly::with(|_| Box::pin(async { Ok(vec![IpAddr::from([1, 1, 1, 1]), IpAddr::from([10, 0, 0, 1])]) }));
+        let resolved = inside.resolve("both.example".parse().unwrap()).await;
         assert!(resolved.err().unwrap().to_string().contains("no public address"));
     }
 }
