@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
-pub use crate::ilink::PartialText;
 pub use crate::ilink::fuzzing::{read_qr_code, read_qr_status, read_updates};
+pub use crate::ilink::{Messages, PartialText};
 pub use crate::inbound::fuzzing::selected;
 pub use crate::outbound::fuzzing::markdown_pass;
 pub use crate::rpc::{Frame, Server};

@@ -21,3 +21,4 @@ pub mod rpc;
 pub mod service;
 pub mod simulator;
 pub mod store;
+pub mod supervise;

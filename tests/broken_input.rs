@@ -263,6 +263,41 @@ fn a_batch_is_answered_as_one() {
 }
 
 #[test]
+fn a_batch_passes_no_limit() {
+    let world = World::new();
+    let sidecar = world.sidecar();
+    let one = json!({ "jsonrpc": "2.0", "id": 1, "method": "accounts.list" });
+    sidecar.write(format!("{}\n", json!(vec![one.clone(); 1025])).as_bytes());
+    let error = sidecar.other(0);
+    assert_eq!((&error["id"], &error["error"]["code"]), (&Value::Null, &json!(-32600)));
+    assert!(text(&error["error"], "message").contains("1024 is the most"), "{error}");
+    sidecar.write(format!("{}\n", json!(vec![one; 1024])).as_bytes());
+    let answers = sidecar.other(1);
+    let answers = answers.as_array().unwrap();
+    assert!(answers.len() == 1024 && answers.iter().all(|answer| answer["result"]["accounts"] == json!([])));
+}
+
+#[test]
+fn the_answers_of_a_batch_fit_into_a_line() {
+    let world = World::new();
+    // Each is named in each answer.
+    let long = "n".repeat(4_000);
+    let bots: Vec<_> = (0..10).map(|_| world.bot()).collect();
+    let accounts: serde_json::Map<String, Value> =
+        bots.iter().map(|bot| (bot.account.clone(), json!({ "name": long }))).collect();
+    let sidecar = world.launch().with("config", json!({ "accounts": accounts })).start();
+    let batch: Vec<_> = (0..512).map(|id| json!({ "jsonrpc": "2.0", "id": id, "method": "accounts.list" })).collect();
+    sidecar.write(format!("{}\n", json!(batch)).as_bytes());
+    let answers = sidecar.other(0);
+    assert!(answers.to_string().len() <= 8 * 1024 * 1024 + 512 * 512);
+    let (answered, refused): (Vec<_>, Vec<_>) =
+        answers.as_array().unwrap().iter().partition(|answer| answer["error"].is_null());
+    assert!(answered.len() > 100 && refused.len() > 100, "{} and {}", answered.len(), refused.len());
+    assert!(text(&refused[0]["error"], "message").contains("ask for it alone"));
+    assert!(refused[0]["id"].is_number());
+}
+
+#[test]
 fn an_empty_batch_is_an_error_and_one_of_notifications_is_silent() {
     let world = World::new();
     let sidecar = world.sidecar();

@@ -232,3 +232,49 @@ fn check_log(line: &str) {
     assert!(entry["ts"].is_i64() && entry["msg"].is_string() && entry["target"].is_string(), "{line}");
     assert!(["error", "warn", "info", "debug", "trace"].contains(&text(&entry, "level")), "{line}");
 }
+
+/// A sidecar that asks for a database which another process opens all the while.
+fn initializing(world: &World) -> (Sidecar, u64, std::fs::File) {
+    let channel = world.state.channel();
+    std::fs::create_dir_all(&channel).unwrap();
+    let lock = std::fs::File::create(world.state.database().with_extension("sqlite.lock")).unwrap();
+    lock.lock().unwrap();
+    let sidecar = world.launch().spawn();
+    let asked = sidecar.ask_to_initialize();
+    // What is behind it is not done before it.
+    sidecar.ask("accounts.list", json!({}));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(sidecar.seen().responses.is_empty());
+    (sidecar, asked, lock)
+}
+
+#[test]
+fn the_end_of_stdin_ends_it_also_while_it_is_initialised() {
+    let world = World::new();
+    let (sidecar, _, _lock) = initializing(&world);
+    sidecar.close_stdin();
+    assert_eq!(sidecar.exit(EXIT).code(), Some(0));
+}
+
+#[test]
+fn a_signal_ends_it_also_while_it_is_initialised() {
+    let world = World::new();
+    let (sidecar, _, _lock) = initializing(&world);
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.exit(EXIT).code(), Some(0));
+}
+
+#[test]
+fn a_database_that_another_process_opens_for_ever_is_not_waited_for_as_long() {
+    let world = World::new();
+    let (sidecar, asked, lock) = initializing(&world);
+    let error = sidecar.error(asked);
+    assert_eq!(
+        (&error["data"]["kind"], &error["data"]["retryable"]),
+        (&json!("store_failed"), &json!(true)),
+        "{error}"
+    );
+    assert!(text(&error, "message").contains("another process has been opening it for 10 s"), "{error}");
+    drop(lock);
+    sidecar.initialize();
+}

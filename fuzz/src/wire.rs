@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use openclaw_weixin_sidecar::contract::AccountId;
-use openclaw_weixin_sidecar::fuzzing::read_updates;
+use openclaw_weixin_sidecar::fuzzing::{Messages, read_updates};
 use openclaw_weixin_sidecar::inbound::{DeliveryId, normalize, read_message};
 use serde_json::value::RawValue;
 
@@ -16,7 +16,9 @@ pub fn check(body: &[u8]) {
         "bytes that are no text spoil only their text"
     );
     if let Ok(updates) = updates {
-        updates.msgs.iter().flatten().for_each(|raw| message(raw.get()));
+        if let Messages::Here(messages) = updates.msgs {
+            messages.iter().for_each(|raw| message(raw.get()));
+        }
     }
     // Most inputs are no whole answer; a message by itself is found sooner.
     if let Ok(text) = std::str::from_utf8(body)

@@ -70,13 +70,13 @@ export type ErrorKind =
  */
 export type NetworkCause = "dns" | "tcp" | "tls" | "timeout";
 /**
- * Why a message is held.
- */
-export type HeldReason = "quota" | "throttled" | "no_context" | "context_expired" | "session_expired" | "offline";
-/**
  * The kind of a [`Part`].
  */
 export type PartType = "text" | "image" | "voice" | "file" | "video" | "unknown";
+/**
+ * Why a message is held.
+ */
+export type HeldReason = "quota" | "throttled" | "no_context" | "context_expired" | "session_expired" | "offline";
 /**
  * The language of texts for people.
  */
@@ -793,6 +793,107 @@ export interface IlinkAnswer {
   httpStatus?: number | null;
 }
 /**
+ * Parameters of `inbound.fetchMedia`.
+ */
+export interface FetchMediaParams {
+  /**
+   * A delivery that is not acked yet.
+   */
+  deliveryId: string;
+}
+/**
+ * The answer to `inbound.fetchMedia`: what of the message depends on its media. A part that could not be had says why.
+ */
+export interface FetchMediaResult {
+  /**
+   * As in `inbound.message`.
+   */
+  text: string;
+  /**
+   * Every item of the message, in order, with its file.
+   */
+  parts: Part[];
+  /**
+   * The message it answers, with its file.
+   */
+  quote?: Quote | null;
+}
+/**
+ * One item of a WeChat message.
+ */
+export interface Part {
+  type: PartType;
+  /**
+   * The text of a text part.
+   */
+  text?: string | null;
+  /**
+   * Where the file is on this machine.
+   */
+  path?: string | null;
+  /**
+   * The MIME type, from the content.
+   */
+  mime?: string | null;
+  /**
+   * The name that the sender gave.
+   */
+  fileName?: string | null;
+  /**
+   * The size in bytes.
+   */
+  sizeBytes?: number | null;
+  /**
+   * The playing time in milliseconds.
+   */
+  durationMs?: number | null;
+  /**
+   * What WeChat heard in a voice message.
+   */
+  transcript?: string | null;
+  /**
+   * Whether its text was cut; the message's last part then is a file with all of it.
+   */
+  truncated?: boolean;
+  /**
+   * Why the part is not all there.
+   */
+  error?: string | null;
+}
+/**
+ * The message that a message answers.
+ */
+export interface Quote {
+  /**
+   * The quoted message's server id (uint64 as text).
+   */
+  messageId?: string | null;
+  /**
+   * The quoted message's text.
+   */
+  text?: string | null;
+  /**
+   * The part of it that the person selected.
+   */
+  selectedText?: string | null;
+  /**
+   * Whether the bot wrote it; missing where that is not known.
+   */
+  fromBot?: boolean | null;
+  /**
+   * The quoted media.
+   */
+  media?: Part | null;
+  /**
+   * Whether the quoted message's content is here.
+   */
+  resolved: boolean;
+  /**
+   * Whether its text was cut (64 Ki characters).
+   */
+  truncated?: boolean;
+}
+/**
  * Who the gateway is.
  */
 export interface HostInfo {
@@ -885,76 +986,17 @@ export interface InboundMessage {
    */
   parts: Part[];
   /**
+   * Whether it was too long to be told whole (256 Ki characters, 256 parts): its last part is a text file with all that it says.
+   */
+  truncated?: boolean;
+  /**
+   * Whether its media were not fetched: `inbound.fetchMedia` does. Only where `initialize` asked for that.
+   */
+  deferMedia?: boolean;
+  /**
    * The message it answers.
    */
   quote?: Quote | null;
-}
-/**
- * One item of a WeChat message.
- */
-export interface Part {
-  type: PartType;
-  /**
-   * The text of a text part.
-   */
-  text?: string | null;
-  /**
-   * Where the file is on this machine.
-   */
-  path?: string | null;
-  /**
-   * The MIME type, from the content.
-   */
-  mime?: string | null;
-  /**
-   * The name that the sender gave.
-   */
-  fileName?: string | null;
-  /**
-   * The size in bytes.
-   */
-  sizeBytes?: number | null;
-  /**
-   * The playing time in milliseconds.
-   */
-  durationMs?: number | null;
-  /**
-   * What WeChat heard in a voice message.
-   */
-  transcript?: string | null;
-  /**
-   * Why the part is not all there.
-   */
-  error?: string | null;
-}
-/**
- * The message that a message answers.
- */
-export interface Quote {
-  /**
-   * The quoted message's server id (uint64 as text).
-   */
-  messageId?: string | null;
-  /**
-   * The quoted message's text.
-   */
-  text?: string | null;
-  /**
-   * The part of it that the person selected.
-   */
-  selectedText?: string | null;
-  /**
-   * Whether the bot wrote it; missing where that is not known.
-   */
-  fromBot?: boolean | null;
-  /**
-   * The quoted media.
-   */
-  media?: Part | null;
-  /**
-   * Whether the quoted message's content is here.
-   */
-  resolved: boolean;
 }
 /**
  * Parameters of `inbound.nack`.
@@ -1004,6 +1046,11 @@ export interface InitializeParams {
    * How often `account.status` comes although nothing changed, in milliseconds; at least 1000. Default: only with changes.
    */
   statusIntervalMs?: number | null;
+  /**
+   * Whether media are fetched only when `inbound.fetchMedia` asks for them, which the gateway does once it has decided that the
+   * sender may write to it. Default: no, a message comes with its media.
+   */
+  deferMedia?: boolean | null;
 }
 /**
  * Result of `initialize`.
@@ -1051,7 +1098,7 @@ export interface Limits {
    */
   mediaMaxBytes: number;
   /**
-   * The longest line on stdin, in bytes.
+   * The longest line on stdin or stdout, in bytes.
    */
   maxLineBytes: number;
 }
@@ -1505,6 +1552,8 @@ export interface Methods {
   "account.stop": { params: AccountParams; result: Empty };
   /** Takes deliveries over; they do not come again. */
   "inbound.ack": { params: InboundAckParams; result: InboundAckResult };
+  /** Fetches the media of a delivery that came with `deferMedia`. */
+  "inbound.fetchMedia": { params: FetchMediaParams; result: FetchMediaResult };
   /** Gives a delivery back; it comes again later. */
   "inbound.nack": { params: InboundNackParams; result: Empty };
   /** Sends a text. */

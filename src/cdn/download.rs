@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use percent_encoding::percent_decode_str;
 use reqwest::header::LOCATION;
 use url::Url;
@@ -33,6 +34,9 @@ pub struct MediaSource {
     pub key: Option<MediaKey>,
 }
 
+/// Agrees to so many bytes, or says why not.
+pub type Admit<'a> = &'a (dyn Fn(u64) -> BoxFuture<'a, Result<(), CdnError>> + Sync);
+
 /// A file that was fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Downloaded {
@@ -47,20 +51,28 @@ pub struct Downloaded {
 }
 
 impl Cdn {
-    /// Fetches a message's media into `file`, decrypted, with at most `limit` bytes. Nothing is left where it fails.
-    pub async fn download(&self, source: &MediaSource, limit: u64, file: &Path) -> Result<Downloaded, CdnError> {
+    /// Fetches a message's media into `file`, decrypted, with at most `limit` bytes, once `admit` has agreed to so many as it will
+    /// have at most. Nothing is left where it fails.
+    pub async fn download(
+        &self,
+        source: &MediaSource,
+        limit: u64,
+        file: &Path,
+        admit: Admit<'_>,
+    ) -> Result<Downloaded, CdnError> {
         let url = match (&source.full_url, &source.query_param) {
             (Some(url), _) => Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?,
             (None, Some(param)) => self.url("download", &[("encrypted_query_param", param)])?,
             (None, None) => return Err(CdnError::NoSource),
         };
-        retried(|| self.fetch(url.clone(), source.key.as_ref(), limit, file, 0)).await
+        retried(|| self.fetch(url.clone(), source.key.as_ref(), limit, file, 0, admit)).await
     }
 
     /// Fetches a URL that the gateway named into `file`.
     pub async fn fetch_url(&self, url: &str, limit: u64, file: &Path) -> Result<Downloaded, CdnError> {
         let url = Url::parse(url).map_err(|error| CdnError::Denied(error.to_string()))?;
-        let fetched = retried(|| self.fetch(url.clone(), None, limit, file, REDIRECTS));
+        let admit = |_| -> BoxFuture<'_, Result<(), CdnError>> { Box::pin(async { Ok(()) }) };
+        let fetched = retried(|| self.fetch(url.clone(), None, limit, file, REDIRECTS, &admit));
         let timed_out = |_| CdnError::TimedOut { seconds: URL_WITHIN.as_secs() };
         tokio::time::timeout(URL_WITHIN, fetched).await.map_err(timed_out)?
     }
@@ -72,6 +84,7 @@ impl Cdn {
         limit: u64,
         file: &Path,
         mut redirects: u32,
+        admit: Admit<'_>,
     ) -> Result<Downloaded, CdnError> {
         let response = loop {
             // Every hop anew: a public host may point inside.
@@ -91,6 +104,8 @@ impl Cdn {
         if response.content_length().is_some_and(|length| length > most) {
             return Err(CdnError::TooLarge { limit });
         }
+        // A ciphertext is a little longer than what is in it.
+        admit(response.content_length().map_or(limit, |length| length.min(limit))).await?;
         let (file_name, mime) = (name_of(&response, &url), mime_of(&response));
         let (size, head) = self.receive(response, key, limit, most, file).await?;
         Ok(Downloaded { size, head, file_name, mime })

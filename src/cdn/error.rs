@@ -41,6 +41,9 @@ pub enum CdnError {
     /// The host answered what makes no sense.
     #[error("the media host's answer makes no sense: {0}")]
     Answer(String),
+    /// There is no room for it here.
+    #[error("{0}")]
+    NoRoom(String),
     /// It did not decrypt.
     #[error("the media is damaged, or its key is wrong")]
     Ciphertext,

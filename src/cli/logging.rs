@@ -3,8 +3,10 @@
 //! Writing is left to a thread behind a bounded queue: a gateway that does not read stderr costs log lines, never a
 //! delivery. How many lines were lost is said in the next one that gets through.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
 use std::io::Write as _;
+use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
@@ -35,7 +37,22 @@ pub fn start(serving: bool) {
     if writer.is_ok() {
         let _ =
             tracing_subscriber::registry().with(filter).with(JsonLines { lines, lost: AtomicU64::new(0) }).try_init();
+        if serving {
+            panic::set_hook(Box::new(log_panic));
+        }
     }
+}
+
+/// A panic is a line like any other: who reads the log as JSON sees it too.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied();
+    let what = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text");
+    let place = panic.location().map(ToString::to_string);
+    let thread = std::thread::current().name().map(str::to_owned);
+    let trace = Backtrace::capture();
+    let trace = (trace.status() == BacktraceStatus::Captured).then(|| trace.to_string());
+    tracing::error!(panic = what, place, thread, trace, "a defect of the sidecar; please report it");
 }
 
 /// A bare level is meant for this program: libraries stay at warnings unless they are named (`hyper=debug,info`).
@@ -62,14 +79,14 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         line.insert("target".into(), meta.target().into());
         line.insert("msg".into(), fields.message.into());
         line.extend(fields.others);
-        let lost = self.lost.load(Ordering::Relaxed);
+        // Taken, so that no two threads report the same ones; given back where this line is lost too.
+        let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             line.insert("lostLines".into(), json!(lost));
         }
-        match self.lines.try_send(Value::Object(line).to_string()) {
-            Ok(()) => self.lost.fetch_sub(lost, Ordering::Relaxed),
-            Err(_) => self.lost.fetch_add(1, Ordering::Relaxed),
-        };
+        if self.lines.try_send(Value::Object(line).to_string()).is_err() {
+            self.lost.fetch_add(lost + 1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -107,5 +124,29 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.set(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_lines_are_counted_once_and_none_twice() {
+        let (lines, queued) = sync_channel::<String>(1);
+        let subscriber = tracing_subscriber::registry().with(JsonLines { lines, lost: AtomicU64::new(0) });
+        tracing::subscriber::with_default(subscriber, || {
+            for _ in 0..4 {
+                tracing::info!("a line");
+            }
+            let first: Value = serde_json::from_str(&queued.recv().unwrap()).unwrap();
+            assert_eq!(first.get("lostLines"), None);
+            tracing::info!("a line");
+            let second: Value = serde_json::from_str(&queued.recv().unwrap()).unwrap();
+            assert_eq!(second["lostLines"], 3);
+            tracing::info!("a line");
+            let third: Value = serde_json::from_str(&queued.recv().unwrap()).unwrap();
+            assert_eq!(third.get("lostLines"), None);
+        });
     }
 }

@@ -22,6 +22,7 @@ pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, Con
         media_roots: Some(vec![PathBuf::from(std::path::MAIN_SEPARATOR_STR)]),
         gateway: Gateway::NONE,
         host: None,
+        defer_media: false,
         status_interval: None,
         notices,
     })

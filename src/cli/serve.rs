@@ -80,7 +80,7 @@ fn notices(outgoing: &Outgoing, stop: &CancellationToken) -> Notices {
         status: Box::new(move |status: AccountStatus| statuses.status(status)),
         progress: Arc::new(move |progress: LoginProgress| logins.notify("login.progress", &progress)),
         update: Box::new(move |update: OutboundUpdate| sends.notify("outbound.update", &update)),
-        end: Box::new(move || end_alone(&stop)),
+        end: Arc::new(move || end_alone(&stop)),
     }
 }
 

@@ -52,6 +52,7 @@ methods! {
     "account.start", AccountParams => Empty, "Starts an account's monitor; idempotent.";
     "account.stop", AccountParams => Empty, "Stops an account's monitor; idempotent.";
     "inbound.ack", InboundAckParams => InboundAckResult, "Takes deliveries over; they do not come again.";
+    "inbound.fetchMedia", FetchMediaParams => FetchMediaResult, "Fetches the media of a delivery that came with `deferMedia`.";
     "inbound.nack", InboundNackParams => Empty, "Gives a delivery back; it comes again later.";
     "outbound.sendText", SendTextParams => SendResult, "Sends a text.";
     "outbound.sendMedia", SendMediaParams => SendResult, "Sends a picture, a video, a file or a voice message.";

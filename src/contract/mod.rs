@@ -34,6 +34,12 @@ pub const CHANNEL_ID: &str = "openclaw-weixin";
 pub const CHANNEL_ALIASES: [&str; 2] = ["weixin", "wechat"];
 /// The longest line on stdin that is read, in bytes without its newline.
 pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
+/// The most characters (Unicode scalar values) that a received message says in its texts; more is cut, and all of it in a file.
+pub const MAX_TEXT_CHARS: usize = 256 * 1024;
+/// The most parts of a received message.
+pub const MAX_PARTS: usize = 256;
+/// The most wire messages that a sent text may become.
+pub const MAX_CHUNKS: usize = 100;
 /// The most characters (Unicode scalar values) one text message carries; longer texts are split.
 pub const TEXT_CHUNK_LIMIT: usize = 4_000;
 /// The default largest media file, in bytes, as in the official plugin.

@@ -49,6 +49,9 @@ pub struct Part {
     /// What WeChat heard in a voice message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<String>,
+    /// Whether its text was cut; the message's last part then is a file with all of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
     /// Why the part is not all there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -66,6 +69,7 @@ impl Part {
             size_bytes: None,
             duration_ms: None,
             transcript: None,
+            truncated: false,
             error: None,
         }
     }
@@ -92,6 +96,9 @@ pub struct Quote {
     pub media: Option<Part>,
     /// Whether the quoted message's content is here.
     pub resolved: bool,
+    /// Whether its text was cut (64 Ki characters).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
 }
 
 /// The kind of a conversation. iLink has direct messages only.
@@ -147,6 +154,12 @@ pub struct InboundMessage {
     pub text: String,
     /// Every item of the message, in order.
     pub parts: Vec<Part>,
+    /// Whether it was too long to be told whole (256 Ki characters, 256 parts): its last part is a text file with all that it says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// Whether its media were not fetched: `inbound.fetchMedia` does. Only where `initialize` asked for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub defer_media: bool,
     /// The message it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<Quote>,

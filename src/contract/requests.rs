@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AccountStatus, Config, LoginState};
+use super::{AccountStatus, Config, LoginState, Part, Quote};
 
 /// No parameters, or no result: `{}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +61,10 @@ pub struct InitializeParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1000))]
     pub status_interval_ms: Option<u64>,
+    /// Whether media are fetched only when `inbound.fetchMedia` asks for them, which the gateway does once it has decided that the
+    /// sender may write to it. Default: no, a message comes with its media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defer_media: Option<bool>,
 }
 
 /// Who the sidecar is.
@@ -113,7 +117,7 @@ pub struct Limits {
     pub text_chunk_limit: usize,
     /// The largest media file, in bytes.
     pub media_max_bytes: u64,
-    /// The longest line on stdin, in bytes.
+    /// The longest line on stdin or stdout, in bytes.
     pub max_line_bytes: usize,
 }
 
@@ -304,6 +308,27 @@ pub struct InboundNackParams {
     /// Why; for the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Parameters of `inbound.fetchMedia`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchMediaParams {
+    /// A delivery that is not acked yet.
+    pub delivery_id: String,
+}
+
+/// The answer to `inbound.fetchMedia`: what of the message depends on its media. A part that could not be had says why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FetchMediaResult {
+    /// As in `inbound.message`.
+    pub text: String,
+    /// Every item of the message, in order, with its file.
+    pub parts: Vec<Part>,
+    /// The message it answers, with its file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<Quote>,
 }
 
 /// Parameters of `outbound.sendText`.

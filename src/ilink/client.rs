@@ -28,9 +28,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How long the status of a QR code may be waited for.
 const QR_STATUS: Duration = Duration::from_secs(35);
 /// What a long poll may take beyond what the server named, before it counts as unanswered.
-const POLL_GRACE: Duration = Duration::from_secs(2);
+pub(super) const POLL_GRACE: Duration = Duration::from_secs(2);
 /// The largest answer that is read.
-const MAX_ANSWER: usize = 32 * 1024 * 1024;
+pub(super) const MAX_ANSWER: usize = 32 * 1024 * 1024;
 /// Connections that were made less than this ago are not replaced: others asked for fresh ones in the same moment.
 const FRESH: Duration = Duration::from_secs(2);
 /// The kind of bot that `get_bot_qrcode` is asked for.
@@ -108,22 +108,6 @@ impl Ilink {
 
     fn http(&self) -> reqwest::Client {
         self.http.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Long-polls for messages behind `cursor`. The server holds the request for up to `hold`; no answer within that
-    /// time is `Ok(None)`, not an error.
-    pub async fn get_updates(
-        &self,
-        session: &Session,
-        cursor: &str,
-        hold: Duration,
-    ) -> Result<Option<Updates>, IlinkError> {
-        let body = json!({ "get_updates_buf": cursor });
-        match self.post(&session.endpoint, Some(&session.token), "getupdates", body, hold + POLL_GRACE).await {
-            Ok(updates) => Ok(Some(updates)),
-            Err(IlinkError::Network { reach: Reach::Timeout, detail, .. }) if detail != CONNECT_TIMED_OUT => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Sends a message. `Ok` means that the server took it.
@@ -242,9 +226,25 @@ impl Ilink {
         body: impl Serialize,
         deadline: Duration,
     ) -> Result<T, IlinkError> {
+        self.answer(name, self.posted(endpoint, token, name, body)?.timeout(deadline)).await
+    }
+
+    pub(super) fn posted(
+        &self,
+        endpoint: &Endpoint,
+        token: Option<&BotToken>,
+        name: &'static str,
+        body: impl Serialize,
+    ) -> Result<reqwest::RequestBuilder, IlinkError> {
         let request = self.request(endpoint, reqwest::Method::POST, name, name)?;
-        let request = request.headers(self.post_headers(token)).body(self.body(name, endpoint, body)?);
-        self.answer(name, request.timeout(deadline)).await
+        Ok(request.headers(self.post_headers(token)).body(self.body(name, endpoint, body)?))
+    }
+
+    /// Remembers which address of the host answered.
+    pub(super) fn reached(&self, response: &reqwest::Response) {
+        if let (Some(host), Some(address)) = (response.url().host_str(), response.remote_addr().map(|at| at.ip())) {
+            self.hosts.answered(host, address);
+        }
     }
 
     fn request(
@@ -301,20 +301,11 @@ impl Ilink {
         endpoint: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Result<T, IlinkError> {
-        let sort = |error: reqwest::Error| {
-            if error.is_connect() && error.is_timeout() {
-                let detail = CONNECT_TIMED_OUT.to_owned();
-                return IlinkError::Network { endpoint, reach: Reach::Timeout, detail };
-            }
-            IlinkError::from_reqwest(endpoint, error)
-        };
-        let mut response = request.send().await.map_err(sort)?;
-        if let (Some(host), Some(address)) = (response.url().host_str(), response.remote_addr().map(|at| at.ip())) {
-            self.hosts.answered(host, address);
-        }
+        let mut response = request.send().await.map_err(|error| sort(endpoint, error))?;
+        self.reached(&response);
         let status = response.status();
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(64 * 1024) as usize));
-        while let Some(chunk) = response.chunk().await.map_err(sort)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| sort(endpoint, error))? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 let detail = format!("it is larger than {MAX_ANSWER} bytes");
                 return Err(IlinkError::Malformed { endpoint, detail });
@@ -342,6 +333,15 @@ fn connections(tls: &rustls::ClientConfig, hosts: &Hosts) -> Result<reqwest::Cli
     builder.build().map_err(|error| IlinkError::from_reqwest("client", error))
 }
 
+/// An error of the HTTP client as what it means. A connection that was not made in time says so.
+pub(super) fn sort(endpoint: &'static str, error: reqwest::Error) -> IlinkError {
+    if error.is_connect() && error.is_timeout() {
+        let detail = "no connection in time".to_owned();
+        return IlinkError::Network { endpoint, reach: Reach::Timeout, detail };
+    }
+    IlinkError::from_reqwest(endpoint, error)
+}
+
 /// Reads the body of an answer: whether the server refused, then what it says.
 pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u8]) -> Result<T, IlinkError> {
     let malformed = |error: serde_json::Error| IlinkError::Malformed {
@@ -365,9 +365,6 @@ pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u
     }
     serde_json::from_str(&body).map_err(malformed)
 }
-
-/// Marks a deadline that passed while the connection was being made: for a long poll that one is an error.
-const CONNECT_TIMED_OUT: &str = "no connection in time";
 
 /// TLS with the public roots that are built in and those of the system, where it has any: containers often have none,
 /// company networks need their own.

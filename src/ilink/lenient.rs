@@ -1,9 +1,13 @@
 //! Reading what the server may write in several ways: numbers as text, `null` for nothing, ids beyond 2^53.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
+use serde::de::{DeserializeOwned, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::secret::ContextToken;
 
@@ -56,12 +60,66 @@ pub fn token_opt<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ContextToken>
     Ok(text_opt(d)?.as_deref().and_then(ContextToken::new))
 }
 
-/// A list; `null` and anything else that is no list are an empty one. An item of another shape spoils no other.
-pub fn list<'de, D: Deserializer<'de>, T: Default + serde::de::DeserializeOwned>(d: D) -> Result<Vec<T>, D::Error> {
-    match Value::deserialize(d)? {
-        Value::Array(items) => Ok(items.into_iter().map(|item| T::deserialize(item).unwrap_or_default()).collect()),
-        _ => Ok(Vec::new()),
+/// The items of a list that are read; of a person's message there are a handful.
+pub const MOST_ITEMS: usize = 256;
+
+/// A list of which no more than [`MOST_ITEMS`] are held: a megabyte of empty items must not cost a gigabyte.
+#[derive(Debug, Default)]
+pub struct Items<T> {
+    /// The first ones. One of another shape is its default, and spoils no other.
+    pub first: Vec<T>,
+    /// What `keep` wants of the ones behind them, a line each.
+    pub rest: String,
+    /// How many are behind the first ones.
+    pub more: usize,
+}
+
+struct Reader<T, K> {
+    keep: K,
+    of: PhantomData<T>,
+}
+
+impl<'de, T: Default + DeserializeOwned, K: Fn(&str) -> Option<String>> Visitor<'de> for Reader<T, K> {
+    type Value = Items<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
     }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Items<T>, A::Error> {
+        let mut items = Items { first: Vec::new(), rest: String::new(), more: 0 };
+        while let Some(item) = list.next_element::<Box<RawValue>>()? {
+            if items.first.len() < MOST_ITEMS {
+                items.first.push(serde_json::from_str(item.get()).unwrap_or_default());
+            } else {
+                items.more += 1;
+                if let Some(kept) = (self.keep)(item.get()) {
+                    items.rest.push_str(&kept);
+                    items.rest.push('\n');
+                }
+            }
+        }
+        Ok(items)
+    }
+}
+
+/// A list; `null` and anything else that is no list are an empty one. Of what is behind the first items `keep` says what
+/// is kept.
+pub fn items<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(
+    d: D,
+    keep: impl Fn(&str) -> Option<String>,
+) -> Result<Items<T>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(d)?;
+    if !raw.get().starts_with('[') {
+        return Ok(Items { first: Vec::new(), rest: String::new(), more: 0 });
+    }
+    let mut json = serde_json::Deserializer::from_str(raw.get());
+    json.deserialize_seq(Reader { keep, of: PhantomData }).map_err(serde::de::Error::custom)
+}
+
+/// The first items of a list, as [`items`].
+pub fn list<'de, D: Deserializer<'de>, T: Default + DeserializeOwned>(d: D) -> Result<Vec<T>, D::Error> {
+    Ok(items(d, |_| None)?.first)
 }
 
 /// `json` with U+FFFD for each escaped half of a surrogate pair. Text that was cut in UTF-16, in the middle of an emoji,

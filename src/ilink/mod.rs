@@ -24,6 +24,7 @@ mod guard;
 mod hosts;
 mod lenient;
 mod outgoing;
+mod poll;
 mod secret;
 mod types;
 
@@ -34,8 +35,9 @@ pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Limit, Reach, Refusal};
 pub use guard::{Found, NotPublic, PublicOnly, is_public, public_only};
 pub use hosts::Hosts;
-pub use lenient::without_half_characters;
+pub use lenient::{Items, without_half_characters};
 pub use outgoing::*;
+pub use poll::{Batches, Messages};
 pub use secret::{BotToken, ContextToken};
 pub use types::*;
 

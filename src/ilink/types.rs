@@ -1,9 +1,9 @@
 //! What comes over the wire. Every field may be missing: the server leaves out what it does not need.
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::lenient;
+use super::lenient::{self, Items};
+use super::poll::Messages;
 use super::secret::{BotToken, ContextToken};
 
 /// The first answer's cursor, before any poll.
@@ -26,9 +26,9 @@ pub struct Verdict {
 /// Answer of `getupdates`.
 #[derive(Debug, Default, Deserialize)]
 pub struct Updates {
-    /// The messages as they came: each is read by itself, so that one the reader does not understand spoils no other.
+    /// The messages.
     #[serde(default)]
-    pub msgs: Option<Vec<Box<RawValue>>>,
+    pub msgs: Messages,
     /// The next cursor; opaque.
     #[serde(default)]
     pub get_updates_buf: Option<String>,
@@ -63,10 +63,18 @@ pub struct WireMessage {
     /// 1: a person's, 2: a bot's.
     #[serde(default, deserialize_with = "lenient::i64_opt")]
     pub message_type: Option<i64>,
-    #[serde(default, deserialize_with = "lenient::list")]
-    pub item_list: Vec<WireItem>,
+    #[serde(default, deserialize_with = "item_list")]
+    pub item_list: Items<WireItem>,
     #[serde(default, deserialize_with = "lenient::token_opt")]
     pub context_token: Option<ContextToken>,
+}
+
+/// Of the items behind those that are read only the texts are kept.
+fn item_list<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Items<WireItem>, D::Error> {
+    lenient::items(d, |item| {
+        let item: WireItem = serde_json::from_str(item).ok()?;
+        item.text().map(str::to_owned)
+    })
 }
 
 /// `message_type` of what a bot wrote.
@@ -121,6 +129,16 @@ impl WireItem {
             (self.text_item.is_some(), TEXT),
         ];
         brings.into_iter().find(|(has, _)| *has).map(|(_, kind)| kind).or(self.item_type)
+    }
+
+    /// What it says, or what WeChat heard in it.
+    pub fn text(&self) -> Option<&str> {
+        let text = match (&self.text_item, &self.voice_item) {
+            (Some(text), _) => text.text.as_deref(),
+            (None, Some(voice)) => voice.text.as_deref(),
+            (None, None) => None,
+        };
+        text.filter(|text| !text.is_empty())
     }
 
     /// What its buttons say.
@@ -359,6 +377,6 @@ mod tests {
             serde_json::from_str(r#"{"from_user_id":"u","seq":null,"item_list":null,"create_time_ms":"12"}"#).unwrap();
         assert_eq!(message.from_user_id.as_deref(), Some("u"));
         assert_eq!(message.create_time_ms, Some(12));
-        assert!(message.item_list.is_empty());
+        assert!(message.item_list.first.is_empty());
     }
 }

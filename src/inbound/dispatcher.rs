@@ -1,10 +1,12 @@
 //! Who is delivered what, and when.
 //!
 //! One task owns all lanes. At most [`WINDOW`] deliveries are in flight, one per conversation; everything else waits in
-//! the database, with a bounded part of it in memory. The task never waits: not for the gateway (the window is smaller
-//! than the queue to stdout), not for the database (fetches are tasks that report back).
+//! the database, with a bounded part of it in memory, by number and by bytes: what waits, what is being prepared, and what the
+//! gateway has. The task never waits: not for the gateway (the window is smaller than the queue to stdout), not for the
+//! database or the media host (fetches and preparations are tasks that report back, however they end).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,24 +15,30 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery_id::DeliveryId;
-use super::lane::{FETCH, Lane};
+use super::lane::{FETCH, Lane, Size};
 use super::normalize::{Draft, normalize};
 use super::prepare::Preparer;
 use crate::accounts::Board;
 use crate::contract::{AccountId, InboundMessage};
 use crate::store::{AccountNo, Fetched, Store, StoreError, TakenIn};
+use crate::supervise::caught;
 
 /// Deliveries in flight at most, over all accounts.
 pub const WINDOW: usize = 64;
-/// Messages that wait in memory at most, over all lanes.
-const IN_MEMORY: usize = 1024;
+/// What is in memory at most, over all lanes. One message more for each lane at work may come on top.
+const IN_MEMORY: Size = Size { messages: 1024, bytes: 16 << 20 };
+/// What is prepared at once at most. Beyond it a message that needs it waits in the database; others of the same account and of
+/// other people go on.
+const PREPARING: Size = Size { messages: 256, bytes: 16 << 20 };
+/// Bytes that the gateway has and has not acked, at most; a single message may be larger.
+const UNACKED: usize = 32 << 20;
+/// Backlogs that are read at once, and bytes that are read of one.
+const FETCHES: usize = 8;
+const FETCH_BYTES: usize = 256 * 1024;
 /// How long a delivery may be acked before its attempt is written down: most acks are faster and save the write.
 const COUNT_AFTER: Duration = Duration::from_millis(10);
 /// How long a lane waits when the queue to stdout was full, or its backlog could not be read.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// Puts a delivery on its way to the gateway without waiting. `false`: there is no room now.
-pub type Deliver = Box<dyn Fn(&InboundMessage) -> bool + Send>;
 
 type LaneKey = (AccountNo, Arc<str>);
 
@@ -41,7 +49,17 @@ enum Event {
     Acked { keys: Vec<(AccountNo, u64)> },
     Nacked { account: AccountNo, key: u64, after: Duration },
     Fetched { lane: LaneKey, epoch: u64, result: Option<Fetched> },
-    Prepared { lane: LaneKey, epoch: u64, key: u64, message: Box<InboundMessage> },
+    Prepared { lane: LaneKey, epoch: u64, key: u64, size: Size, message: Box<InboundMessage> },
+}
+
+/// What the dispatcher asks of the rest of the program.
+pub struct Outlet {
+    /// Puts a delivery on its way to the gateway without waiting. `false`: there is no room now.
+    pub deliver: Box<dyn Fn(&InboundMessage) -> bool + Send>,
+    /// Called when the dispatcher is broken by a defect: nothing would be delivered any more.
+    pub broken: Box<dyn FnOnce() + Send>,
+    /// Whether media are fetched only when the gateway asks for them.
+    pub defer_media: bool,
 }
 
 /// A handle on the dispatcher. Clones share it.
@@ -62,27 +80,39 @@ impl Dispatcher {
         store: Store,
         board: Board,
         preparer: Preparer,
-        deliver: Deliver,
+        outlet: Outlet,
         stop: CancellationToken,
     ) -> Dispatcher {
         let (events, inbox) = mpsc::unbounded_channel();
+        let Outlet { deliver, broken, defer_media } = outlet;
         let task = Task {
             store: store.clone(),
             board,
             preparer,
             deliver,
+            defer_media,
             events: events.downgrade(),
             accounts: HashMap::new(),
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             in_flight: HashMap::new(),
-            in_memory: 0,
+            in_memory: Size::default(),
+            unacked: 0,
+            preparing: Size::default(),
+            parked: VecDeque::new(),
+            fetching: 0,
+            hungry: VecDeque::new(),
             timers: BTreeMap::new(),
             timer_no: 0,
             uncounted: Vec::new(),
             count_at: None,
         };
-        tokio::spawn(task.run(inbox, stop));
+        tokio::spawn(async move {
+            if caught("the dispatcher", task.run(inbox, stop)).await.is_none() {
+                tracing::error!("nothing would be delivered any more; ending, so that the gateway starts anew");
+                broken();
+            }
+        });
         Dispatcher { store, events, numbers: Arc::default() }
     }
 
@@ -140,7 +170,8 @@ struct Task {
     store: Store,
     board: Board,
     preparer: Preparer,
-    deliver: Deliver,
+    deliver: Box<dyn Fn(&InboundMessage) -> bool + Send>,
+    defer_media: bool,
     /// For fetches to report back; weak, so that the task ends when every handle is gone.
     events: mpsc::WeakUnboundedSender<Event>,
     /// Accounts that are being delivered, and which start this is: a fetch of an earlier start is ignored.
@@ -148,10 +179,20 @@ struct Task {
     lanes: HashMap<LaneKey, Lane>,
     /// Lanes that may have something to do, in turn: no account and no conversation is served twice before another.
     ready: VecDeque<LaneKey>,
-    /// What the gateway has, and whose it is.
-    in_flight: HashMap<(AccountNo, u64), Arc<str>>,
-    /// Messages in the lanes' queues.
-    in_memory: usize,
+    /// What the gateway has, whose it is, and how many bytes.
+    in_flight: HashMap<(AccountNo, u64), (Arc<str>, usize)>,
+    /// What the lanes hold.
+    in_memory: Size,
+    /// Bytes that the gateway has.
+    unacked: usize,
+    /// What is being prepared; also what was when its account was stopped, until it is.
+    preparing: Size,
+    /// Lanes whose next message waits to be prepared.
+    parked: VecDeque<LaneKey>,
+    /// Backlogs that are being read.
+    fetching: usize,
+    /// Lanes whose backlog waits to be read.
+    hungry: VecDeque<LaneKey>,
     /// Lanes that wait.
     timers: BTreeMap<(Instant, u64), LaneKey>,
     timer_no: u64,
@@ -183,6 +224,9 @@ impl Task {
             while let Ok(event) = inbox.try_recv() {
                 self.handle(event);
             }
+            if !self.hungry.is_empty() && (self.has_room(0) || self.is_at_rest()) {
+                self.feed();
+            }
             self.pump();
         }
     }
@@ -207,22 +251,47 @@ impl Task {
             Event::Acked { keys } => keys.into_iter().for_each(|(account, key)| self.acked(account, key)),
             Event::Nacked { account, key, after } => self.nacked(account, key, after),
             Event::Fetched { lane, epoch, result } => self.fetched(lane, epoch, result),
-            Event::Prepared { lane, epoch, key, message } => self.prepared(lane, epoch, key, message),
+            Event::Prepared { lane, epoch, key, size, message } => {
+                self.preparing -= size;
+                self.prepared(lane, epoch, key, message);
+                self.unpark();
+            }
         }
     }
 
     fn forget(&mut self, account: AccountNo) {
         self.lanes.retain(|(of, _), lane| {
             if *of == account {
-                self.in_memory -= lane.len();
+                self.in_memory -= lane.size();
             }
             *of != account
         });
-        self.in_flight.retain(|(of, _), _| *of != account);
+        self.in_flight.retain(|(of, _), (_, bytes)| {
+            if *of == account {
+                self.unacked -= *bytes;
+            }
+            *of != account
+        });
         self.timers.retain(|_, (of, _)| *of != account);
+        self.parked.retain(|(of, _)| *of != account);
+        self.hungry.retain(|(of, _)| *of != account);
         if let Some((id, _)) = self.accounts.get(&account) {
             self.board.update(id, |entry| entry.in_flight = 0);
         }
+    }
+
+    /// Changes a lane, and keeps count of what is in memory.
+    fn edit<T>(&mut self, key: &LaneKey, change: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        let lane = self.lanes.get_mut(key)?;
+        self.in_memory -= lane.size();
+        let changed = change(lane);
+        self.in_memory += lane.size();
+        Some(changed)
+    }
+
+    /// Whether more may be held in memory.
+    fn has_room(&self, more: usize) -> bool {
+        self.in_memory.messages < IN_MEMORY.messages && self.in_memory.bytes + more <= IN_MEMORY.bytes
     }
 
     fn arrived(&mut self, account: AccountNo, taken: TakenIn) {
@@ -231,61 +300,76 @@ impl Task {
         }
         for (peer, message) in taken.new {
             let key = (account, Arc::from(peer));
-            let lane = self.lanes.entry(key.clone()).or_default();
-            if lane.arrived(message, self.in_memory < IN_MEMORY) {
-                self.in_memory += 1;
-            }
+            self.lanes.entry(key.clone()).or_default();
+            let room = self.has_room(message.wire.len());
+            self.edit(&key, |lane| lane.arrived(message, room));
             self.enqueue(&key);
         }
     }
 
     fn acked(&mut self, account: AccountNo, key: u64) {
         self.uncounted.retain(|(of, other, _)| (*of, *other) != (account, key));
-        if let Some(peer) = self.in_flight.remove(&(account, key)) {
+        if let Some((peer, bytes)) = self.in_flight.remove(&(account, key)) {
+            self.unacked -= bytes;
             self.count_in_flight(account);
             let lane_key = (account, peer);
-            if let Some(lane) = self.lanes.get_mut(&lane_key) {
-                lane.acked(key);
-                self.settle(&lane_key);
-            }
+            self.edit(&lane_key, |lane| lane.acked(key));
+            self.settle(&lane_key);
             return;
         }
         // Acked before it was delivered in this run: after a restart, or from another connection. It may be anywhere.
         let of_account: Vec<LaneKey> = self.lanes.keys().filter(|(of, _)| *of == account).cloned().collect();
         for lane_key in of_account {
-            if let Some(lane) = self.lanes.get_mut(&lane_key) {
-                self.in_memory -= lane.acked(key);
-                self.settle(&lane_key);
-            }
+            self.edit(&lane_key, |lane| lane.acked(key));
+            self.settle(&lane_key);
         }
     }
 
     fn nacked(&mut self, account: AccountNo, key: u64, after: Duration) {
-        let Some(peer) = self.in_flight.remove(&(account, key)) else { return };
+        let Some((peer, bytes)) = self.in_flight.remove(&(account, key)) else { return };
+        self.unacked -= bytes;
         self.count_in_flight(account);
         let lane_key = (account, peer);
-        if let Some(lane) = self.lanes.get_mut(&lane_key) {
+        let back = self.edit(&lane_key, |lane| {
             lane.give_back(true);
-            self.in_memory += 1;
+            if after > RETRY {
+                // Who is waited for does not fill the memory.
+                lane.spill_behind_next();
+            }
+        });
+        if back.is_some() {
             self.wait(lane_key, after);
         }
     }
 
     fn fetched(&mut self, key: LaneKey, epoch: u64, result: Option<Fetched>) {
-        if self.accounts.get(&key.0).is_none_or(|(_, current)| *current != epoch) {
-            return;
-        }
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
-        match result {
-            Some(fetched) => {
-                self.in_memory += lane.fetched(fetched);
-                self.settle(&key);
+        self.fetching -= 1;
+        if self.accounts.get(&key.0).is_some_and(|(_, current)| *current == epoch) {
+            let room =
+                self.has_room(result.as_ref().map_or(0, |found| found.messages.iter().map(|m| m.wire.len()).sum()));
+            let done = self.edit(&key, |lane| match result {
+                Some(fetched) => {
+                    lane.fetched(fetched, room);
+                    true
+                }
+                None => {
+                    lane.fetch_failed();
+                    false
+                }
+            });
+            match done {
+                Some(true) => self.settle(&key),
+                Some(false) => self.wait(key, RETRY),
+                None => {}
             }
-            None => {
-                lane.fetch_failed();
-                self.wait(key, RETRY);
-            }
         }
+        self.feed();
+    }
+
+    /// Lets lanes read their backlog whose turn it is.
+    fn feed(&mut self) {
+        let waiting = std::mem::take(&mut self.hungry);
+        waiting.iter().for_each(|key| self.enqueue(key));
     }
 
     fn prepared(&mut self, key: LaneKey, epoch: u64, message_key: u64, message: Box<InboundMessage>) {
@@ -293,9 +377,22 @@ impl Task {
             return;
         }
         // Acked meanwhile, it is not wanted any more.
-        if let Some(lane) = self.lanes.get_mut(&key)
-            && lane.prepared(message_key, message)
-        {
+        if self.edit(&key, |lane| lane.prepared(message_key, message)) == Some(true) {
+            self.enqueue(&key);
+        }
+    }
+
+    /// Whether one more message may be prepared.
+    fn may_prepare(&self, size: Size) -> bool {
+        self.preparing.messages == 0
+            || (self.preparing.messages < PREPARING.messages && self.preparing.bytes + size.bytes <= PREPARING.bytes)
+    }
+
+    /// Lets the next lanes go on whose message waits to be prepared.
+    fn unpark(&mut self) {
+        let free = PREPARING.messages.saturating_sub(self.preparing.messages);
+        for key in self.parked.drain(..free.min(self.parked.len())).collect::<Vec<_>>() {
+            self.edit(&key, Lane::unpark);
             self.enqueue(&key);
         }
     }
@@ -307,8 +404,7 @@ impl Task {
                 break;
             }
             let key = entry.remove();
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.stop_waiting();
+            if self.edit(&key, Lane::stop_waiting).is_some() {
                 self.settle(&key);
             }
         }
@@ -349,7 +445,7 @@ impl Task {
     }
 
     fn pump(&mut self) {
-        while self.in_flight.len() < WINDOW {
+        while self.in_flight.len() < WINDOW && (self.unacked < UNACKED || self.in_flight.is_empty()) {
             let Some(key) = self.ready.pop_front() else { return };
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             lane.queued = false;
@@ -358,30 +454,23 @@ impl Task {
             }
             let Some((id, epoch)) = self.accounts.get(&key.0) else { continue };
             let (id, epoch) = (id.clone(), *epoch);
-            let (message, message_key, row) = if let Some((message, next)) = lane.take_prepared() {
-                (message, next.key, next.id)
-            } else if let Some(next) = lane.take_next() {
-                self.in_memory -= 1;
-                let delivery = DeliveryId { account: id.clone(), key: next.key };
-                let draft = normalize(&delivery, &key.1, next.attempt + 1, &next.wire);
-                let (message_key, row) = (next.key, next.id);
-                if !draft.is_whole() {
-                    prepare(&self.preparer, &self.events, key, epoch, message_key, draft);
-                    continue;
-                }
-                (Box::new(draft.message), message_key, row)
-            } else {
-                let after = lane.begin_fetch();
-                fetch(&self.store, &self.events, key, epoch, after);
+            if lane.needs_fetch() {
+                self.fetch(key, epoch);
                 continue;
+            }
+            let next = match lane.take_prepared() {
+                Some((message, next)) => Some((message, next.key, next.id, next.wire.len())),
+                None => self.take_next(&key, &id, epoch),
             };
+            // It is being prepared, or waits for that.
+            let Some((message, message_key, row, bytes)) = next else { continue };
             if !(self.deliver)(&message) {
-                lane.give_back(false);
-                self.in_memory += 1;
+                self.edit(&key, |lane| lane.give_back(false));
                 self.wait(key, RETRY);
                 continue;
             }
-            self.in_flight.insert((key.0, message_key), key.1.clone());
+            self.unacked += bytes;
+            self.in_flight.insert((key.0, message_key), (key.1.clone(), bytes));
             self.uncounted.push((key.0, message_key, row));
             self.count_at.get_or_insert_with(|| Instant::now() + COUNT_AFTER);
             self.board.update(&id, |entry| {
@@ -391,11 +480,68 @@ impl Task {
         }
     }
 
+    /// The next message of a lane, with its key, its row and its bytes, if nothing is missing of it; else it is prepared.
+    fn take_next(
+        &mut self,
+        key: &LaneKey,
+        id: &AccountId,
+        epoch: u64,
+    ) -> Option<(Box<InboundMessage>, u64, i64, usize)> {
+        let lane = self.lanes.get_mut(key)?;
+        let next = lane.take_next()?;
+        let (message_key, row, size) = (next.key, next.id, Size::of(next));
+        let delivery = DeliveryId { account: id.clone(), key: next.key };
+        let mut draft = read(&delivery, &key.1, next.attempt + 1, &next.wire);
+        if self.defer_media {
+            draft.defer();
+        }
+        if draft.is_whole() {
+            return Some((Box::new(draft.message), message_key, row, size.bytes));
+        }
+        if !self.may_prepare(size) {
+            self.edit(key, Lane::park);
+            self.parked.push_back(key.clone());
+            return None;
+        }
+        self.preparing += size;
+        if !self.has_room(IN_MEMORY.bytes / 2) {
+            // Whoever waits long does not fill the memory.
+            self.edit(key, Lane::spill_queue);
+        }
+        prepare(&self.preparer, &self.events, key.clone(), epoch, (message_key, size), draft);
+        None
+    }
+
+    /// Whether nothing is under way that will make room.
+    fn is_at_rest(&self) -> bool {
+        self.fetching == 0 && self.in_flight.is_empty() && self.preparing.messages == 0
+    }
+
+    /// Reads a lane's backlog, when there is room for it.
+    fn fetch(&mut self, key: LaneKey, epoch: u64) {
+        if self.fetching >= FETCHES || !(self.has_room(0) || self.is_at_rest()) {
+            self.hungry.push_back(key);
+            return;
+        }
+        let Some(after) = self.edit(&key, Lane::begin_fetch) else { return };
+        self.fetching += 1;
+        fetch(&self.store, &self.events, key, epoch, after);
+    }
+
     fn count_in_flight(&self, account: AccountNo) {
         if let Some((id, _)) = self.accounts.get(&account) {
             self.board.update(id, |entry| entry.in_flight = entry.in_flight.saturating_sub(1));
         }
     }
+}
+
+/// Reads a message. One that breaks the reader is told as such: it must not come again and again.
+fn read(delivery: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft {
+    let read = std::panic::catch_unwind(AssertUnwindSafe(|| normalize(delivery, peer, attempt, wire)));
+    read.unwrap_or_else(|_| {
+        tracing::error!(%delivery, "a message could not be read, by a defect");
+        Draft::unreadable(delivery, peer, attempt)
+    })
 }
 
 /// Makes a message whole, and reports back.
@@ -404,14 +550,22 @@ fn prepare(
     events: &mpsc::WeakUnboundedSender<Event>,
     lane: LaneKey,
     epoch: u64,
-    key: u64,
+    (key, size): (u64, Size),
     draft: Draft,
 ) {
     let (preparer, events) = (preparer.clone(), events.clone());
     tokio::spawn(async move {
-        let message = Box::new(preparer.prepare(lane.0, key, draft).await);
+        let mut bare = draft.message.clone();
+        let prepared = caught("the files of a message", preparer.prepare(lane.0, key, draft)).await;
+        let message = prepared.unwrap_or_else(|| {
+            tracing::error!(message_id = bare.message_id, "the message comes without its files");
+            for part in bare.parts.iter_mut().filter(|part| part.text.is_none() && part.error.is_none()) {
+                part.error = Some("it could not be fetched, by a defect of the sidecar; its log says more".to_owned());
+            }
+            bare
+        });
         if let Some(events) = events.upgrade() {
-            let _ = events.send(Event::Prepared { lane, epoch, key, message });
+            let _ = events.send(Event::Prepared { lane, epoch, key, size, message: Box::new(message) });
         }
     });
 }
@@ -419,7 +573,7 @@ fn prepare(
 fn fetch(store: &Store, events: &mpsc::WeakUnboundedSender<Event>, lane: LaneKey, epoch: u64, after: i64) {
     let (store, events) = (store.clone(), events.clone());
     tokio::spawn(async move {
-        let result = match store.lane(lane.0, lane.1.to_string(), after, FETCH).await {
+        let result = match store.lane(lane.0, lane.1.to_string(), after, FETCH, FETCH_BYTES).await {
             Ok(fetched) => Some(fetched),
             Err(error) => {
                 tracing::error!(%error, "the backlog of a conversation could not be read; trying again");
@@ -430,4 +584,68 @@ fn fetch(store: &Store, events: &mpsc::WeakUnboundedSender<Event>, lane: LaneKey
             let _ = events.send(Event::Fetched { lane, epoch, result });
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::inbound::intake::read_message;
+    use crate::media::{Library, Room};
+
+    type Broken = oneshot::Receiver<()>;
+
+    /// A dispatcher that is told of one message.
+    async fn told(
+        message: serde_json::Value,
+        deliver: impl Fn(&InboundMessage) -> bool + Send + 'static,
+    ) -> (Dispatcher, Broken) {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
+        let library = Library::new(dir.keep());
+        let preparer =
+            Preparer::new(store.clone(), library.clone(), Room::new(library), Arc::new(|| panic!("a defect")));
+        let (say, broken) = oneshot::channel();
+        let outlet =
+            Outlet { deliver: Box::new(deliver), broken: Box::new(move || say.send(()).unwrap()), defer_media: false };
+        let stop = CancellationToken::new();
+        let dispatcher = Dispatcher::start(store.clone(), Board::new(|_| {}), preparer, outlet, stop);
+        let id = AccountId::normalize("bot");
+        let account = store.account(&id).await.unwrap().no;
+        let message = read_message(&message.to_string(), false).unwrap();
+        store.take_in(account, None, vec![message], |_| {}).await.unwrap();
+        dispatcher.start_account(&id, account).await.unwrap();
+        (dispatcher, broken)
+    }
+
+    #[tokio::test]
+    async fn a_dispatcher_that_breaks_says_so() {
+        let item = json!({ "type": 1, "text_item": { "text": "hello" } });
+        let message = json!({ "message_id": 1, "from_user_id": "ann", "item_list": [item] });
+        let (_dispatcher, broken) = told(message, |_| panic!("a defect")).await;
+        tokio::time::timeout(Duration::from_secs(10), broken).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_message_whose_preparation_breaks_comes_without_its_files() {
+        let media = json!({ "encrypt_query_param": "x", "encrypt_type": 0 });
+        let message = json!({
+            "message_id": 1,
+            "from_user_id": "ann",
+            "item_list": [{ "type": 2, "image_item": { "media": media } }],
+        });
+        let (say, said) = oneshot::channel();
+        let say = Mutex::new(Some(say));
+        let (_dispatcher, _) = told(message, move |message| {
+            let say = say.lock().unwrap().take();
+            say.is_none_or(|say| say.send(message.clone()).is_ok())
+        })
+        .await;
+        let message = tokio::time::timeout(Duration::from_secs(10), said).await.unwrap().unwrap();
+        assert!(message.parts[0].error.as_deref().unwrap().contains("a defect of the sidecar"), "{message:?}");
+    }
 }

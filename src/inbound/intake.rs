@@ -9,8 +9,14 @@ use md5::{Digest as _, Md5};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::ilink::{MESSAGE_TYPE_BOT, WireMessage, without_half_characters};
+use crate::contract::MAX_TEXT_CHARS;
+use crate::ilink::{MESSAGE_TYPE_BOT, WireItem, WireMessage, without_half_characters};
 use crate::store::NewMessage;
+
+/// Ids of WeChat have some forty bytes.
+pub(super) const MOST_ID_BYTES: usize = 1_024;
+/// A context token goes with every message to the person.
+const MOST_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Reads one element of `msgs`. `None` for what no person sent: the bot's own messages, and those without a sender.
 /// With `keep_text` it is kept for quotes what the message says.
@@ -19,21 +25,23 @@ pub fn read_message(raw: &str, keep_text: bool) -> Option<NewMessage> {
     if message.message_type == Some(MESSAGE_TYPE_BOT) {
         return None;
     }
-    let peer = message.from_user_id.filter(|peer| !peer.trim().is_empty());
+    let peer = message.from_user_id.filter(|peer| !peer.trim().is_empty() && peer.len() <= MOST_ID_BYTES);
     if peer.is_none() {
         tracing::warn!(message_id = message.message_id, "a message without a sender was dropped");
     }
-    let said = message.item_list.iter().filter_map(|item| match (&item.text_item, &item.voice_item) {
-        (Some(text), _) => text.text.as_deref(),
-        (None, Some(voice)) => voice.text.as_deref(),
-        (None, None) => None,
+    let said = message.item_list.first.iter().filter_map(WireItem::text);
+    let text = keep_text.then(|| {
+        let text = said.collect::<Vec<_>>().join("\n");
+        text.chars().take(MAX_TEXT_CHARS).collect()
     });
-    let text = keep_text.then(|| said.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"));
     Some(NewMessage {
         text,
         peer: peer?,
         key: message.message_id.filter(|id| *id != 0).unwrap_or_else(|| hash(raw)),
-        context_token: message.context_token.map(|token| token.reveal().to_owned()),
+        context_token: message
+            .context_token
+            .map(|token| token.reveal().to_owned())
+            .filter(|token| token.len() <= MOST_TOKEN_BYTES),
         wire: raw.to_owned(),
     })
 }

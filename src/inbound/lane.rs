@@ -8,11 +8,43 @@ use crate::store::{Fetched, Pending};
 /// Messages that are fetched at once.
 pub const FETCH: usize = 16;
 
+/// What messages in memory come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// How many.
+    pub messages: usize,
+    /// In bytes.
+    pub bytes: usize,
+}
+
+impl Size {
+    /// Of one message.
+    pub fn of(message: &Pending) -> Size {
+        Size { messages: 1, bytes: message.wire.len() }
+    }
+}
+
+impl std::ops::AddAssign for Size {
+    fn add_assign(&mut self, other: Size) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+impl std::ops::SubAssign for Size {
+    fn sub_assign(&mut self, other: Size) {
+        self.messages -= other.messages;
+        self.bytes -= other.bytes;
+    }
+}
+
 /// A conversation with something to deliver.
 #[derive(Debug, Default)]
 pub struct Lane {
     /// The next messages, oldest first.
     queue: VecDeque<Pending>,
+    /// What is in `queue` and in flight.
+    size: Size,
     /// The newest row that was ever in `queue`; older ones are never taken again.
     newest: i64,
     /// Whether the database has messages behind `queue`.
@@ -29,6 +61,8 @@ pub struct Lane {
     prepared: Option<Box<InboundMessage>>,
     /// Whether a delay must pass first.
     waiting: bool,
+    /// Whether its next message waits for others to be prepared.
+    parked: bool,
     /// Whether the dispatcher has it in its queue.
     pub queued: bool,
 }
@@ -42,7 +76,12 @@ impl Lane {
     /// Whether something can be done for it now: deliver, or fetch.
     pub fn is_ready(&self) -> bool {
         let idle = self.in_flight.is_none() && !self.fetching && (self.spilled || !self.queue.is_empty());
-        !self.waiting && (idle || self.prepared.is_some())
+        !self.waiting && !self.parked && (idle || self.prepared.is_some())
+    }
+
+    /// Whether its next message has to be fetched first.
+    pub fn needs_fetch(&self) -> bool {
+        self.queue.is_empty() && self.in_flight.is_none()
     }
 
     /// Whether it can be forgotten.
@@ -50,22 +89,20 @@ impl Lane {
         self.in_flight.is_none() && !self.waiting && !self.fetching && !self.spilled && self.queue.is_empty()
     }
 
-    /// A message was committed. With `room` it is kept in memory; returns whether it was.
-    pub fn arrived(&mut self, message: Pending, room: bool) -> bool {
+    /// A message was committed. With `room` it is kept in memory.
+    pub fn arrived(&mut self, message: Pending, room: bool) {
         if message.id <= self.newest {
-            return false;
+            return;
         }
         if self.fetching {
             self.late = true;
-            return false;
-        }
-        if self.spilled || !room {
+        } else if self.spilled || !room {
             self.spilled = true;
-            return false;
+        } else {
+            self.newest = message.id;
+            self.size += Size::of(&message);
+            self.queue.push_back(message);
         }
-        self.newest = message.id;
-        self.queue.push_back(message);
-        true
     }
 
     /// The next message in memory; it is in flight from now on.
@@ -97,21 +134,26 @@ impl Lane {
         self.newest
     }
 
-    /// Ends a fetch with what was read. Returns how many messages were added.
-    pub fn fetched(&mut self, fetched: Fetched) -> usize {
+    /// Ends a fetch with what was read. Without `room` only the next message is kept.
+    pub fn fetched(&mut self, fetched: Fetched, room: bool) {
         self.fetching = false;
         self.spilled = fetched.more || self.late;
-        let before = self.queue.len();
         for message in fetched.messages {
-            if message.id > self.newest {
-                self.newest = message.id;
-                if !self.acked_meanwhile.contains(&message.key) {
-                    self.queue.push_back(message);
-                }
+            if message.id <= self.newest {
+                continue;
+            }
+            let acked = self.acked_meanwhile.contains(&message.key);
+            if !room && !self.queue.is_empty() && !acked {
+                self.spilled = true;
+                break;
+            }
+            self.newest = message.id;
+            if !acked {
+                self.size += Size::of(&message);
+                self.queue.push_back(message);
             }
         }
         self.acked_meanwhile.clear();
-        self.queue.len() - before
     }
 
     /// Ends a fetch that failed: it is tried again after a delay.
@@ -121,19 +163,21 @@ impl Lane {
         self.waiting = true;
     }
 
-    /// An ack. Returns how many messages left the memory queue because of it.
-    pub fn acked(&mut self, key: u64) -> usize {
-        if self.in_flight.as_ref().is_some_and(|message| message.key == key) {
-            self.in_flight = None;
+    /// An ack.
+    pub fn acked(&mut self, key: u64) {
+        if let Some(message) = self.in_flight.take_if(|message| message.key == key) {
+            self.size -= Size::of(&message);
             self.prepared = None;
-            return 0;
+            return;
         }
         if self.fetching {
             self.acked_meanwhile.push(key);
         }
-        let before = self.queue.len();
-        self.queue.retain(|message| message.key != key);
-        before - self.queue.len()
+        if let Some(at) = self.queue.iter().position(|message| message.key == key)
+            && let Some(message) = self.queue.remove(at)
+        {
+            self.size -= Size::of(&message);
+        }
     }
 
     /// Takes the message in flight back: it is the next one again, with one more attempt behind it. It waits.
@@ -145,14 +189,52 @@ impl Lane {
         }
     }
 
+    /// Takes the message in flight back, with all behind it, to the database: it is read again when its turn comes.
+    pub fn park(&mut self) {
+        if let Some(message) = self.in_flight.take() {
+            self.queue.push_front(message);
+        }
+        self.spill(0);
+        self.parked = true;
+    }
+
+    /// It may go on.
+    pub fn unpark(&mut self) {
+        self.parked = false;
+    }
+
+    /// Leaves what is behind the message in flight in the database.
+    pub fn spill_queue(&mut self) {
+        self.spill(0);
+    }
+
+    /// Leaves what is behind the next message in the database.
+    pub fn spill_behind_next(&mut self) {
+        self.spill(1);
+    }
+
+    fn spill(&mut self, keep: usize) {
+        // While a fetch is under way its result counts on what is here.
+        if self.fetching {
+            return;
+        }
+        while self.queue.len() > keep
+            && let Some(message) = self.queue.pop_back()
+        {
+            self.size -= Size::of(&message);
+            self.newest = message.id - 1;
+            self.spilled = true;
+        }
+    }
+
     /// The delay is over.
     pub fn stop_waiting(&mut self) {
         self.waiting = false;
     }
 
-    /// How many messages it holds in memory, beside the one in flight.
-    pub fn len(&self) -> usize {
-        self.queue.len()
+    /// What it holds in memory.
+    pub fn size(&self) -> Size {
+        self.size
     }
 }
 
@@ -180,13 +262,13 @@ mod tests {
         assert_eq!(lane.begin_fetch(), 0);
         // Row 3 was committed before the fetch read, but its announcement comes later.
         lane.arrived(message(3), true);
-        lane.fetched(Fetched { messages: vec![message(1), message(2), message(3)], more: false });
+        lane.fetched(Fetched { messages: vec![message(1), message(2), message(3)], more: false }, true);
         lane.arrived(message(3), true);
         assert_eq!(drain(&mut lane), [1, 2, 3]);
         // It was late, so the lane looks once more, and finds nothing.
         assert!(lane.is_ready());
         lane.begin_fetch();
-        lane.fetched(Fetched { messages: vec![], more: false });
+        lane.fetched(Fetched { messages: vec![], more: false }, true);
         assert!(lane.is_idle());
     }
 
@@ -198,7 +280,7 @@ mod tests {
         lane.arrived(message(3), true);
         assert_eq!(drain(&mut lane), [1]);
         assert_eq!(lane.begin_fetch(), 1);
-        lane.fetched(Fetched { messages: vec![message(2), message(3)], more: false });
+        lane.fetched(Fetched { messages: vec![message(2), message(3)], more: false }, true);
         assert_eq!(drain(&mut lane), [2, 3]);
         assert!(lane.is_idle());
     }
@@ -208,8 +290,36 @@ mod tests {
         let mut lane = Lane::in_database(1);
         lane.begin_fetch();
         lane.acked(10);
-        lane.fetched(Fetched { messages: vec![message(1), message(2)], more: false });
+        lane.fetched(Fetched { messages: vec![message(1), message(2)], more: false }, true);
         assert_eq!(drain(&mut lane), [2]);
+    }
+
+    #[test]
+    fn without_room_only_the_next_message_is_kept_and_the_others_come_again() {
+        let mut lane = Lane::in_database(1);
+        lane.begin_fetch();
+        lane.fetched(Fetched { messages: vec![message(1), message(2), message(3)], more: false }, false);
+        assert_eq!(lane.size().messages, 1);
+        assert_eq!(drain(&mut lane), [1]);
+        assert_eq!(lane.begin_fetch(), 1);
+        lane.fetched(Fetched { messages: vec![message(2), message(3)], more: false }, true);
+        assert_eq!(drain(&mut lane), [2, 3]);
+        assert_eq!((lane.is_idle(), lane.size()), (true, Size::default()));
+    }
+
+    #[test]
+    fn a_parked_lane_holds_nothing_and_loses_nothing() {
+        let mut lane = Lane::default();
+        (1..=3).for_each(|id| lane.arrived(message(id), true));
+        lane.take_next();
+        lane.park();
+        lane.arrived(message(4), true);
+        assert_eq!((lane.size(), lane.is_ready()), (Size::default(), false));
+        lane.unpark();
+        assert!(lane.is_ready() && lane.needs_fetch());
+        assert_eq!(lane.begin_fetch(), 0);
+        lane.fetched(Fetched { messages: (1..=4).map(message).collect(), more: false }, true);
+        assert_eq!(drain(&mut lane), [1, 2, 3, 4]);
     }
 
     #[test]

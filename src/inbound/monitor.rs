@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::RngExt as _;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +15,9 @@ use super::dispatcher::Dispatcher;
 use super::intake::read_message;
 use crate::accounts::Board;
 use crate::contract::{AccountId, AccountState, ProbableCause};
-use crate::ilink::{Ilink, IlinkError, Session, Updates};
-use crate::store::{AccountNo, Store, StoreError, now_ms};
+use crate::ilink::{Ilink, IlinkError, Messages, Session, Updates};
+use crate::store::{AccountNo, NewMessage, Store, now_ms};
+use crate::supervise::caught;
 
 /// What the server may set the time of a poll to.
 const HOLD_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -30,6 +32,8 @@ const SILENT_POLLS: u32 = 2;
 /// A server that holds polls for longer than it said must not look dead for ever: after each such failure polls are given twice
 /// the time, up to this many times.
 const MOST_STRETCH: u32 = 4;
+/// A cursor goes with every poll. Real ones have some hundred bytes.
+const LARGEST_CURSOR: usize = 1024 * 1024;
 /// How often it is written down that polls are answered.
 const NOTE_EVERY_MS: i64 = 5 * 60 * 1000;
 /// A token that dies so soon after it last worked was most likely taken over.
@@ -92,8 +96,21 @@ struct Taken {
 }
 
 impl Monitor {
-    /// Polls until `cancel` is cancelled.
+    /// Polls until `cancel` is cancelled, whatever a message or a server does to this program.
     pub async fn run(mut self, cancel: CancellationToken) {
+        let mut defects = 0;
+        while caught("an account's monitor", self.polls(&cancel)).await.is_none() {
+            defects += 1;
+            // What was not taken in comes again: the cursor moves with the commit.
+            let error = "polling was broken by a defect of the sidecar; its log says more";
+            if !self.back_off(error, defects, &cancel).await {
+                return;
+            }
+        }
+    }
+
+    /// Polls until `cancel` is cancelled.
+    async fn polls(&mut self, cancel: &CancellationToken) {
         let mut hold = self.first_hold;
         let mut failures = 0;
         let mut silent = 0;
@@ -105,7 +122,7 @@ impl Monitor {
         self.greet();
         loop {
             let asked = Instant::now();
-            let updates = match self.poll(hold * stretch, &cancel).await {
+            let updates = match self.poll(hold * stretch, cancel).await {
                 Polled::Cancelled => return,
                 Polled::Woken => {
                     tracing::info!(account = %self.id, "polling anew: the machine slept, or its clock was set");
@@ -127,14 +144,14 @@ impl Monitor {
                         self.ilink.reconnect(Some((&self.session.borrow().endpoint, asked)));
                         stretch = (stretch * 2).min(MOST_STRETCH);
                         let error = format!("{silent} polls in a row were not answered; trying new connections");
-                        if !self.back_off(&error, failures, &cancel).await {
+                        if !self.back_off(&error, failures, cancel).await {
                             return;
                         }
                     }
                     continue;
                 }
                 Polled::Answer(Err(error)) if error.is_stale_token() => {
-                    if !self.pause(&error, &cancel).await {
+                    if !self.pause(&error, cancel).await {
                         return;
                     }
                     (failures, silent) = (0, 0);
@@ -146,7 +163,7 @@ impl Monitor {
                     if !matches!(error, IlinkError::Network { .. }) {
                         silent = 0;
                     }
-                    if !self.back_off(&error.to_string(), failures, &cancel).await {
+                    if !self.back_off(&error.to_string(), failures, cancel).await {
                         return;
                     }
                     continue;
@@ -155,7 +172,7 @@ impl Monitor {
             if let Some(ms) = updates.longpolling_timeout_ms.filter(|ms| *ms > 0) {
                 hold = Duration::from_millis(ms).clamp(HOLD_BOUNDS.0, HOLD_BOUNDS.1);
             }
-            let empty = updates.msgs.as_ref().is_none_or(Vec::is_empty);
+            let empty = updates.msgs.is_empty();
             let mut paced = empty;
             if empty && asked.elapsed() <= hold {
                 stretch = 1;
@@ -169,7 +186,7 @@ impl Monitor {
                 Err(error) => {
                     // The cursor in memory has not moved: the next poll asks for the same messages.
                     failures += 1;
-                    if !self.back_off(&error.to_string(), failures, &cancel).await {
+                    if !self.back_off(&error, failures, cancel).await {
                         return;
                     }
                     continue;
@@ -190,7 +207,7 @@ impl Monitor {
             }
             if paced
                 && let Some(rest) = IDLE_PACE.checked_sub(asked.elapsed())
-                && cancelled_within(rest, &cancel).await
+                && cancelled_within(rest, cancel).await
             {
                 return;
             }
@@ -246,40 +263,65 @@ impl Monitor {
         }
     }
 
-    /// Puts messages and cursor on disk.
-    async fn take_in(&mut self, updates: Updates) -> Result<Taken, StoreError> {
-        let raw = updates.msgs.unwrap_or_default();
+    /// Puts messages and cursor on disk; the error is for a person. The cursor goes there with the last of the messages.
+    async fn take_in(&mut self, updates: Updates) -> Result<Taken, String> {
         let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
-        let keep_texts = (self.keep_texts)();
-        let messages: Vec<_> = raw.iter().filter_map(|raw| read_message(raw.get(), keep_texts)).collect();
-        let count = messages.len() as u64;
-        let mut peers: Vec<String> = messages.iter().map(|message| message.peer.clone()).collect();
-        peers.dedup();
-        let mut duplicates = 0;
-        if count > 0 || cursor.is_some() {
-            let announce = self.dispatcher.announcer(self.number);
-            duplicates = self.store.take_in(self.number, cursor.clone(), messages, announce).await?;
-        }
+        let cursor = cursor.filter(|cursor| {
+            let fits = cursor.len() <= LARGEST_CURSOR;
+            if !fits {
+                tracing::error!(account = %self.id, bytes = cursor.len(), "the server's cursor is absurdly large; keeping the old one");
+            }
+            fits
+        });
         let moved = cursor.is_some();
-        if let Some(cursor) = cursor {
-            self.cursor = cursor;
-        }
-        if !peers.is_empty() {
-            (self.heard)(peers);
-        }
+        let (received, duplicates) = match updates.msgs {
+            Messages::Here(raw) => self.keep(raw, cursor).await?,
+            Messages::OnDisk(mut batches) => {
+                let (mut received, mut duplicates) = (0, 0);
+                while let Some(batch) = batches.next().await {
+                    let batch = batch.map_err(|error| error.to_string())?;
+                    let (more, again) = self.keep(batch, None).await?;
+                    (received, duplicates) = (received + more, duplicates + again);
+                }
+                self.keep(Vec::new(), cursor).await?;
+                (received, duplicates)
+            }
+        };
         let now = now_ms();
         self.board.update(&self.id, |entry| {
             entry.state = AccountState::Polling;
             entry.paused_until_ms = None;
             entry.last_error = None;
             entry.last_poll_at_ms = Some(now);
-            if count > 0 {
+            if received > 0 {
                 entry.last_inbound_at_ms = Some(now);
-                entry.counters.received += count - duplicates;
+                entry.counters.received += received - duplicates;
                 entry.counters.duplicates += duplicates;
             }
         });
-        Ok(Taken { received: count, new: count - duplicates, moved })
+        Ok(Taken { received, new: received - duplicates, moved })
+    }
+
+    /// Puts messages on disk, and the cursor where it is given. Returns how many there were, and how many had come before.
+    async fn keep(&mut self, raw: Vec<Box<RawValue>>, cursor: Option<String>) -> Result<(u64, u64), String> {
+        let keep_texts = (self.keep_texts)();
+        let messages: Vec<_> = raw.iter().filter_map(|raw| read(raw.get(), keep_texts)).collect();
+        let received = messages.len() as u64;
+        let mut peers: Vec<String> = messages.iter().map(|message| message.peer.clone()).collect();
+        peers.dedup();
+        let mut duplicates = 0;
+        if received > 0 || cursor.is_some() {
+            let announce = self.dispatcher.announcer(self.number);
+            let taken = self.store.take_in(self.number, cursor.clone(), messages, announce).await;
+            duplicates = taken.map_err(|error| error.to_string())?;
+        }
+        if let Some(cursor) = cursor {
+            self.cursor = cursor;
+        }
+        if !peers.is_empty() {
+            (self.heard)(peers);
+        }
+        Ok((received, duplicates))
     }
 
     /// Waits for a new login. `false`: cancelled.
@@ -346,6 +388,14 @@ impl Monitor {
     }
 }
 
+/// Reads a message. One that breaks the reader is left out: it must not stop all that comes behind it.
+fn read(raw: &str, keep_texts: bool) -> Option<NewMessage> {
+    std::panic::catch_unwind(|| read_message(raw, keep_texts)).unwrap_or_else(|_| {
+        tracing::error!(bytes = raw.len(), "a message broke the reader, and was dropped");
+        None
+    })
+}
+
 fn show_polling(board: &Board, id: &AccountId) {
     board.update(id, |entry| {
         entry.state = AccountState::Polling;
@@ -358,5 +408,84 @@ async fn cancelled_within(wait: Duration, cancel: &CancellationToken) -> bool {
     tokio::select! {
         () = cancel.cancelled() => true,
         () = tokio::time::sleep(wait) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::ilink::{BotToken, Endpoint, Hosts};
+    use crate::inbound::{Outlet, Preparer};
+    use crate::media::{Library, Room};
+    use crate::simulator::{NewBot, Simulator, SimulatorConfig};
+
+    #[tokio::test]
+    async fn a_monitor_that_breaks_is_shown_and_polls_again_where_it_was() {
+        let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
+        let bot = simulator.control().create_bot(NewBot::default()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
+        let id = AccountId::normalize("bot");
+        let row = store.account(&id).await.unwrap();
+        let states = Arc::new(Mutex::new(Vec::new()));
+        let seen = states.clone();
+        let board = Board::new(move |status| seen.lock().unwrap().push((status.state, status.last_error)));
+        let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let outlet = Outlet {
+            deliver: Box::new(move |message| say.send(message.text.clone()).is_ok()),
+            broken: Box::new(|| {}),
+            defer_media: false,
+        };
+        let library = Library::new(dir.path().join("media"));
+        let preparer = Preparer::new(
+            store.clone(),
+            library.clone(),
+            Room::new(library),
+            Arc::new(|| panic!("there are no files")),
+        );
+        let stop = CancellationToken::new();
+        let _ending = stop.clone().drop_guard();
+        let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer, outlet, stop.clone());
+        dispatcher.start_account(&id, row.no).await.unwrap();
+        let endpoint = Endpoint {
+            base_url: simulator.url(),
+            route_tag: None,
+            bot_agent: "test/1.0".to_owned(),
+            version: Default::default(),
+        };
+        let session = Session { endpoint, token: BotToken::new(&bot.token).unwrap() };
+        let (_session, session) = watch::channel(session);
+        let (_woken, woken) = watch::channel(0);
+        let broke = AtomicBool::new(false);
+        let monitor = Monitor {
+            id,
+            number: row.no,
+            cursor: String::new(),
+            session,
+            ilink: Ilink::new(Hosts::system("")).unwrap(),
+            store,
+            dispatcher,
+            board,
+            keep_texts: Box::new(move || {
+                assert!(broke.swap(true, Ordering::Relaxed), "a defect");
+                false
+            }),
+            heard: Box::new(|_| {}),
+            first_hold: Duration::from_secs(35),
+            woken,
+            taken_over: Arc::new(|| false),
+        };
+        tokio::spawn(monitor.run(stop));
+        simulator.control().push_text(&bot.bot_id, "ann@im.wechat", "hello").unwrap();
+        let text = tokio::time::timeout(Duration::from_secs(20), said.recv()).await;
+        let text = text.unwrap_or_else(|_| panic!("{:?}", states.lock().unwrap())).unwrap();
+        assert_eq!(text, "hello");
+        let shown = |error: &Option<String>| error.as_deref().is_some_and(|error| error.contains("a defect"));
+        let states = std::mem::take(&mut *states.lock().unwrap());
+        assert!(states.iter().any(|(state, error)| *state == AccountState::Backoff && shown(error)), "{states:?}");
+        simulator.stop().await;
     }
 }

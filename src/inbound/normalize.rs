@@ -1,13 +1,19 @@
 //! A wire message as the contract says it, and what must be fetched before it is whole.
 
 use super::delivery_id::DeliveryId;
-use super::intake::read_wire;
+use super::intake::{MOST_ID_BYTES, read_wire};
 use crate::cdn::{MediaKey, MediaSource};
-use crate::contract::{Conversation, ConversationKind, InboundMessage, Part, PartType, Quote};
-use crate::ilink::{CdnMedia, PartialText, RefMessage, WireItem, item_type};
+use crate::contract::{
+    Conversation, ConversationKind, InboundMessage, MAX_PARTS, MAX_TEXT_CHARS, Part, PartType, Quote,
+};
+use crate::ilink::{CdnMedia, Items, PartialText, RefMessage, WireItem, item_type};
 use crate::media::voice_mime;
 use crate::store::now_ms;
 
+/// What the file is named that has all of a message that was cut.
+pub const WHOLE: &str = "message.txt";
+/// The most characters of a quoted text.
+const QUOTED_CHARS: usize = 64 * 1024;
 /// What voice messages are named: WeChat gives them no name.
 pub const VOICE: &str = "voice";
 
@@ -20,12 +26,31 @@ pub struct Draft {
     pub media: Vec<MediaItem>,
     /// The quote to look up.
     pub quote: Option<QuoteItem>,
+    /// All that it says, where it was cut: the file that its last part is.
+    pub whole: Option<String>,
 }
 
 impl Draft {
     /// Whether nothing is missing.
     pub fn is_whole(&self) -> bool {
-        self.media.is_empty() && self.quote.is_none()
+        self.media.is_empty() && self.quote.is_none() && self.whole.is_none()
+    }
+
+    /// Leaves files for later: the gateway asks for them when it wants them.
+    pub fn defer(&mut self) {
+        self.message.defer_media = !self.media.is_empty() || self.whole.is_some();
+        self.media.clear();
+        self.whole = None;
+    }
+
+    /// What is left of a message that broke the reader of messages.
+    pub fn unreadable(id: &DeliveryId, peer: &str, attempt: u32) -> Draft {
+        let mut draft = normalize(id, peer, attempt, "{}");
+        for part in &mut draft.message.parts {
+            part.error =
+                Some("the message could not be read, by a defect of the sidecar; its log says more".to_owned());
+        }
+        draft
     }
 }
 
@@ -70,8 +95,9 @@ pub struct QuoteItem {
 pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft {
     let message = read_wire(wire);
     let mut media = Vec::new();
-    let mut parts = Vec::with_capacity(message.item_list.len());
-    for (n, item) in message.item_list.iter().enumerate() {
+    let Items { first, rest, more } = message.item_list;
+    let mut parts = Vec::with_capacity(first.len());
+    for (n, item) in first.iter().enumerate() {
         let (part, file) = part(item);
         media.extend(file.map(|file| MediaItem::new(Some(n), file, part.part_type).encoded(Some(item))));
         parts.push(part);
@@ -80,7 +106,10 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft
         let error = Some("the message has no content that this version can read".to_owned());
         parts.push(Part { error, ..Part::of(PartType::Unknown) });
     }
-    let reference = message.item_list.into_iter().find_map(|item| item.ref_msg);
+    let whole = cut(&mut parts, &rest, more);
+    // The places behind the last part are the file's and nobody's.
+    media.retain(|item: &MediaItem| item.part.is_none_or(|n| n < parts.len() - usize::from(whole.is_some())));
+    let reference = first.into_iter().find_map(|item| item.ref_msg);
     let (quote, lookup) = match reference {
         Some(reference) => {
             let (quote, lookup, file) = quote(reference);
@@ -97,17 +126,54 @@ pub fn normalize(id: &DeliveryId, peer: &str, attempt: u32, wire: &str) -> Draft
         message_id: id.key.to_string(),
         seq: message.seq,
         from: peer.to_owned(),
-        to: message.to_user_id.unwrap_or_else(|| id.account.to_string()),
+        to: message.to_user_id.filter(|id| id.len() <= MOST_ID_BYTES).unwrap_or_else(|| id.account.to_string()),
         conversation: Conversation { kind: ConversationKind::Direct, id: peer.to_owned() },
-        session_id: message.session_id.filter(|s| !s.is_empty()),
+        session_id: message.session_id.filter(|s| !s.is_empty() && s.len() <= MOST_ID_BYTES),
         timestamp_ms: message.create_time_ms.unwrap_or_else(now_ms),
         updated_at_ms: message.update_time_ms.filter(|at| *at > 0),
         deleted_at_ms: message.delete_time_ms.filter(|at| *at > 0),
         text: readable(&parts),
         parts,
+        truncated: whole.is_some(),
+        defer_media: false,
         quote,
     };
-    Draft { message, media, quote: lookup }
+    Draft { message, media, quote: lookup, whole }
+}
+
+/// Cuts what is too long to be told. Returns all that the message says where it does, for the file that the last part is
+/// then. `rest` is what the items say that were not read, `more` how many there were.
+fn cut(parts: &mut Vec<Part>, rest: &str, more: usize) -> Option<String> {
+    let chars = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
+    let says: usize = parts.iter().map(|part| chars(&part.text) + chars(&part.transcript)).sum();
+    if says <= MAX_TEXT_CHARS && more == 0 {
+        return None;
+    }
+    let mut whole = readable(parts);
+    if more > 0 {
+        whole.push_str(&format!("\n{rest}[{more} items more than can be told; what they say is above]"));
+    }
+    let mut left = MAX_TEXT_CHARS;
+    for part in parts.iter_mut() {
+        for text in [&mut part.text, &mut part.transcript].into_iter().flatten() {
+            part.truncated |= shorten(text, left);
+            left -= text.chars().count();
+        }
+    }
+    parts.truncate(MAX_PARTS - 1);
+    parts.push(Part { file_name: Some(WHOLE.to_owned()), ..Part::of(PartType::File) });
+    Some(whole)
+}
+
+/// Cuts a text to so many characters. Returns whether it was longer.
+pub fn shorten(text: &mut String, chars: usize) -> bool {
+    match text.char_indices().nth(chars) {
+        Some((at, _)) => {
+            text.truncate(at);
+            true
+        }
+        None => false,
+    }
 }
 
 /// What a person would read of a message: texts and transcripts, each on its own line.
@@ -195,6 +261,15 @@ fn source(media: Option<&CdnMedia>, hex: Option<&str>, image: bool) -> Result<Me
     Ok(MediaSource { full_url: filled(&media.full_url), query_param: filled(&media.encrypt_query_param), key })
 }
 
+/// Cuts what a quote says to what can be told.
+pub fn cut_quote(quote: &mut Quote) {
+    let media = quote.media.as_mut();
+    let (said, heard) = media.map_or((None, None), |part| (part.text.as_mut(), part.transcript.as_mut()));
+    for text in [quote.text.as_mut(), quote.selected_text.as_mut(), said, heard].into_iter().flatten() {
+        quote.truncated |= shorten(text, QUOTED_CHARS);
+    }
+}
+
 /// A quote as far as the wire tells it, what is to be looked up, and the file that belongs to it.
 fn quote(quoted: RefMessage) -> (Quote, Option<QuoteItem>, Missing) {
     let inline = quoted.message_item.as_deref().map(part);
@@ -207,14 +282,16 @@ fn quote(quoted: RefMessage) -> (Quote, Option<QuoteItem>, Missing) {
     let lookup = (lookup.id.is_some() || lookup.partial.is_some()).then_some(lookup);
     // The title is a summary that the phone made: better than nothing, and not the content.
     let text = text.filter(|text| !text.is_empty()).or_else(|| quoted.title.filter(|title| !title.is_empty()));
-    let quote = Quote {
+    let mut quote = Quote {
         message_id: quoted.svr_id.map(|id| id.to_string()),
         resolved: brought,
         text,
         selected_text: None,
         from_bot: None,
         media,
+        truncated: false,
     };
+    cut_quote(&mut quote);
     (quote, lookup, file)
 }
 

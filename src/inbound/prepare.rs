@@ -1,29 +1,36 @@
 //! What a message needs before it can be delivered: its media in files, its quote looked up.
 //!
-//! A conversation waits for that, for a bounded time, and no other does. What cannot be had is said in the part; the
-//! text is never lost with it.
+//! A conversation waits for that, for a bounded time that begins with its turn, and no other does. What cannot be had is said in
+//! the part; the text is never lost with it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::sync::Semaphore;
+use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use super::normalize::{Draft, MediaItem, QuoteItem, VOICE, readable};
+use super::normalize::{Draft, MediaItem, QuoteItem, VOICE, WHOLE, cut_quote, readable};
 use super::quote::selected;
 use crate::cdn::{Cdn, CdnError, Downloaded, MediaSource};
 use crate::contract::{InboundMessage, Part, PartType, Quote};
-use crate::media::{Kind, Library, Stored, extension_of, kind_of, mime_of, voice};
+use crate::media::{Bounds, Kind, Library, Reserved, Room, Stored, extension_of, kind_of, mime_of, voice};
 use crate::store::{AccountNo, Store};
 
-/// How long a message waits for its media, all of them together.
-const WAIT: Duration = Duration::from_secs(120);
+/// How long a file may take, from its turn on.
+const FILE: Duration = Duration::from_secs(120);
+/// How long all files of a message may take, from the first one's turn on.
+const MESSAGE: Duration = Duration::from_secs(600);
 /// How long a file is asked for while the media host is in trouble, with pauses that double from the first one.
 const PATIENCE: Duration = Duration::from_secs(15);
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-/// Files that are fetched or decoded at once, over all conversations.
-const AT_ONCE: usize = 8;
+/// Files that are fetched at once, over all conversations. They wait for the network mostly, and hold no thread.
+const AT_ONCE: usize = 32;
+/// Files of one message that are fetched at once: nobody takes all the turns.
+const OF_A_MESSAGE: usize = 2;
+/// Files that are decoded at once.
+const DECODED: usize = 2;
 
 /// What the preparation uses now; asked anew for every message.
 pub struct Resources {
@@ -31,6 +38,8 @@ pub struct Resources {
     pub cdn: Cdn,
     /// The largest file, in bytes.
     pub limit: u64,
+    /// How much room received files have.
+    pub room: Bounds,
     /// How old a quoted message may be, in milliseconds.
     pub quotes_ms: i64,
 }
@@ -49,31 +58,57 @@ struct Attachment {
 pub struct Preparer {
     store: Store,
     library: Library,
+    room: Room,
     resources: Arc<dyn Fn() -> Resources + Send + Sync>,
-    at_once: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+    decoders: Arc<Semaphore>,
+}
+
+/// Whose files are fetched, and since when.
+struct Turn<'a> {
+    number: AccountNo,
+    account: &'a str,
+    key: u64,
+    at_once: Semaphore,
+    /// When the first of its files had its turn.
+    began: OnceLock<Instant>,
 }
 
 impl Preparer {
     /// With files in `library`.
-    pub fn new(store: Store, library: Library, resources: Arc<dyn Fn() -> Resources + Send + Sync>) -> Preparer {
-        Preparer { store, library, resources, at_once: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub fn new(
+        store: Store,
+        library: Library,
+        room: Room,
+        resources: Arc<dyn Fn() -> Resources + Send + Sync>,
+    ) -> Preparer {
+        let (transfers, decoders) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(DECODED)));
+        Preparer { store, library, room, resources, transfers, decoders }
     }
 
-    /// Makes a draft whole. It takes as long as its media, two minutes at most.
+    /// Makes a draft whole. It takes as long as its media.
     pub async fn prepare(&self, account: AccountNo, key: u64, draft: Draft) -> InboundMessage {
-        let Draft { mut message, media, quote } = draft;
+        let Draft { mut message, media, quote, whole } = draft;
         if let Some(lookup) = quote
             && let Some(quote) = &mut message.quote
         {
             self.look_up(account, &message.account_id, &message.from, lookup, quote).await;
         }
-        let deadline = tokio::time::Instant::now() + WAIT;
         let id = message.account_id.clone();
-        let fetched = media.iter().map(|item| async {
-            let result = tokio::time::timeout_at(deadline, self.fetch(&id, key, item)).await;
-            result.unwrap_or(Err(CdnError::TimedOut { seconds: WAIT.as_secs() }.to_string()))
-        });
-        let fetched = join_all(fetched).await;
+        let turn =
+            Turn { number: account, account: &id, key, at_once: Semaphore::new(OF_A_MESSAGE), began: OnceLock::new() };
+        if let Some(whole) = whole
+            && let Some(n) = message.parts.len().checked_sub(1)
+        {
+            match self.keep_whole(&turn, n, whole).await {
+                Ok(stored) => fill(&mut message.parts[n], Attachment { stored, duration_ms: None, problem: None }),
+                Err(error) => {
+                    tracing::error!(account = %id, message_id = %message.message_id, error, "a long message was cut");
+                    message.parts[n].error = Some(format!("the whole message could not be written ({error})"));
+                }
+            }
+        }
+        let fetched = join_all(media.iter().map(|item| self.fetch_in_turn(&turn, item))).await;
         for (item, result) in media.iter().zip(fetched) {
             let part = match item.part {
                 Some(n) => message.parts.get_mut(n),
@@ -83,12 +118,12 @@ impl Preparer {
             match result {
                 Ok(attachment) => {
                     if let Some(problem) = &attachment.problem {
-                        tracing::warn!(account = %id, message = %message.message_id, problem, "a media part is damaged");
+                        tracing::warn!(account = %id, message_id = %message.message_id, problem, "a media part is damaged");
                     }
                     fill(part, attachment);
                 }
                 Err(error) => {
-                    tracing::warn!(account = %id, message = %message.message_id, error, "a media part has no file");
+                    tracing::warn!(account = %id, message_id = %message.message_id, error, "a media part has no file");
                     part.error = Some(error);
                 }
             }
@@ -97,15 +132,50 @@ impl Preparer {
         message
     }
 
+    /// Writes all of a message that was cut into the file that its last part is.
+    async fn keep_whole(&self, turn: &Turn<'_>, n: usize, whole: String) -> Result<Stored, String> {
+        let reserved = self.reserve(turn, whole.len() as u64, (self.resources)().room).await;
+        let reserved = reserved.map_err(|error| error.to_string())?;
+        let (library, of, key) = (self.library.clone(), turn.account.to_owned(), turn.key);
+        let write = move || match library.find(&of, key, n) {
+            Some(found) => Ok(found),
+            None => {
+                let written = library.write(&of, key, n, WHOLE, whole.as_bytes())?;
+                reserved.filled(written.size);
+                Ok(written)
+            }
+        };
+        let written = tokio::task::spawn_blocking(write).await.map_err(std::io::Error::other).and_then(|done| done);
+        let stored = written.map_err(|error| error.to_string())?;
+        Ok(Stored { mime: "text/plain".to_owned(), ..stored })
+    }
+
+    /// The file of an item, when it is its turn, within its time.
+    async fn fetch_in_turn(&self, turn: &Turn<'_>, item: &MediaItem) -> Result<Attachment, String> {
+        // The semaphores are never closed.
+        let _of_message = turn.at_once.acquire().await;
+        let permit = self.transfers.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+        let now = Instant::now();
+        let deadline = (now + FILE).min(*turn.began.get_or_init(|| now) + MESSAGE);
+        let fetched = tokio::time::timeout_at(deadline, self.fetch(turn, item, permit)).await;
+        let seconds = deadline.duration_since(now).as_secs();
+        fetched.unwrap_or_else(|_| Err(CdnError::TimedOut { seconds }.to_string()))
+    }
+
     /// The file of an item.
-    async fn fetch(&self, account: &str, key: u64, item: &MediaItem) -> Result<Attachment, String> {
+    async fn fetch(
+        &self,
+        turn: &Turn<'_>,
+        item: &MediaItem,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Attachment, String> {
         // The quote's file goes behind the parts.
         let n = item.part.unwrap_or(usize::from(u16::MAX));
-        let (library, of) = (self.library.clone(), account.to_owned());
+        let (library, of, key) = (self.library.clone(), turn.account.to_owned(), turn.key);
         let found = tokio::task::spawn_blocking(move || library.find(&of, key, n)).await;
         let mut stored = match found {
             Ok(Some(found)) => found,
-            _ => self.download(account, key, n, item).await?,
+            _ => self.download(turn, n, item, permit).await?,
         };
         if let Some(declared) = declared(item, &stored.mime) {
             stored.mime = declared.to_owned();
@@ -113,14 +183,20 @@ impl Preparer {
         self.attached(stored, item.is_voice).await
     }
 
-    async fn download(&self, account: &str, key: u64, n: usize, item: &MediaItem) -> Result<Stored, String> {
+    async fn download(
+        &self,
+        turn: &Turn<'_>,
+        n: usize,
+        item: &MediaItem,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Stored, String> {
         let source = item.source.as_ref().map_err(Clone::clone)?;
-        let (library, of, name) = (self.library.clone(), account.to_owned(), item.name.clone());
+        let (library, of, key, name) = (self.library.clone(), turn.account.to_owned(), turn.key, item.name.clone());
         let place = tokio::task::spawn_blocking(move || library.place(&of, key, n, &name)).await;
         let file = place
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{}: {error}", self.library.root().display()))?;
-        let downloaded = self.patiently(source, &file).await.map_err(|error| error.to_string())?;
+        let downloaded = self.patiently(turn, source, &file, permit).await.map_err(|error| error.to_string())?;
         let told = mime_of(&downloaded.head, Some(&item.name));
         let mime = declared(item, &told).map_or_else(|| told.into_owned(), str::to_owned);
         let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
@@ -128,24 +204,55 @@ impl Preparer {
     }
 
     /// Fetches a file, and waits out short trouble at the media host; others are fetched meanwhile.
-    async fn patiently(&self, source: &MediaSource, file: &Path) -> Result<Downloaded, CdnError> {
-        let (began, mut wait) = (tokio::time::Instant::now(), FIRST_WAIT);
+    async fn patiently(
+        &self,
+        turn: &Turn<'_>,
+        source: &MediaSource,
+        file: &Path,
+        mut permit: OwnedSemaphorePermit,
+    ) -> Result<Downloaded, CdnError> {
+        let (began, mut wait) = (Instant::now(), FIRST_WAIT);
+        let reserved: Mutex<Option<Reserved>> = Mutex::default();
+        let keep = |room: Option<Reserved>| {
+            std::mem::replace(&mut *reserved.lock().unwrap_or_else(PoisonError::into_inner), room)
+        };
         loop {
-            let Resources { cdn, limit, .. } = (self.resources)();
-            let downloaded = {
-                // The semaphore is never closed.
-                let _permit = self.at_once.acquire().await;
-                cdn.download(source, limit, file).await
+            let Resources { cdn, limit, room, .. } = (self.resources)();
+            let admit = |bytes: u64| -> BoxFuture<'_, Result<(), CdnError>> {
+                Box::pin(async move {
+                    let room = self.reserve(turn, bytes, room).await?;
+                    keep(Some(room));
+                    Ok(())
+                })
             };
-            match downloaded {
+            match cdn.download(source, limit, file, &admit).await {
                 Err(error) if error.is_transient() && began.elapsed() + wait < PATIENCE => {
+                    keep(None);
+                    drop(permit);
                     tracing::debug!(%error, "a media file is asked for again");
                     tokio::time::sleep(wait).await;
                     wait *= 2;
+                    let turn = self.transfers.clone().acquire_owned().await;
+                    permit = turn.map_err(|error| CdnError::Answer(error.to_string()))?;
                 }
-                done => return done,
+                Ok(downloaded) => {
+                    if let Some(reserved) = keep(None) {
+                        reserved.filled(downloaded.size);
+                    }
+                    return Ok(downloaded);
+                }
+                failed => return failed,
             }
         }
+    }
+
+    /// Room for a file, where there is some.
+    async fn reserve(&self, turn: &Turn<'_>, bytes: u64, bounds: Bounds) -> Result<Reserved, CdnError> {
+        let waiting = self.store.waiting_keys(turn.number).await.unwrap_or_default();
+        let (room, account, key) = (self.room.clone(), turn.account.to_owned(), turn.key);
+        let reserved = tokio::task::spawn_blocking(move || room.reserve(&account, key, bytes, bounds, &waiting)).await;
+        let no_room = |error: String| CdnError::NoRoom(error);
+        reserved.map_err(|error| no_room(error.to_string()))?.map_err(|error| no_room(error.to_string()))
     }
 
     /// A file, made WAV if it is a voice message.
@@ -153,7 +260,7 @@ impl Preparer {
         if !is_voice {
             return Ok(Attachment { stored, duration_ms: None, problem: None });
         }
-        let _permit = self.at_once.acquire().await;
+        let _permit = self.decoders.acquire().await;
         let limit = (self.resources)().limit;
         tokio::task::spawn_blocking(move || heard(stored, limit)).await.map_err(|error| error.to_string())
     }
@@ -184,6 +291,7 @@ impl Preparer {
         if let (Some(partial), Some(text)) = (&lookup.partial, &quote.text) {
             quote.selected_text = selected(text, partial);
         }
+        cut_quote(quote);
     }
 }
 

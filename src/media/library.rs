@@ -49,6 +49,16 @@ pub struct Stored {
     pub name: String,
 }
 
+/// A file that a message brought.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub path: PathBuf,
+    /// The message.
+    pub key: u64,
+    /// In bytes.
+    pub size: u64,
+}
+
 /// The media directory.
 #[derive(Clone, Debug)]
 pub struct Library {
@@ -80,6 +90,36 @@ impl Library {
     /// The first media file of a message, if one is here.
     pub fn first(&self, account: &str, key: u64) -> Option<Stored> {
         (0..32).find_map(|n| self.find(account, key, n))
+    }
+
+    /// The files that an account's messages brought, the oldest first.
+    pub(super) fn received(&self, account: &str) -> Vec<Received> {
+        let mut found = Vec::new();
+        for folder in folders(&self.root.join(safe_name(account))).unwrap_or_default() {
+            let Some(key) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
+            let put = fs::metadata(&folder).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+            for file in files(&folder).unwrap_or_default() {
+                found.push((put, Received { path: file.path, key, size: file.size }));
+            }
+        }
+        found.sort_by_key(|(put, _)| *put);
+        found.into_iter().map(|(_, file)| file).collect()
+    }
+
+    /// How many bytes the files of a message have.
+    pub(super) fn size_of(&self, account: &str, key: u64) -> u64 {
+        files(&self.folder(account, key)).unwrap_or_default().iter().map(|file| file.size).sum()
+    }
+
+    /// Writes a small file of ours as part `n` of a message. Blocks.
+    pub fn write(&self, account: &str, key: u64, n: usize, name: &str, content: &[u8]) -> io::Result<Stored> {
+        use io::Write as _;
+        let path = self.place(account, key, n, name)?;
+        let mut part = path.clone().into_os_string();
+        part.push(format!(".{:08x}.part", rand::random::<u32>()));
+        private::new_file(Path::new(&part))?.write_all(content)?;
+        fs::rename(&part, &path)?;
+        stored(&path, n).ok_or_else(|| io::Error::other("it is gone"))
     }
 
     /// The message of an account whose file this is, where it is one. Follows links.

@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `library` | the directory: a folder a message, a spool for what is to be sent, cleaning |
+//! | `room` | how much room received files may take |
 //! | `mime` | what a file is, by its content |
 //! | `voice` | WeChat's voice messages |
 //! | `silk` | the decoder for them |
@@ -13,6 +14,7 @@
 mod library;
 mod mime;
 mod name;
+mod room;
 pub mod silk;
 #[cfg(feature = "silk")]
 mod sound;
@@ -22,4 +24,5 @@ pub mod voice;
 pub use library::{Keep, Library, Stored};
 pub use mime::{Kind, extension_of, kind_of, mime_of, voice_mime};
 pub use name::safe_name;
+pub use room::{Bounds, NoRoom, Reserved, Room};
 pub use thumbnail::{Thumbnail, thumbnail};

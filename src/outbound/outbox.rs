@@ -15,9 +15,10 @@ use super::lane;
 use super::markdown::{for_wechat, without_tags};
 use super::media::{MediaPart, UploadError};
 use super::rounds;
-use crate::contract::{AccountId, HeldReason, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
+use crate::contract::{AccountId, HeldReason, MAX_CHUNKS, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
 use crate::ilink::{BotToken, IlinkError};
 use crate::store::{AccountNo, NewPart, NewSend, OutboundRow, SendState, Store, StoreError};
+use crate::supervise::keep_running;
 
 /// How long a caller waits, for pacing or for a retry, before it is told that the send is held.
 pub(super) const WAIT: Duration = Duration::from_secs(15);
@@ -30,6 +31,14 @@ pub enum SendError {
     /// There is nothing to send.
     #[error("text: nothing is left to send (it is blank, or holds only what WeChat cannot show)")]
     Empty,
+    /// It is a book.
+    #[error(
+        "text: {parts} WeChat messages would be needed for it, and {MAX_CHUNKS} is the most; send it as a file, or in parts"
+    )]
+    TooLong {
+        /// How many wire messages it would be.
+        parts: usize,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -216,8 +225,13 @@ impl Outbox {
                 stop,
             }),
         };
-        tokio::spawn(rounds::sweep(Arc::downgrade(&outbox.inner)));
-        tokio::spawn(rounds::adopt(Arc::downgrade(&outbox.inner)));
+        let inner = Arc::downgrade(&outbox.inner);
+        let stop = &outbox.inner.stop;
+        let of_sweep = inner.clone();
+        let sweep = move || rounds::sweep(of_sweep.clone());
+        tokio::spawn(keep_running("the outbox's forgetting", stop.clone(), sweep));
+        let adopt = move || rounds::adopt(inner.clone());
+        tokio::spawn(keep_running("the outbox's look at what others left", stop.clone(), adopt));
         outbox
     }
 
@@ -245,6 +259,9 @@ impl Outbox {
         }));
         if parts.is_empty() {
             return Err(SendError::Empty);
+        }
+        if parts.len() > MAX_CHUNKS {
+            return Err(SendError::TooLong { parts: parts.len() });
         }
         if extra && !self.has_room_for_extra(&account, number, &to, parts.len() as u32).await? {
             return Ok(None);
@@ -328,7 +345,9 @@ impl Outbox {
         let notify = Arc::new(tokio::sync::Notify::new());
         lanes.insert(key.clone(), notify.clone());
         drop(lanes);
-        tokio::spawn(lane::run(self.clone(), key, notify));
+        let outbox = self.clone();
+        let run = move || lane::run(outbox.clone(), key.clone(), notify.clone());
+        tokio::spawn(keep_running("a conversation's outbox", self.inner.stop.clone(), run));
     }
 
     /// From now on this process sends whatever waits for an account, whoever accepted it.
@@ -530,4 +549,87 @@ pub(super) fn client_id() -> String {
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Only whole entries are put in and taken out.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::future::BoxFuture;
+
+    use super::*;
+    use crate::contract::{Locale, Recovery};
+    use crate::outbound::backend::{Answered, NotReady, OutboxSettings, Ready};
+    use crate::outbound::source::Spooled;
+    use crate::store::{Confirmations, Limits, Standing};
+
+    /// A backend that breaks when it is first asked, and has no login then.
+    struct Breaks(Arc<AtomicU32>);
+
+    impl Backend for Breaks {
+        fn ready<'a>(&'a self, _: &'a AccountId) -> BoxFuture<'a, Result<Ready, NotReady>> {
+            assert!(self.0.fetch_add(1, Ordering::Relaxed) > 0, "a defect");
+            Box::pin(async { Err(NotReady::NoLogin("no login".to_owned())) })
+        }
+
+        fn settings(&self) -> OutboxSettings {
+            OutboxSettings {
+                limits: Limits { quota: 10, token_ttl_ms: 1_000_000, per_minute: 60, burst: 10, close_ms: 1_000 },
+                max_held: 10,
+                hold_ttl_ms: 1_000_000,
+                notice: false,
+                locale: Locale::En,
+                rest_as_file: false,
+                escape_tags: false,
+                recovery_every_ms: 1_000_000,
+            }
+        }
+
+        fn keeps_texts(&self) -> bool {
+            false
+        }
+
+        fn file_done(&self, _: &str, _: Option<u64>, _: MediaPart) {}
+
+        fn ended(&self, _: OutboundUpdate) {}
+
+        fn counted(&self, _: &AccountId, _: Answered) {}
+
+        fn standing(&self, _: &AccountId, _: Standing, _: Confirmations) {}
+
+        fn recovering(&self, _: &AccountId, _: Recovery) {}
+
+        fn fresh_ticket<'a>(&'a self, _: &'a Ready, _: &'a AccountId, _: &'a str) -> BoxFuture<'a, bool> {
+            Box::pin(async { false })
+        }
+
+        fn spool_text(&self, _: String) -> BoxFuture<'_, Option<Spooled>> {
+            Box::pin(async { None })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_breaks_is_begun_again_and_its_caller_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
+        let account = AccountId::normalize("bot");
+        let number = store.account(&account).await.unwrap().no;
+        let asked = Arc::new(AtomicU32::new(0));
+        let stop = CancellationToken::new();
+        let _ending = stop.clone().drop_guard();
+        let outbox = Outbox::new(store, Breaks(asked.clone()), stop);
+        let request = SendRequest {
+            account,
+            number,
+            to: "ann".to_owned(),
+            content: Content::Text("hello".to_owned()),
+            run_id: None,
+            idempotency_key: None,
+            extra: false,
+        };
+        let accepted = outbox.accept(request).await.unwrap().unwrap();
+        let sent = tokio::time::timeout(WAIT, outbox.settle(accepted)).await.unwrap();
+        assert!(matches!(sent, Ok(Sent::Held(_, HeldReason::SessionExpired, _))), "{sent:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
 }

@@ -41,7 +41,36 @@ pub struct Typing {
     store: Store,
     tickets: Arc<Mutex<HashMap<Key, (String, Instant)>>>,
     /// What is repeated now; dropping the guard ends it.
-    shown: Arc<Mutex<HashMap<Key, DropGuard>>>,
+    shown: Arc<Mutex<Shown>>,
+}
+
+/// The repetitions that run.
+#[derive(Default)]
+struct Shown {
+    running: HashMap<Key, (u64, DropGuard)>,
+    count: u64,
+}
+
+impl Shown {
+    /// A new one; one that runs for the same person is told to stop. Returns its number, and what tells it to stop.
+    fn begin(&mut self, key: Key) -> (u64, CancellationToken) {
+        self.count += 1;
+        let stop = CancellationToken::new();
+        self.running.insert(key, (self.count, stop.clone().drop_guard()));
+        (self.count, stop)
+    }
+
+    /// It is told to stop.
+    fn end(&mut self, key: &Key) {
+        self.running.remove(key);
+    }
+
+    /// One is over by itself. Its successor, if there is one, goes on.
+    fn over(&mut self, key: &Key, no: u64) {
+        if self.running.get(key).is_some_and(|(running, _)| *running == no) {
+            self.running.remove(key);
+        }
+    }
 }
 
 impl Typing {
@@ -60,9 +89,8 @@ impl Typing {
     ) -> Result<(), TypingError> {
         let key = (account.clone(), peer.to_owned());
         self.send(ilink, &key, session, true).await?;
-        let stop = CancellationToken::new();
         // A repetition that runs already is replaced: its five minutes begin anew.
-        lock(&self.shown).insert(key.clone(), stop.clone().drop_guard());
+        let (no, stop) = lock(&self.shown).begin(key.clone());
         let (typing, ilink, session) = (self.clone(), ilink.clone(), session.clone());
         tokio::spawn(async move {
             let began = Instant::now();
@@ -75,7 +103,7 @@ impl Typing {
                     tracing::debug!(account = %key.0, %error, "typing was not repeated");
                 }
             }
-            lock(&typing.shown).remove(&key);
+            lock(&typing.shown).over(&key, no);
         });
         Ok(())
     }
@@ -89,7 +117,7 @@ impl Typing {
         peer: &str,
     ) -> Result<(), TypingError> {
         let key = (account.clone(), peer.to_owned());
-        lock(&self.shown).remove(&key);
+        lock(&self.shown).end(&key);
         self.send(ilink, &key, session, false).await
     }
 
@@ -144,4 +172,25 @@ impl Typing {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Only whole entries are put in and taken out.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_takes_only_itself_away() {
+        let mut shown = Shown::default();
+        let key = || (AccountId::normalize("bot"), "ann".to_owned());
+        let (first, first_stop) = shown.begin(key());
+        let (second, second_stop) = shown.begin(key());
+        assert!(first_stop.is_cancelled() && !second_stop.is_cancelled());
+        shown.over(&key(), first);
+        assert!(!second_stop.is_cancelled());
+        shown.over(&key(), second);
+        assert!(second_stop.is_cancelled() && shown.running.is_empty());
+        let (_, third_stop) = shown.begin(key());
+        shown.end(&key());
+        assert!(third_stop.is_cancelled());
+    }
 }

@@ -60,37 +60,18 @@ mod system {
     use std::fs::{File, OpenOptions};
     use std::io;
     use std::os::windows::fs::OpenOptionsExt as _;
-    use std::os::windows::io::AsRawHandle as _;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
-    use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, GetFinalPathNameByHandleW};
+    use super::super::system::{FOLDERS_TOO, final_path};
 
     pub fn open(root: &Path, relative: &Path) -> io::Result<File> {
-        let folder = OpenOptions::new().read(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(root)?;
+        let folder = OpenOptions::new().read(true).custom_flags(FOLDERS_TOO).open(root)?;
         let file = File::open(root.join(relative))?;
         // Where the handles lead cannot be changed any more.
         if final_path(&file)?.starts_with(final_path(&folder)?) {
             return Ok(file);
         }
         Err(io::Error::new(io::ErrorKind::PermissionDenied, "a link leads out of the folder"))
-    }
-
-    fn final_path(file: &File) -> io::Result<PathBuf> {
-        use std::os::windows::ffi::OsStringExt as _;
-        let mut buffer = vec![0u16; 1024];
-        loop {
-            // SAFETY: the handle is open, and the buffer as long as it is said to be.
-            let length =
-                unsafe { GetFinalPathNameByHandleW(file.as_raw_handle(), buffer.as_mut_ptr(), buffer.len() as u32, 0) }
-                    as usize;
-            if length == 0 {
-                return Err(io::Error::last_os_error());
-            }
-            if length < buffer.len() {
-                return Ok(PathBuf::from(std::ffi::OsString::from_wide(&buffer[..length])));
-            }
-            buffer.resize(length + 1, 0);
-        }
     }
 }
 

@@ -170,12 +170,18 @@ pub fn resident_bytes() -> Option<u64> {
     Some(pages * rustix::param::page_size() as u64)
 }
 
-/// Raises the soft limit to the hard one.
+/// What is free on a path's disk for this user, in bytes.
+pub fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(path).ok()?;
+    Some(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
 /// Btrfs, XFS and a few others can.
 pub fn share_content(original: &std::fs::File, copy: &std::fs::File) -> bool {
     rustix::fs::ioctl_ficlone(copy, original).is_ok()
 }
 
+/// Raises the soft limit to the hard one.
 pub fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
     if now.current != now.maximum

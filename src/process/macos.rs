@@ -157,11 +157,18 @@ pub fn resident_bytes() -> Option<u64> {
     None
 }
 
-/// Raises the soft limit to the hard one.
+/// What is free on a path's disk for this user, in bytes.
+pub fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(path).ok()?;
+    Some(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
+/// Not asked for here: a copy is made.
 pub fn share_content(_original: &std::fs::File, _copy: &std::fs::File) -> bool {
     false
 }
 
+/// Raises the soft limit to the hard one.
 pub fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });

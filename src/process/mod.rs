@@ -44,6 +44,12 @@ pub fn resident_bytes() -> u64 {
     system::resident_bytes().unwrap_or(0)
 }
 
+/// What this user may still write to the disk that a path is on, in bytes; `None` where the system does not tell.
+pub fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    // What is not there yet will be on its parent's disk.
+    path.ancestors().find_map(system::free_bytes)
+}
+
 /// Gives `copy`, an empty file, the content of `original` on the same blocks of the disk. `false`: the file system cannot.
 pub fn share_content(original: &std::fs::File, copy: &std::fs::File) -> bool {
     system::share_content(original, copy)

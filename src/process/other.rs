@@ -86,12 +86,18 @@ pub fn resident_bytes() -> Option<u64> {
     None
 }
 
-/// Raises the soft limit to the hard one.
-#[cfg(unix)]
+/// It is not known how to ask.
+pub fn free_bytes(_path: &std::path::Path) -> Option<u64> {
+    None
+}
+
+/// Not asked for here: a copy is made.
 pub fn share_content(_original: &std::fs::File, _copy: &std::fs::File) -> bool {
     false
 }
 
+/// Raises the soft limit to the hard one.
+#[cfg(unix)]
 pub fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);

@@ -180,9 +180,44 @@ pub fn resident_bytes() -> Option<u64> {
     None
 }
 
-/// There is no such limit.
+/// What is free on a path's disk for this user, in bytes.
+pub fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    use std::os::windows::ffi::OsStrExt as _;
+    use windows_sys::Win32::Storage::FileSystem::GetDiskFreeSpaceExW;
+    let wide: Vec<u16> = path.as_os_str().encode_wide().chain([0]).collect();
+    let mut free = 0u64;
+    // SAFETY: the path ends with a zero, `free` is written, and null is allowed for the rest.
+    let done = unsafe { GetDiskFreeSpaceExW(wide.as_ptr(), &mut free, std::ptr::null_mut(), std::ptr::null_mut()) };
+    (done != 0).then_some(free)
+}
+
+/// Not asked for here: a copy is made.
 pub fn share_content(_original: &std::fs::File, _copy: &std::fs::File) -> bool {
     false
 }
 
+/// With this flag a folder is opened as a file is.
+pub const FOLDERS_TOO: u32 = windows_sys::Win32::Storage::FileSystem::FILE_FLAG_BACKUP_SEMANTICS;
+
+/// Where an open file or folder lies, all links followed.
+pub fn final_path(file: &std::fs::File) -> std::io::Result<PathBuf> {
+    use std::os::windows::ffi::OsStringExt as _;
+    use std::os::windows::io::AsRawHandle as _;
+    use windows_sys::Win32::Storage::FileSystem::GetFinalPathNameByHandleW;
+    let mut buffer = vec![0u16; 1024];
+    loop {
+        let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        // SAFETY: the handle is open, and the buffer as long as it is said to be.
+        let length = unsafe { GetFinalPathNameByHandleW(file.as_raw_handle(), buffer.as_mut_ptr(), room, 0) } as usize;
+        if length == 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        if length < buffer.len() {
+            return Ok(PathBuf::from(std::ffi::OsString::from_wide(&buffer[..length])));
+        }
+        buffer.resize(length + 1, 0);
+    }
+}
+
+/// There is no such limit.
 pub fn raise_open_files() {}

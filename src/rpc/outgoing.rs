@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -90,9 +91,17 @@ pub fn stdout_writer(
     let statuses: Arc<Mutex<HashMap<String, AccountStatus>>> = Arc::default();
     let shared = statuses.clone();
     std::thread::Builder::new().name("stdout".into()).spawn(move || {
-        if let Err(error) = write_loop(output, items, &shared) {
-            tracing::info!(%error, "the gateway no longer reads; ending");
-            broken.cancel();
+        // A panic is seen as what it is: nothing is written any more.
+        match catch_unwind(AssertUnwindSafe(|| write_loop(output, items, &shared))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::info!(%error, "the gateway no longer reads; ending");
+                broken.cancel();
+            }
+            Err(_) => {
+                tracing::error!("stdout was broken by a defect of the sidecar; ending");
+                broken.cancel();
+            }
         }
         let _ = done.send(());
     })?;
@@ -131,4 +140,31 @@ fn write_loop(
         permits.clear();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An output with a defect.
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("a defect")
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_breaks_ends_the_process() {
+        let broken = CancellationToken::new();
+        let (outgoing, written) = stdout_writer(Broken, 1, broken.clone()).unwrap();
+        outgoing.notify("login.progress", &"x".repeat(100_000));
+        tokio::time::timeout(std::time::Duration::from_secs(10), broken.cancelled()).await.unwrap();
+        assert!(written.await.is_ok(), "nobody waits for it");
+    }
 }

@@ -1,8 +1,11 @@
 //! The loop: read a line, run what it asks for beside everything else, answer when it is done.
 
+use std::collections::VecDeque;
 use std::io::BufRead;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use jsonrpsee::RpcModule;
@@ -18,11 +21,15 @@ use super::call::{Call, error_object, no_request};
 use super::frame::{Frame, Frames};
 use super::outgoing::Outgoing;
 use crate::contract::{ContractError, ErrorKind, MAX_LINE_BYTES};
+use crate::supervise::caught;
 
 /// Requests at once. Beyond it stdin is not read, so that a gateway that asks without listening is held back.
 const REQUESTS: usize = 1024;
 /// Bytes of the lines that are being worked on: a bound for few long lines, where [`REQUESTS`] is one for many short ones.
 const BYTES: usize = 4 * MAX_LINE_BYTES;
+
+/// How long `initialize` may still take when the gateway has closed stdin meanwhile.
+const LAST_INITIALIZE: Duration = Duration::from_secs(1);
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +49,7 @@ pub struct Server<C> {
     /// Whether requests other than `initialize` may run.
     is_ready: Box<dyn Fn() -> bool + Send + Sync>,
     requests: Arc<Semaphore>,
+    in_batches: Semaphore,
     bytes: Arc<Semaphore>,
     tasks: TaskTracker,
 }
@@ -54,6 +62,7 @@ impl<C: Send + Sync + 'static> Server<C> {
             outgoing,
             is_ready: Box::new(is_ready),
             requests: Arc::new(Semaphore::new(REQUESTS)),
+            in_batches: Semaphore::new(REQUESTS),
             bytes: Arc::new(Semaphore::new(BYTES)),
             tasks: TaskTracker::new(),
         }
@@ -74,20 +83,17 @@ impl<C: Send + Sync + 'static> Server<C> {
             }
         };
         let asked = CancellationToken::new();
-        let mut together = Vec::new().into_iter();
+        let mut held = VecDeque::new();
         loop {
             let frame = tokio::select! {
                 biased;
                 () = asked.cancelled() => return End::Shutdown,
                 () = stop.cancelled() => return End::Stopped,
                 frame = async {
-                    match together.next() {
-                        Some(frame) => Some(frame),
-                        None => {
-                            together = frames.recv().await?.into_iter();
-                            together.next()
-                        }
+                    if held.is_empty() {
+                        held.extend(frames.recv().await?);
                     }
+                    held.pop_front()
                 } => match frame {
                     Some(frame) => frame,
                     None => return End::Closed,
@@ -124,8 +130,17 @@ impl<C: Send + Sync + 'static> Server<C> {
             }));
             if initializing {
                 // Whatever came in the same breath as `initialize` finds it answered.
-                work.await;
-                continue;
+                tokio::select! {
+                    biased;
+                    () = &mut work => continue,
+                    () = stop.cancelled() => return End::Stopped,
+                    () = hold_until_closed(&mut frames, &mut held) => {}
+                }
+                // The gateway asked and went. It is answered if that is soon; whatever hangs is left behind.
+                match tokio::time::timeout(LAST_INITIALIZE, work).await {
+                    Ok(()) => continue,
+                    Err(_) => return End::Closed,
+                }
             }
             // Requests run concurrently, but they begin in the order of their lines: each is taken to its first wait
             // here, so that two sends to one person queue up as they were written.
@@ -165,8 +180,19 @@ impl<C: Send + Sync + 'static> Server<C> {
         if batch.is_empty() {
             return refused(no_request(ErrorKind::InvalidRequest, "an empty batch"));
         }
+        if batch.len() > REQUESTS {
+            let message =
+                format!("a batch of {} requests was refused: {REQUESTS} is the most; send several", batch.len());
+            return refused(no_request(ErrorKind::InvalidRequest, message));
+        }
         let shutdown = batch.iter().any(|one| matches!(Call::parse(one.get()), Ok(call) if call.method == "shutdown"));
-        let answers = futures_util::future::join_all(batch.iter().map(|one| self.run(one.get()))).await;
+        let room = AtomicUsize::new(MAX_LINE_BYTES);
+        let answers = futures_util::future::join_all(batch.iter().map(|one| async {
+            // All batches together have as many at once as there may be lines.
+            let _turn = self.in_batches.acquire().await;
+            within(&room, one.get(), self.run(one.get()).await?)
+        }))
+        .await;
         let answers: Vec<String> = answers.into_iter().flatten().collect();
         let line = (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")));
         (line, shutdown && (self.is_ready)())
@@ -182,9 +208,8 @@ impl<C: Send + Sync + 'static> Server<C> {
         let id = call.id.clone().unwrap_or(Id::Null);
         // A panic in a handler is an answer, not the end of the process. What it leaves behind is on disk or behind locks
         // that do without poisoning.
-        let answered = AssertUnwindSafe(self.call(call)).catch_unwind().await;
-        let answer = answered.unwrap_or_else(|_| {
-            tracing::error!("a request failed by a defect of the sidecar");
+        let method = call.method.to_string();
+        let answer = caught(&method, self.call(call)).await.unwrap_or_else(|| {
             let defect = ContractError::new(ErrorKind::Internal, "a defect of the sidecar; its log says more");
             MethodResponse::error(id, error_object(defect))
         });
@@ -205,6 +230,37 @@ impl<C: Send + Sync + 'static> Server<C> {
         let params = Params::new(call.params.as_deref()).into_owned();
         method(id, params, ConnectionId(0), usize::MAX, Default::default()).await
     }
+}
+
+/// Takes in what comes, without doing it, until the other side is closed. It comes back only then: beyond [`BYTES`] nothing is
+/// read.
+async fn hold_until_closed(frames: &mut mpsc::Receiver<Vec<Frame>>, held: &mut VecDeque<Frame>) {
+    let size = |frame: &Frame| match frame {
+        Frame::Line(line) => line.len() + size_of::<Frame>(),
+        Frame::TooLong => size_of::<Frame>(),
+    };
+    let mut bytes: usize = held.iter().map(size).sum();
+    while let Some(more) = frames.recv().await {
+        bytes += more.iter().map(size).sum::<usize>();
+        held.extend(more);
+        if bytes > BYTES {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// An answer of a batch, if it still fits into its line.
+fn within(room: &AtomicUsize, request: &str, answer: String) -> Option<String> {
+    // A comma each, and the brackets.
+    let takes = |text: &str| text.len() + 2;
+    let fits = room.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(takes(&answer)));
+    if fits.is_ok() {
+        return Some(answer);
+    }
+    let id = Call::parse(request).ok().and_then(|call| call.id).unwrap_or(Id::Null);
+    let message =
+        format!("its answer would make the batch's line longer than {MAX_LINE_BYTES} bytes; ask for it alone");
+    Some(response(MethodResponse::error(id, error_object(ContractError::new(ErrorKind::Internal, message)))))
 }
 
 fn response(answer: MethodResponse) -> String {

@@ -101,7 +101,9 @@ impl From<LoginError> for ContractError {
 impl From<SendError> for ContractError {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Empty => ContractError::new(ErrorKind::InvalidParams, format!("params.{error}")),
+            SendError::Empty | SendError::TooLong { .. } => {
+                ContractError::new(ErrorKind::InvalidParams, format!("params.{error}"))
+            }
             SendError::Store(error) => error.into(),
             SendError::Ilink(error) | SendError::Upload(UploadError::Ilink(error)) => error.into(),
             SendError::Upload(UploadError::Cdn(error)) => error.into(),
@@ -121,6 +123,7 @@ impl From<CdnError> for ContractError {
             CdnError::NoSource
             | CdnError::Key(_)
             | CdnError::Ciphertext
+            | CdnError::NoRoom(_)
             | CdnError::File { .. }
             | CdnError::Changed { .. }
             | CdnError::TimedOut { .. } => ErrorKind::MediaUnreadable,

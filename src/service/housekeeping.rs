@@ -43,6 +43,7 @@ impl Sidecar {
             library.clean(keep, &|file| waiting.iter().any(|waiting| waiting == file))
         });
         let removed = removed.await;
+        self.room.look_again();
         match removed {
             Ok(Ok(removed)) if removed > 0 => tracing::info!(removed, "old media files were removed"),
             Ok(Err(error)) => tracing::warn!(%error, "old media files were not removed"),

@@ -64,6 +64,7 @@ impl Host {
             media_roots: params.media_roots,
             gateway: crate::process::Gateway::of_this_process(params.host.pid),
             host: Some((params.host.name.clone(), params.host.version.clone())),
+            defer_media: params.defer_media.unwrap_or(false),
             status_interval: params.status_interval_ms.map(|ms| Duration::from_millis(ms).max(STATUS_AT_MOST)),
             notices: (self.notices)(),
         };
@@ -163,6 +164,9 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
     register(m, "inbound.ack", async |host: Arc<Host>, params: InboundAckParams| {
         let ids = params.delivery_ids.iter().map(|id| delivery(id)).collect::<Result<Vec<_>, _>>()?;
         Ok(InboundAckResult { acked: host.open()?.ack(&ids).await? })
+    })?;
+    register(m, "inbound.fetchMedia", async |host: Arc<Host>, params: FetchMediaParams| {
+        host.open()?.fetch_media(&delivery(&params.delivery_id)?).await
     })?;
     register(m, "inbound.nack", async |host: Arc<Host>, params: InboundNackParams| {
         let after = params.retry_after_ms.map_or(NACK, Duration::from_millis).min(NACK_AT_MOST);

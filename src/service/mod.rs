@@ -21,6 +21,7 @@
 
 mod accounts;
 mod archive;
+mod deliveries;
 mod errors;
 mod housekeeping;
 mod login;

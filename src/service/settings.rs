@@ -7,7 +7,7 @@ use crate::cdn::Stalls;
 use crate::contract::Locale;
 use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES, Overflow};
 use crate::ilink::{Endpoint, ProtocolVersion, Session, bot_agent};
-use crate::media::Keep;
+use crate::media::{Bounds, Keep};
 use crate::outbound::OutboxSettings;
 use crate::store::Limits;
 
@@ -125,6 +125,13 @@ impl Settings {
             bytes: cache.max_media_bytes_per_account.unwrap_or(256 << 20),
             single: cache.max_single_media_bytes.unwrap_or(25 << 20),
         }
+    }
+
+    /// How much room received files have: what is kept of an account, and for one message a quarter of that, but at least what the
+    /// largest file takes.
+    pub fn media_room(&self) -> Bounds {
+        let (single, account) = (self.media_max_bytes(), self.media().bytes);
+        Bounds { account: account.max(2 * single), message: (account / 4).max(single) }
     }
 
     /// The media host.

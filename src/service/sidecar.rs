@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -17,12 +17,13 @@ use crate::contract::{
     AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress, OutboundUpdate,
 };
 use crate::ilink::{Ilink, ProtocolVersion};
-use crate::inbound::{Dispatcher, Preparer, Resources};
+use crate::inbound::{Dispatcher, Outlet, Preparer, Resources};
 use crate::login::Sessions;
-use crate::media::Library;
+use crate::media::{Library, Room};
 use crate::outbound::{Outbox, Turns, Typing};
 use crate::process::Gateway;
 use crate::store::Store;
+use crate::supervise::keep_running;
 
 /// How long a stop may take before the process ends anyway.
 const DRAIN: Duration = Duration::from_millis(3_500);
@@ -37,8 +38,8 @@ pub struct Notices {
     pub progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
     /// A send that was reported as held has ended.
     pub update: Box<dyn Fn(OutboundUpdate) + Send + Sync>,
-    /// The gateway is gone: the process is to end.
-    pub end: Box<dyn Fn() + Send + Sync>,
+    /// The gateway is gone, or a part of this program is broken: the process is to end.
+    pub end: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Notices {
@@ -49,7 +50,7 @@ impl Notices {
             status: Box::new(|_| {}),
             progress: Arc::new(|_| {}),
             update: Box::new(|_| {}),
-            end: Box::new(|| {}),
+            end: Arc::new(|| {}),
         }
     }
 }
@@ -68,6 +69,8 @@ pub struct Open {
     pub gateway: Gateway,
     /// Its name and version, where there is one.
     pub host: Option<(String, String)>,
+    /// Whether media are fetched only when the gateway asks for them.
+    pub defer_media: bool,
     /// How often accounts tell how they are although nothing changed.
     pub status_interval: Option<Duration>,
     /// Who is told what.
@@ -82,6 +85,8 @@ pub struct Sidecar {
     pub(super) dispatcher: Dispatcher,
     pub(super) wire: Wire,
     pub(super) library: Library,
+    pub(super) room: Room,
+    pub(super) preparer: Preparer,
     pub(super) media_roots: Vec<PathBuf>,
     pub(super) outbox: Outbox,
     pub(super) turns: Turns,
@@ -91,7 +96,7 @@ pub struct Sidecar {
     pub(super) locale: Locale,
     pub(super) gateway: Gateway,
     /// Called when the gateway is gone.
-    pub(super) end: Box<dyn Fn() + Send + Sync>,
+    pub(super) end: Arc<dyn Fn() + Send + Sync>,
     /// One per account that was ever started; its lock orders start, stop and removal.
     pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
     /// Set off when account files may have changed.
@@ -136,10 +141,19 @@ impl Sidecar {
         let of_media = wire.clone();
         let resources = Arc::new(move || {
             let settings = of_media.settings();
-            Resources { cdn: of_media.cdn(), limit: settings.media_max_bytes(), quotes_ms: settings.quotes().0 }
+            Resources {
+                cdn: of_media.cdn(),
+                limit: settings.media_max_bytes(),
+                room: settings.media_room(),
+                quotes_ms: settings.quotes().0,
+            }
         });
-        let preparer = Preparer::new(store.clone(), library.clone(), resources);
-        let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer, open.notices.deliver, stop.clone());
+        let room = Room::new(library.clone());
+        let preparer = Preparer::new(store.clone(), library.clone(), room.clone(), resources);
+        let broken = open.notices.end.clone();
+        let outlet =
+            Outlet { deliver: open.notices.deliver, broken: Box::new(move || broken()), defer_media: open.defer_media };
+        let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer.clone(), outlet, stop.clone());
         let typing = Typing::new(store.clone());
         let backend = OutboxBackend {
             wire: wire.clone(),
@@ -153,6 +167,8 @@ impl Sidecar {
             files,
             wire,
             library,
+            room,
+            preparer,
             media_roots,
             turns: Turns::default(),
             outbox: Outbox::new(store.clone(), backend, stop.clone()),
@@ -174,14 +190,30 @@ impl Sidecar {
             started: Instant::now(),
         });
         tokio::spawn(status::pass_on(sidecar.store.clone(), sidecar.wire.clone(), changed, open.notices.status));
-        tokio::spawn(super::accounts::watch_files(Arc::downgrade(&sidecar), stop.clone()));
-        tokio::spawn(super::wake::watch(Arc::downgrade(&sidecar), stop.clone()));
-        tokio::spawn(super::housekeeping::run(Arc::downgrade(&sidecar), stop.clone()));
+        sidecar.keep("the look at account files", super::accounts::watch_files);
+        sidecar.keep("the look at the clocks", super::wake::watch);
+        sidecar.keep("housekeeping", super::housekeeping::run);
         if let Some(every) = open.status_interval {
-            tokio::spawn(status::repeat(Arc::downgrade(&sidecar), every, stop.clone()));
+            sidecar.keep("the repeated status", move |sidecar, stop| status::repeat(sidecar, every, stop));
         }
-        tokio::spawn(super::takeover::keep(Arc::downgrade(&sidecar), open.gateway, stop));
+        sidecar.keep("the look at leases", move |sidecar, stop| super::takeover::keep(sidecar, open.gateway, stop));
         Ok(sidecar)
+    }
+
+    /// Runs a task until the end, whatever happens in it.
+    fn keep<F>(
+        self: &Arc<Self>,
+        what: &'static str,
+        mut task: impl FnMut(Weak<Sidecar>, CancellationToken) -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (sidecar, stop) = (Arc::downgrade(self), self.stop.clone());
+        let begin = {
+            let stop = stop.clone();
+            move || task(sidecar.clone(), stop.clone())
+        };
+        tokio::spawn(async move { keep_running(what, stop, begin).await });
     }
 
     /// The wire client.
@@ -235,23 +267,11 @@ impl Sidecar {
             tracing::warn!("the stop took too long; ending without the rest. Nothing that was committed is lost");
         }
     }
-}
 
-impl Sidecar {
     /// Returns when the gateway was told of every change so far.
     pub(super) async fn flush_statuses(&self) {
         let (done, is_done) = oneshot::channel();
         let _ = self.changes.send(Change::Flush(done));
         let _ = is_done.await;
-    }
-
-    /// Removes deliveries for good; returns how many were still there.
-    pub async fn ack(&self, deliveries: &[crate::inbound::DeliveryId]) -> Result<u64, ContractError> {
-        Ok(self.dispatcher.ack(deliveries).await?)
-    }
-
-    /// Takes a delivery back; it comes again after `after`.
-    pub async fn nack(&self, delivery: &crate::inbound::DeliveryId, after: Duration) -> Result<(), ContractError> {
-        Ok(self.dispatcher.nack(delivery, after).await?)
     }
 }

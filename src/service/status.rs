@@ -16,6 +16,7 @@ use crate::contract::{
 use crate::ilink::Refusal;
 use crate::process;
 use crate::store::{Answer, Confirmations, Standing, Store, StoreError};
+use crate::supervise::caught;
 
 /// How long a status waits for what the database knows: a disk that hangs must not hide that it does.
 const DISK: Duration = Duration::from_secs(2);
@@ -160,23 +161,28 @@ pub(super) async fn pass_on(
 ) {
     let mut batch = Vec::new();
     while changes.recv_many(&mut batch, BATCH).await > 0 {
-        let (mut accounts, mut flushed) = (Vec::new(), Vec::new());
-        for change in batch.drain(..) {
-            match change {
-                Change::Status(status) => accounts.push(*status),
-                Change::Flush(done) => flushed.push(done),
-            }
+        let batch = std::mem::take(&mut batch);
+        let _ = caught("a change of an account's status", pass_on_batch(&store, &wire, batch, &tell)).await;
+    }
+}
+
+async fn pass_on_batch(store: &Store, wire: &Wire, batch: Vec<Change>, tell: &impl Fn(AccountStatus)) {
+    let (mut accounts, mut flushed) = (Vec::new(), Vec::new());
+    for change in batch {
+        match change {
+            Change::Status(status) => accounts.push(*status),
+            Change::Flush(done) => flushed.push(done),
         }
-        if !accounts.is_empty() {
-            let added = tokio::time::timeout(DISK, add_what_is_on_disk(&store, &wire, &mut accounts)).await;
-            if !matches!(added, Ok(Ok(()))) {
-                tracing::debug!("the database did not say what it knows of accounts");
-            }
+    }
+    if !accounts.is_empty() {
+        let added = tokio::time::timeout(DISK, add_what_is_on_disk(store, wire, &mut accounts)).await;
+        if !matches!(added, Ok(Ok(()))) {
+            tracing::debug!("the database did not say what it knows of accounts");
         }
-        accounts.into_iter().for_each(&tell);
-        for done in flushed {
-            let _ = done.send(());
-        }
+    }
+    accounts.into_iter().for_each(tell);
+    for done in flushed {
+        let _ = done.send(());
     }
 }
 

@@ -146,7 +146,7 @@ fn store(world: &World, bot_id: &str, kind: u8, media: &Media) -> Result<Stored,
         manner,
         upload: None,
     });
-    let told = if media.damage == Some(Damage::WrongKey) { rand::random() } else { key };
+    let told = if media.damage == Some(Damage::WrongKey) { wrong_key(&mut file)? } else { key };
     let mut reference = json!({ "encrypt_type": u8::from(!plain) });
     if media.address != Address::FullUrl {
         reference["encrypt_query_param"] = json!(parameter);
@@ -174,6 +174,19 @@ fn open(source: &Source) -> Result<Box<dyn Read + '_>, ControlError> {
 }
 
 /// Damages what was stored, and says how it is handed out.
+/// A key that this ciphertext does not take: one in 256 would leave a padding that looks right.
+fn wrong_key(file: &mut File) -> io::Result<Key> {
+    let mut last = [0; cipher::BLOCK];
+    file.seek(SeekFrom::End(-(last.len() as i64)))?;
+    file.read_exact(&mut last)?;
+    loop {
+        let key = rand::random();
+        if cipher::decrypt(&key, &mut last.as_slice(), &mut io::sink()).is_err() {
+            return Ok(key);
+        }
+    }
+}
+
 fn damage(file: &mut File, size: u64, damage: Option<&Damage>) -> io::Result<Manner> {
     match damage {
         None | Some(Damage::WrongKey) => {}

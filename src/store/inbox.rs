@@ -1,8 +1,8 @@
 //! The inbox: what the server handed over and the gateway has not acked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
 
@@ -128,31 +128,58 @@ impl Store {
         .await
     }
 
-    /// The messages of one lane behind row `after`, oldest first, `limit` at most.
+    /// The messages of one lane behind row `after`, oldest first: `limit` at most, and no more behind the one that fills `bytes`.
     pub async fn lane(
         &self,
         account: AccountNo,
         peer: String,
         after: i64,
         limit: usize,
+        bytes: usize,
     ) -> Result<Fetched, StoreError> {
         self.read(move |db| {
-            let messages: Vec<Pending> = db
-                .prepare_cached(
-                    "SELECT id, key, attempt, wire FROM inbox
-                     WHERE account = ?1 AND peer = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
-                )?
-                .query_map(params![account.0, peer, after, limit as i64], |row| {
-                    Ok(Pending {
-                        id: row.get(0)?,
-                        key: row.get::<_, i64>(1)? as u64,
-                        attempt: row.get(2)?,
-                        wire: row.get(3)?,
-                    })
-                })?
-                .collect::<rusqlite::Result<_>>()?;
-            let more = messages.len() == limit;
+            let mut select = db.prepare_cached(
+                "SELECT id, key, attempt, wire FROM inbox
+                 WHERE account = ?1 AND peer = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+            )?;
+            let mut rows = select.query(params![account.0, peer, after, limit as i64])?;
+            let (mut messages, mut read) = (Vec::new(), 0);
+            while read < bytes
+                && let Some(row) = rows.next()?
+            {
+                let wire: String = row.get(3)?;
+                read += wire.len();
+                messages.push(Pending {
+                    id: row.get(0)?,
+                    key: row.get::<_, i64>(1)? as u64,
+                    attempt: row.get(2)?,
+                    wire,
+                });
+            }
+            let more = messages.len() == limit || read >= bytes;
             Ok(Fetched { messages, more })
+        })
+        .await
+    }
+
+    /// The messages of an account that wait, by key.
+    pub async fn waiting_keys(&self, account: AccountNo) -> Result<HashSet<u64>, StoreError> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT key FROM inbox WHERE account = ?1")?
+                .query_map([account.0], |row| Ok(row.get::<_, i64>(0)? as u64))?
+                .collect()
+        })
+        .await
+    }
+
+    /// A message that waits, by its key, and who sent it.
+    pub async fn pending(&self, account: AccountNo, key: u64) -> Result<Option<(String, Pending)>, StoreError> {
+        self.read(move |db| {
+            db.prepare_cached("SELECT peer, id, attempt, wire FROM inbox WHERE account = ?1 AND key = ?2")?
+                .query_row(params![account.0, key as i64], |row| {
+                    Ok((row.get(0)?, Pending { id: row.get(1)?, key, attempt: row.get(2)?, wire: row.get(3)? }))
+                })
+                .optional()
         })
         .await
     }

@@ -3,10 +3,10 @@
 //! A damaged database is never deleted and never written to: it is moved aside under a name that says when, a new one
 //! is begun, and the caller is told both paths.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
@@ -143,6 +143,11 @@ impl OpenReport {
     }
 }
 
+/// How long another process may take to open the database before this one gives up.
+const OPENING: Duration = Duration::from_secs(10);
+/// How often it is looked for its end.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// Opens or creates the database at `path` and brings it to the newest schema.
 pub fn open(path: &Path) -> Result<(Connection, OpenReport), StoreError> {
     let dir = path.parent().unwrap_or(Path::new("."));
@@ -158,10 +163,28 @@ pub fn open(path: &Path) -> Result<(Connection, OpenReport), StoreError> {
         .write(true)
         .open(path.with_extension("sqlite.lock"))
         .map_err(denied)?;
-    guard.lock().map_err(denied)?;
+    wait_for_turn(&guard).map_err(|error| match error {
+        TryLockError::Error(cause) => denied(cause),
+        TryLockError::WouldBlock => StoreError::Busy {
+            path: path.to_owned(),
+            cause: format!("another process has been opening it for {} s", OPENING.as_secs()),
+        },
+    })?;
     let opened = open_guarded(path);
     drop(guard);
     opened
+}
+
+/// Waits for another process that opens the database, for [`OPENING`] at most: one that is stopped, or whose disk hangs,
+/// keeps nobody for ever.
+fn wait_for_turn(guard: &fs::File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match guard.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < OPENING => std::thread::sleep(LOOK_AGAIN),
+            done => return done,
+        }
+    }
 }
 
 fn open_guarded(path: &Path) -> Result<(Connection, OpenReport), StoreError> {

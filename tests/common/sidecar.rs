@@ -200,7 +200,12 @@ impl Sidecar {
     /// Calls `initialize`; returns its result.
     #[track_caller]
     pub fn initialize(&self) -> Value {
-        self.call("initialize", self.params.clone())
+        self.result(self.ask_to_initialize())
+    }
+
+    /// Asks for `initialize`; returns the request's number.
+    pub fn ask_to_initialize(&self) -> u64 {
+        self.ask("initialize", self.params.clone())
     }
 
     /// Calls `initialize`, which fails; returns the error.

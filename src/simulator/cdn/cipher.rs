@@ -10,7 +10,7 @@ use md5::{Digest as _, Md5};
 /// A key as the wire means it, whatever its encoding.
 pub(in crate::simulator) type Key = [u8; 16];
 
-const BLOCK: usize = 16;
+pub(in crate::simulator) const BLOCK: usize = 16;
 
 /// What is read at once: whole blocks.
 const CHUNK: usize = 64 * 1024;

@@ -1,0 +1,204 @@
+//! How much room received files may take: of an account, of one message, and of the disk. It is asked for before the first byte
+//! is written.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::library::{Library, Received};
+use crate::process;
+
+/// So much of the disk stays free: a full disk stops more than pictures.
+const FREE: u64 = 128 * 1024 * 1024;
+
+/// What received files may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// All of an account, in bytes.
+    pub account: u64,
+    /// Those of one message, in bytes.
+    pub message: u64,
+}
+
+/// Why there is no room. The texts go to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoom {
+    /// The disk is nearly full.
+    #[error("it was not fetched: only {free_mib} MiB are free on the disk that the state is on")]
+    Disk {
+        /// What is free, in MiB.
+        free_mib: u64,
+    },
+    /// The message's files together are too large.
+    #[error("it was not fetched: the files of one message may have {limit} bytes together")]
+    Message {
+        /// In bytes.
+        limit: u64,
+    },
+    /// The account's files are, and all of them are of messages that wait.
+    #[error(
+        "it was not fetched: the received files of this account have {limit} bytes already, and their messages still wait"
+    )]
+    Account {
+        /// In bytes.
+        limit: u64,
+    },
+}
+
+/// Who has how much. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Room {
+    library: Library,
+    used: Arc<Mutex<HashMap<String, Used>>>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    /// Bytes of files that are there; not known before the first look.
+    files: Option<u64>,
+    /// Bytes that are on their way, by message.
+    coming: HashMap<u64, u64>,
+}
+
+/// Room for a file that is on its way. It is given back when this is dropped, and kept for what came by [`Reserved::filled`].
+#[derive(Debug)]
+pub struct Reserved {
+    room: Room,
+    account: String,
+    key: u64,
+    bytes: u64,
+}
+
+impl Room {
+    /// Of this library.
+    pub fn new(library: Library) -> Room {
+        Room { library, used: Arc::default() }
+    }
+
+    /// Room for a file of a message. Where an account has too much, files of messages that do not `wait` go, the oldest first.
+    /// Blocks.
+    pub fn reserve(
+        &self,
+        account: &str,
+        key: u64,
+        bytes: u64,
+        bounds: Bounds,
+        waiting: &HashSet<u64>,
+    ) -> Result<Reserved, NoRoom> {
+        if let Some(free) = process::free_bytes(self.library.root()).filter(|free| *free < FREE.saturating_add(bytes)) {
+            return Err(NoRoom::Disk { free_mib: free / (1024 * 1024) });
+        }
+        let mut all = self.lock();
+        let used = all.entry(account.to_owned()).or_default();
+        let mut files = match used.files {
+            Some(files) => files,
+            None => self.library.received(account).iter().map(|file| file.size).sum(),
+        };
+        if self.library.size_of(account, key) + used.coming.get(&key).copied().unwrap_or(0) + bytes > bounds.message {
+            used.files = Some(files);
+            return Err(NoRoom::Message { limit: bounds.message });
+        }
+        let coming: u64 = used.coming.values().sum();
+        if files + coming + bytes > bounds.account {
+            for Received { path, key: of, size } in self.library.received(account) {
+                if files + coming + bytes <= bounds.account {
+                    break;
+                }
+                let in_use = of == key || waiting.contains(&of) || used.coming.contains_key(&of);
+                if !in_use && fs::remove_file(&path).is_ok() {
+                    files = files.saturating_sub(size);
+                    // Only an empty folder goes.
+                    let _ = path.parent().map(fs::remove_dir);
+                }
+            }
+        }
+        used.files = Some(files);
+        if files + coming + bytes > bounds.account {
+            return Err(NoRoom::Account { limit: bounds.account });
+        }
+        *used.coming.entry(key).or_default() += bytes;
+        Ok(Reserved { room: self.clone(), account: account.to_owned(), key, bytes })
+    }
+
+    /// Looks again: files of other ways have come, or gone.
+    pub fn look_again(&self) {
+        self.lock().values_mut().for_each(|used| used.files = None);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
+        // Numbers only; what is wrong is counted again.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reserved {
+    /// The file came, and has so many bytes.
+    pub fn filled(self, bytes: u64) {
+        if let Some(used) = self.room.lock().get_mut(&self.account) {
+            used.files = used.files.map(|files| files + bytes);
+        }
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut all = self.room.lock();
+        let Some(used) = all.get_mut(&self.account) else { return };
+        if let Some(coming) = used.coming.get_mut(&self.key) {
+            *coming = coming.saturating_sub(self.bytes);
+            if *coming == 0 {
+                used.coming.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { account: 1_000, message: 600 };
+
+    fn put(library: &Library, key: u64, size: usize) -> PathBuf {
+        let path = library.place("a", key, 0, "x").unwrap();
+        fs::write(&path, vec![0; size]).unwrap();
+        path
+    }
+
+    #[test]
+    fn room_is_made_by_what_nobody_waits_for_and_nothing_comes_beyond_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let room = Room::new(library.clone());
+        let waits = HashSet::from([2]);
+        let (old, waiting) = (put(&library, 1, 400), put(&library, 2, 400));
+        let one = room.reserve("a", 3, 300, BOUNDS, &waits).unwrap();
+        assert_eq!((old.exists(), waiting.exists()), (false, true), "the one that nobody waits for went");
+        let two = room.reserve("a", 4, 300, BOUNDS, &waits).unwrap();
+        assert_eq!(room.reserve("a", 5, 1, BOUNDS, &waits).unwrap_err(), NoRoom::Account { limit: 1_000 });
+        assert!(room.reserve("b", 5, 600, BOUNDS, &waits).is_ok(), "another account has its own");
+        drop(two);
+        let three = room.reserve("a", 5, 300, BOUNDS, &waits).unwrap();
+        put(&library, 5, 250);
+        three.filled(250);
+        assert!(room.reserve("a", 6, 50, BOUNDS, &waits).is_ok());
+        drop(one);
+        assert!(waiting.exists());
+    }
+
+    #[test]
+    fn one_message_does_not_take_it_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let library = Library::new(dir.path().to_owned());
+        let room = Room::new(library.clone());
+        let nobody = HashSet::new();
+        put(&library, 1, 300);
+        let half = room.reserve("a", 1, 300, BOUNDS, &nobody).unwrap();
+        assert_eq!(room.reserve("a", 1, 1, BOUNDS, &nobody).unwrap_err(), NoRoom::Message { limit: 600 });
+        drop(half);
+        assert!(room.reserve("a", 1, 300, BOUNDS, &nobody).is_ok());
+        assert!(matches!(room.reserve("a", 1, 1 << 60, BOUNDS, &nobody), Err(NoRoom::Disk { .. })));
+    }
+}

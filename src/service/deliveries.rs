@@ -1,0 +1,32 @@
+//! What a gateway does with a delivery: take it over, give it back, ask for its files.
+
+use std::time::Duration;
+
+use super::sidecar::Sidecar;
+use crate::contract::{ContractError, ErrorKind, FetchMediaResult};
+use crate::inbound::{DeliveryId, normalize};
+
+impl Sidecar {
+    /// Removes deliveries for good; returns how many were still there.
+    pub async fn ack(&self, deliveries: &[DeliveryId]) -> Result<u64, ContractError> {
+        Ok(self.dispatcher.ack(deliveries).await?)
+    }
+
+    /// Takes a delivery back; it comes again after `after`.
+    pub async fn nack(&self, delivery: &DeliveryId, after: Duration) -> Result<(), ContractError> {
+        Ok(self.dispatcher.nack(delivery, after).await?)
+    }
+
+    /// Fetches the files of a delivery that is not acked yet. What is here already is not fetched again.
+    pub async fn fetch_media(&self, delivery: &DeliveryId) -> Result<FetchMediaResult, ContractError> {
+        let gone = || {
+            let message = format!("no delivery {delivery} waits: it was acked, or its account was removed");
+            ContractError::new(ErrorKind::InvalidParams, message).account(&delivery.account)
+        };
+        let number = self.store.account_no(&delivery.account).await?.ok_or_else(gone)?;
+        let (peer, pending) = self.store.pending(number, delivery.key).await?.ok_or_else(gone)?;
+        let draft = normalize(delivery, &peer, pending.attempt, &pending.wire);
+        let message = self.preparer.prepare(number, delivery.key, draft).await;
+        Ok(FetchMediaResult { text: message.text, parts: message.parts, quote: message.quote })
+    }
+}
