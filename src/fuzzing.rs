@@ -4,22 +4,12 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 
+pub use crate::ilink::address::redirected;
 pub use crate::ilink::fuzzing::{read_qr_code, read_qr_status, read_updates};
 pub use crate::ilink::{Messages, PartialText};
 pub use crate::inbound::fuzzing::selected;
 pub use crate::outbound::fuzzing::markdown_pass;
 pub use crate::rpc::{Frame, Server};
-
-/// The base URL that a login is redirected to, by a server at `home`.
-pub fn redirected(home: &str, host: &str) -> Option<String> {
-    let home = crate::ilink::Endpoint {
-        base_url: home.to_owned(),
-        route_tag: None,
-        bot_agent: String::new(),
-        version: Default::default(),
-    };
-    crate::login::fuzzing::redirected(&home, host)
-}
 
 /// The answer to a line by a server whose methods never wait.
 pub fn answer<C: Send + Sync + 'static>(server: &Arc<Server<C>>, frame: Frame) -> Option<String> {

@@ -15,6 +15,7 @@ pub mod inbound;
 pub mod login;
 pub mod media;
 pub mod outbound;
+pub mod plain;
 pub mod private;
 pub mod process;
 pub mod rpc;

@@ -3,7 +3,7 @@
 mod common;
 
 use base64::Engine as _;
-use common::{Sidecar, World, eventually, run, text, until};
+use common::{Canned, Launch, Sidecar, World, eventually, run, text, until};
 use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LoginStep, SimulatorConfig};
 use serde_json::{Value, json};
 
@@ -146,6 +146,26 @@ fn a_redirect_is_followed() {
     // The account's requests go where the login ended.
     let file = world.state.json("openclaw-weixin/accounts/b1-im-bot.json");
     assert_eq!(text(&file, "baseUrl"), format!("http://{host}"));
+}
+
+#[test]
+fn an_account_is_not_put_where_no_host_of_wechat_can_be() {
+    let hosted = Canned::new("get_qrcode_status", |path| {
+        match path {
+        path if path.contains("get_bot_qrcode") => r#"{"ret":0,"qrcode":"a","qrcode_img_content":"https://x.example/a"}"#,
+        _ => {
+            r#"{"ret":0,"status":"confirmed","bot_token":"secret-token","ilink_bot_id":"b1@im.bot","ilink_user_id":"u",
+                "baseurl":"ftp://user:secret@files.example/x"}"#
+        }
+    }.to_owned()
+    });
+    let world = World::new();
+    let sidecar = Launch::new(world.state.path(), hosted.url()).start();
+    let result = end(&sidecar, &begin(&sidecar));
+    assert_eq!((result["connected"].as_bool(), result["state"].as_str()), (Some(false), Some("failed")));
+    let said = text(&result, "message");
+    assert!(said.contains("ftp://files.example/x") && said.contains("WEIXIN_MEDIA_ALLOWED_HOSTS"), "{said}");
+    assert_eq!(sidecar.call("accounts.list", json!({}))["accounts"], json!([]));
 }
 
 #[test]

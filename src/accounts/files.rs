@@ -5,7 +5,7 @@
 //! lock, so that two processes that log in at once lose nothing.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -318,8 +318,8 @@ impl AccountFiles {
         let dir = self.state.channel();
         make_dir(&dir)?;
         let path = dir.join("accounts.json.lock");
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        open.and_then(|file| file.lock().map(|()| file))
+        private::lock_file(&path)
+            .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| FilesError::Unwritable { path, cause: error.to_string() })
     }
 }

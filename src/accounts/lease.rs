@@ -3,7 +3,7 @@
 //! The lease is an OS file lock: the system releases it when its holder dies, however it dies. A row beside it says who
 //! holds it, for error texts; the row alone proves nothing.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
 use super::state_dir::StateDir;
@@ -47,7 +47,7 @@ impl Lease {
         let (dir, path) = (Self::dir(state), Self::path(state, id));
         let unusable = |cause: std::io::Error| LeaseError::Unusable { path: path.clone(), cause: cause.to_string() };
         private::make_dir(&dir).map_err(unusable)?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+        let file = private::lock_file(&path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => Ok(Lease { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LeaseError::Held),

@@ -7,7 +7,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::error::CdnError;
-use crate::ilink::{NotPublic, PublicOnly, public_only, tls};
+use crate::ilink::{NotPublic, PublicOnly, is_listed, public_only, tls};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long nothing may move before a transfer is given up.
@@ -77,17 +77,11 @@ impl Cdn {
     /// The client that may ask for `url`.
     pub(super) fn client_for(&self, url: &Url) -> Result<&reqwest::Client, CdnError> {
         let own = Url::parse(&self.base).is_ok_and(|base| base.origin() == url.origin());
-        if own || self.is_allowed(url) {
+        if own || is_listed(url, &self.allowed) {
             return Ok(&self.own);
         }
         public_only(url).map_err(CdnError::Denied)?;
         Ok(&self.public)
-    }
-
-    fn is_allowed(&self, url: &Url) -> bool {
-        let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
-        let with_port = format!("{host}:{port}");
-        matches!(url.scheme(), "http" | "https") && self.allowed.iter().any(|name| *name == host || *name == with_port)
     }
 }
 

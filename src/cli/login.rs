@@ -10,6 +10,7 @@ use super::args::{Common, LoginArgs};
 use super::open::open;
 use super::output::Outcome;
 use crate::contract::{ContractError, ErrorKind, Locale, LoginProgress, LoginStartParams, LoginState};
+use crate::plain::lines;
 use crate::service::{Notices, Sidecar};
 
 /// Logs in.
@@ -49,9 +50,10 @@ pub async fn run(common: &Common, args: LoginArgs) -> Result<Outcome, ContractEr
 
 fn show_code(common: &Common, qr_text: &str, url: &str, message: &str) {
     // With --json stdout is for the result alone.
+    let text = format!("{qr_text}\n{}\n{}", lines(url), lines(message));
     match common.json {
-        true => eprintln!("{qr_text}\n{url}\n{message}"),
-        false => println!("{qr_text}\n{url}\n{message}"),
+        true => eprintln!("{text}"),
+        false => println!("{text}"),
     }
 }
 
@@ -60,7 +62,7 @@ fn show_step(common: &Common, sidecar: &Arc<Sidecar>, step: &LoginProgress) {
         (Some(qr_text), Some(url)) => show_code(common, qr_text, url, &step.message),
         // The last one is the command's result.
         _ if matches!(step.state, LoginState::Confirmed | LoginState::AlreadyConnected) => {}
-        _ => eprintln!("{}", step.message),
+        _ => eprintln!("{}", lines(&step.message)),
     }
     if matches!(step.state, LoginState::CodeRequired | LoginState::CodeRejected) {
         let (sidecar, key) = (sidecar.clone(), step.session_key.clone());
@@ -71,7 +73,7 @@ fn show_step(common: &Common, sidecar: &Arc<Sidecar>, step: &LoginProgress) {
                 Ok(0) | Err(_) => eprintln!("no number was given: stdin is closed. Run the login in a terminal"),
                 Ok(_) => {
                     if let Err(error) = sidecar.submit_login_code(&key, &number) {
-                        eprintln!("{}", error.message);
+                        eprintln!("{}", lines(&error.message));
                     }
                 }
             }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::args::Common;
 use crate::accounts::StateDir;
 use crate::contract::{CHANNEL_ID, Config, ContractError, Locale};
+use crate::plain::lines;
 use crate::process::Gateway;
 use crate::service::{Notices, Open, Sidecar};
 
@@ -28,7 +29,7 @@ pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, Con
     })
     .await?;
     for warning in sidecar.warnings() {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {}", lines(warning));
     }
     Ok(sidecar)
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::args::Common;
 use crate::contract::{ContractError, ErrorKind};
+use crate::plain::{line, lines};
 
 /// What a command came to.
 pub struct Outcome {
@@ -36,14 +37,14 @@ pub fn finish(common: &Common, outcome: Result<Outcome, ContractError>) -> ExitC
         Ok(outcome) => {
             match common.json {
                 true => println!("{:#}", outcome.json),
-                false => println!("{}", outcome.text),
+                false => println!("{}", lines(&outcome.text)),
             }
             ExitCode::from(outcome.exit)
         }
         Err(error) => {
             match common.json {
                 true => println!("{:#}", json!({ "error": { "message": error.message, "data": error.data } })),
-                false => eprintln!("error: {}", error.message),
+                false => eprintln!("error: {}", lines(&error.message)),
             }
             ExitCode::from(code(error.data.kind))
         }
@@ -60,15 +61,16 @@ fn code(kind: ErrorKind) -> u8 {
     }
 }
 
-/// Lines of columns, each as wide as its widest cell.
+/// Lines of columns, each as wide as its widest cell. What people wrote stays in its cell.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0))
         .collect();
-    let line = |row: &Vec<String>| {
+    let together = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    rows.iter().map(together).collect::<Vec<_>>().join("\n")
 }

@@ -9,9 +9,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, Header
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use url::Url;
 
 use super::agent::ProtocolVersion;
 use super::error::{IlinkError, Reach};
+use super::guard::is_listed;
 use super::hosts::Hosts;
 use super::outgoing::*;
 use super::secret::{BotToken, ContextToken};
@@ -81,6 +83,16 @@ impl Ilink {
         let tls = tls();
         let http = connections(&tls, &hosts)?;
         Ok(Ilink { http: Arc::new(RwLock::new(http)), tls: Arc::new(tls), hosts, replaced: Arc::default() })
+    }
+
+    /// Whether a server at `home` may send a login or an account to `to`, both base URLs: not into a network of one's own, unless
+    /// `home` is in one itself, or the host is in `allowed` (`name` or `name:port`).
+    pub async fn may_lead(&self, home: &str, to: &str, allowed: &[String]) -> bool {
+        let (Ok(home), Ok(to)) = (Url::parse(home), Url::parse(to)) else { return false };
+        home.origin() == to.origin()
+            || is_listed(&to, allowed)
+            || !self.hosts.leads_inside(&to).await
+            || self.hosts.leads_inside(&home).await
     }
 
     /// Makes new connections for what is asked from now on; requests under way go on with theirs. Where `silent` is given,
@@ -401,6 +413,28 @@ mod tests {
             assert_eq!(sent(body).unwrap(), None, "{body}");
         }
         assert!(matches!(sent(r#"{"ret":"-2"}"#), Err(IlinkError::Refused { ret: Some(-2), .. })));
+    }
+
+    #[tokio::test]
+    async fn a_public_host_leads_into_no_private_network_and_a_private_one_may() {
+        let hosts = Hosts::with(|name| {
+            let address = if name.ends_with("corp.example") { [10, 0, 0, 1] } else { [8, 8, 8, 8] };
+            Box::pin(async move { Ok(vec![address.into()]) })
+        });
+        let ilink = Ilink::new(hosts).unwrap();
+        let allowed = ["a.corp.example:8443".to_owned()];
+        for (home, to, may) in [
+            ("https://a.example", "https://b.example", true),
+            ("https://a.example", "https://a.corp.example", false),
+            ("https://a.example", "https://a.corp.example:8443", true),
+            ("https://a.example", "https://169.254.169.254", false),
+            ("https://a.example", "https://[::1]:8443", false),
+            ("https://b.corp.example", "https://a.corp.example", true),
+            ("http://127.0.0.1:1", "http://127.0.0.1:2", true),
+            ("https://a.example", "nonsense", false),
+        ] {
+            assert_eq!(ilink.may_lead(home, to, &allowed).await, may, "{home} to {to}");
+        }
     }
 
     #[test]

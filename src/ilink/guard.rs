@@ -96,6 +96,13 @@ impl Resolve for PublicOnly {
     }
 }
 
+/// Whether a list of hosts (`name` or `name:port`) has that of an address.
+pub fn is_listed(url: &url::Url, list: &[String]) -> bool {
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else { return false };
+    let with_port = format!("{host}:{port}");
+    matches!(url.scheme(), "http" | "https") && list.iter().any(|name| *name == host || *name == with_port)
+}
+
 /// Checks what a resolver does not see: the scheme, and an address that is written out.
 pub fn public_only(url: &url::Url) -> Result<(), String> {
     if !matches!(url.scheme(), "http" | "https") {

@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+use super::guard::is_public;
 
 /// How long an address that was silent is tried last.
 const AVOIDED: Duration = Duration::from_secs(30 * 60);
@@ -64,6 +67,18 @@ impl Hosts {
         look_up: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
     ) -> Hosts {
         Hosts { look_up: Arc::new(look_up), known: Arc::default() }
+    }
+
+    /// Whether an address leads into a network of one's own. A name that cannot be looked up does not: where a proxy looks names
+    /// up, none can be.
+    pub async fn leads_inside(&self, url: &Url) -> bool {
+        let inside = |found: io::Result<Vec<IpAddr>>| found.is_ok_and(|found| !found.iter().all(|ip| is_public(*ip)));
+        match url.host() {
+            Some(Host::Ipv4(address)) => !is_public(address.into()),
+            Some(Host::Ipv6(address)) => !is_public(address.into()),
+            Some(Host::Domain(name)) => inside((self.look_up)(name.to_owned()).await),
+            None => true,
+        }
     }
 
     /// Something at this address answered for `host`.
@@ -180,6 +195,29 @@ mod tests {
         hosts.answered("h", ip(2));
         hosts.silent("h", asked);
         assert_eq!(hosts.sorted("h", all), [ip(2), ip(1)], "the good one stays the first");
+    }
+
+    #[tokio::test]
+    async fn what_leads_inside_is_found_out_by_all_addresses() {
+        let hosts = Hosts::with(|name| {
+            Box::pin(async move {
+                match name.as_str() {
+                    "public.example" => Ok(vec!["8.8.8.8".parse().unwrap()]),
+                    "both.example" => Ok(vec!["8.8.8.8".parse().unwrap(), "10.0.0.1".parse().unwrap()]),
+                    _ => Err(io::ErrorKind::NotFound.into()),
+                }
+            })
+        });
+        for (url, inside) in [
+            ("https://public.example", false),
+            ("https://both.example", true),
+            ("https://unknown.example", false),
+            ("https://8.8.8.8", false),
+            ("https://169.254.169.254", true),
+            ("https://[::1]", true),
+        ] {
+            assert_eq!(hosts.leads_inside(&Url::parse(url).unwrap()).await, inside, "{url}");
+        }
     }
 
     #[test]

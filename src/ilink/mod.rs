@@ -16,7 +16,7 @@
 //! | `types` | what comes over the wire |
 //! | `outgoing` | messages and uploads, as they go out |
 
-mod address;
+pub(crate) mod address;
 mod agent;
 mod client;
 mod error;
@@ -33,7 +33,7 @@ pub use agent::{NoVersion, ProtocolVersion, bot_agent};
 pub(crate) use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Limit, Reach, Refusal};
-pub use guard::{Found, NotPublic, PublicOnly, is_public, public_only};
+pub use guard::{Found, NotPublic, PublicOnly, is_listed, is_public, public_only};
 pub use hosts::Hosts;
 pub use lenient::{Items, without_half_characters};
 pub use outgoing::*;

@@ -15,8 +15,3 @@ mod watch;
 pub use qr::{QrCode, QrError};
 pub use sessions::{LoginError, Sessions, Start};
 pub use watch::{Hooks, Snapshot};
-
-#[cfg(fuzzing)]
-pub(crate) mod fuzzing {
-    pub use super::watch::redirected;
-}

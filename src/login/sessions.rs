@@ -49,6 +49,8 @@ pub struct Start {
     pub ilink: Ilink,
     /// Where codes are fetched.
     pub home: Endpoint,
+    /// Hosts (`name` or `name:port`) of one's own network that the server may send a login to.
+    pub allowed_hosts: Vec<String>,
     /// The rest of the program.
     pub hooks: Hooks,
     /// When it is said what may be in the way of a login on which nothing happens.
@@ -98,6 +100,7 @@ impl Sessions {
             locale: start.locale,
             ilink: start.ilink,
             home: start.home,
+            allowed_hosts: start.allowed_hosts,
             hooks: start.hooks,
             hint_after: start.hint_after,
             code,
@@ -207,6 +210,7 @@ mod tests {
             locale: Locale::En,
             ilink: Ilink::new(Hosts::system("")).unwrap(),
             home,
+            allowed_hosts: Vec::new(),
             hooks,
             hint_after: Duration::from_secs(60),
         };

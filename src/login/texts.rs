@@ -96,3 +96,17 @@ impl Text {
         }
     }
 }
+
+/// Why a login failed whose account the server sees at an address that is not asked.
+pub fn refused_host(locale: Locale, address: &str) -> String {
+    match locale {
+        Locale::ZhCn => format!(
+            "服务器为该账号指定的地址 {address} 不能使用：它指向内网，或不是安全的网址。如果这是您自己的服务器，请把它加入 \
+             WEIXIN_MEDIA_ALLOWED_HOSTS 后重新登录。"
+        ),
+        Locale::En => format!(
+            "the server put the account at {address}, which is inside a private network, or no safe address. If this host is yours, \
+             add it to WEIXIN_MEDIA_ALLOWED_HOSTS and log in again."
+        ),
+    }
+}

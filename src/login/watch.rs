@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::qr::QrCode;
-use super::texts::{Text, hint};
+use super::texts::{Text, hint, refused_host};
 use crate::accounts::Login;
 use crate::contract::{AccountId, Locale, LoginProgress, LoginState};
-use crate::ilink::{BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus};
+use crate::ilink::{BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus, address, shown_address};
 
 /// How long a login may take in all.
 const WHOLE: Duration = Duration::from_secs(480);
@@ -118,6 +118,8 @@ pub(super) struct Watch {
     pub ilink: Ilink,
     /// Where every code is fetched.
     pub home: Endpoint,
+    /// Hosts of one's own network that the server may send a login to.
+    pub allowed_hosts: Vec<String>,
     pub hooks: Hooks,
     /// When it is said what may be in the way of a login on which nothing happens.
     pub hint_after: Duration,
@@ -218,14 +220,14 @@ impl Watch {
                         }
                     }
                 }
-                QrStatus::Redirect(host) => match host.as_deref().and_then(|host| redirected(&self.home, host)) {
+                QrStatus::Redirect(host) => match self.redirected(host.as_deref()).await {
                     Some(base_url) => {
                         if endpoint.base_url != base_url {
                             endpoint.base_url = base_url;
                             self.show(LoginState::Redirected, Text::Redirected);
                         }
                     }
-                    None => tracing::warn!(host, "a login was redirected to an unusable host; staying"),
+                    None => tracing::warn!(host, "a login was redirected to a host that is not asked; staying"),
                 },
                 QrStatus::AlreadyBound => {
                     let hint = self.hint.clone();
@@ -246,12 +248,14 @@ impl Watch {
         let (Some(bot_id), Some(token)) = (confirmed.bot_id, confirmed.bot_token) else {
             return self.show(LoginState::Failed, Text::Incomplete);
         };
-        let login = Login {
-            id: AccountId::normalize(&bot_id),
-            token,
-            base_url: confirmed.base_url,
-            user_id: confirmed.user_id.clone(),
+        let base_url = match confirmed.base_url {
+            None => None,
+            Some(told) => match self.assigned(&told).await {
+                Some(base_url) => Some(base_url),
+                None => return self.fail(&refused_host(self.locale, &shown_address(&told))),
+            },
         };
+        let login = Login { id: AccountId::normalize(&bot_id), token, base_url, user_id: confirmed.user_id.clone() };
         let account = login.id.clone();
         match (self.hooks.save)(login).await {
             Ok(()) => {
@@ -263,6 +267,18 @@ impl Watch {
             }
             Err(error) => self.fail(&error),
         }
+    }
+
+    /// Where the server sends this login, if that may be asked.
+    async fn redirected(&self, host: Option<&str>) -> Option<String> {
+        let base_url = address::redirected(&self.home.base_url, host?)?;
+        self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await.then_some(base_url)
+    }
+
+    /// Where the server sees the account, if that may be asked.
+    async fn assigned(&self, told: &str) -> Option<String> {
+        let base_url = address::assigned(&self.home.base_url, told)?;
+        self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await.then_some(base_url)
     }
 
     fn refreshed(&mut self, code: Code) {
@@ -328,39 +344,4 @@ impl Watch {
 /// When a code that is fetched now runs out.
 pub(super) fn expiry() -> i64 {
     crate::store::now_ms() + CODE_LIFE.as_millis() as i64
-}
-
-/// The base URL at `host` (`host` or `host:port`), with the scheme of `home`.
-pub fn redirected(home: &Endpoint, host: &str) -> Option<String> {
-    let scheme = home.base_url.split_once("://").map_or("https", |(scheme, _)| scheme);
-    let url = url::Url::parse(&format!("{scheme}://{host}")).ok()?;
-    let extras = [url.query(), url.fragment(), url.password()];
-    let plain = url.path() == "/" && extras.iter().all(Option::is_none) && url.username().is_empty();
-    // Written anew: the parser overlooks stray characters that would spoil the addresses made from the text as it came.
-    (plain && url.host().is_some()).then(|| url.origin().ascii_serialization())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redirect_names_a_host_and_nothing_else() {
-        let home = Endpoint {
-            base_url: "https://a.example".into(),
-            route_tag: None,
-            bot_agent: String::new(),
-            version: Default::default(),
-        };
-        assert_eq!(redirected(&home, "b.example").as_deref(), Some("https://b.example"));
-        assert_eq!(redirected(&home, "b.example:8443").as_deref(), Some("https://b.example:8443"));
-        for odd in ["b.example\u{2}", "b.exa\nmple", "b.example\\"] {
-            assert_eq!(redirected(&home, odd).as_deref(), Some("https://b.example"), "{odd:?}");
-        }
-        for wrong in
-            ["", "b.example/path", "user@b.example", ":word@b.example", "b.example?x=1", "b.example#x", "b example"]
-        {
-            assert_eq!(redirected(&home, wrong), None, "{wrong:?}");
-        }
-    }
 }

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use crate::plain::is_hidden;
+
 /// The longest name, in bytes; file systems take 255, and numbers are put before it.
 const LONGEST: usize = 160;
 /// The longest extension that survives where a name is cut.
@@ -18,7 +20,7 @@ const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
 pub fn safe_name(given: &str) -> String {
     let given = decoded(given);
     let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
-    let visible = last.chars().filter(|c| !c.is_control() && !is_invisible(*c));
+    let visible = last.chars().filter(|c| !is_hidden(*c));
     let clean: String = visible.map(|c| if r#"<>:"|?*"#.contains(c) { '_' } else { c }).collect();
     let clean = clean.trim_matches(is_edge);
     if clean.is_empty() {
@@ -66,11 +68,6 @@ fn is_numbered_device(stem: &str) -> bool {
     number.is_some_and(|number| matches!(number.as_bytes(), [b'0'..=b'9']))
 }
 
-/// Characters that turn the direction of text, or take no place: they hide what a name is.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +82,7 @@ mod tests {
             ("a\0b\n\x1b[31mc.txt", "ab[31mc.txt"),
             (".bashrc", "bashrc"),
             ("photo\u{202e}gpj.exe", "photogpj.exe"),
+            ("a\u{e0041}\u{e007f}b\u{2028}c\u{2029}d\u{ad}e\u{180e}.txt", "abcde.txt"),
             ("a:b?.txt", "a_b_.txt"),
             ("%E6%8A%A5%E5%91%8A.pdf", "报告.pdf"),
             ("%2e%2e%2fx%E6%8A%A5", "x报"),

@@ -33,6 +33,7 @@ impl Sidecar {
             locale: self.locale,
             ilink: self.ilink().await?.clone(),
             home: self.settings().login_endpoint(),
+            allowed_hosts: self.settings().allowed_hosts(),
             hooks,
             hint_after: self.settings().login_hint_after(),
         };

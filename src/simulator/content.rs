@@ -77,6 +77,19 @@ pub enum Content {
     },
 }
 
+impl Content {
+    /// Its media, if it is of a kind that has some.
+    pub(super) fn media(&self) -> Option<&Media> {
+        match self {
+            Content::Image { media, .. }
+            | Content::Voice { media, .. }
+            | Content::File { media, .. }
+            | Content::Video { media, .. } => Some(media),
+            Content::Text { .. } | Content::Unknown { .. } | Content::Raw { .. } => None,
+        }
+    }
+}
+
 /// The bytes of an image, a voice message, a file or a video, and how a client is told to get them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -42,6 +42,12 @@ pub struct Control {
 
 impl Control {
     /// How everything stands.
+    /// What a request over HTTP must say (`x-simulator-secret`) that names a file of this machine.
+    pub fn secret(&self) -> &str {
+        &self.world.secret
+    }
+
+    /// As in [the state](SimulatorState).
     pub fn state(&self) -> SimulatorState {
         self.world.report(None)
     }

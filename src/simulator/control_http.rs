@@ -1,14 +1,17 @@
 //! The control over HTTP, under `/_sim/`: for tests and tools that are not Rust. JSON in, JSON out; an error is
 //! `{"error": "…"}` with a fitting status.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::{get, post, put};
 use serde::Deserialize;
@@ -51,7 +54,36 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/_sim/limits", put(limits))
         // A test may push whatever it likes at once.
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(local_only))
         .with_state(Control { world })
+}
+
+/// Answers programs of this machine, not pages that a browser on it shows: those name themselves in `Origin`, or reach a
+/// loopback address by a name of their own.
+async fn local_only(request: Request, next: Next) -> Response {
+    if is_local(request.uri(), request.headers()) {
+        return next.run(request).await;
+    }
+    let error = "only programs of this machine are answered: Host must be a loopback address, and Origin too";
+    (StatusCode::FORBIDDEN, Json(json!({ "error": error }))).into_response()
+}
+
+fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
+    let named = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let host = uri.authority().map(Authority::as_str).or_else(|| named(header::HOST));
+    let of_origin = named(header::ORIGIN).map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
+    host.is_some_and(is_loopback) && of_origin.is_none_or(is_loopback)
+}
+
+/// Whether `host` or `host:port` is this machine.
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<Authority>() {
+        Ok(authority) => {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        Err(_) => false,
+    }
 }
 
 type Answer = Result<Json<Value>, ControlError>;
@@ -63,6 +95,7 @@ impl IntoResponse for ControlError {
             Self::LoginOver { .. } | Self::Taken { .. } | Self::Content(_) | Self::RefusedByPhone => {
                 StatusCode::CONFLICT
             }
+            Self::NoSecret => StatusCode::FORBIDDEN,
             Self::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
         };
@@ -144,8 +177,12 @@ async fn login(
     Ok(Json(control.login(&which, step)?).into_response())
 }
 
-async fn messages(State(control): State<Control>, body: Bytes) -> Answer {
+async fn messages(State(control): State<Control>, headers: HeaderMap, body: Bytes) -> Answer {
     let new = parse::<NewMessages>(&body)?;
+    let knows = headers.get("x-simulator-secret").is_some_and(|given| given == control.secret());
+    if new.reads_files() && !knows {
+        return Err(ControlError::NoSecret);
+    }
     drop(body);
     let ids = blocking(move || control.push(&new)).await?;
     Ok(message_ids(&ids))

@@ -24,6 +24,11 @@ pub enum SimulatorError {
 /// The control API was asked for something it cannot do.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
+    /// A request over HTTP named a file, and did not say what only the simulator's owner knows.
+    #[error(
+        "media.path is read only for requests with the simulator's secret: send the header x-simulator-secret with what it printed at its start"
+    )]
+    NoSecret,
     /// No bot has that id.
     #[error("there is no bot {0:?}; GET /_sim/state lists the bots")]
     NoSuchBot(String),

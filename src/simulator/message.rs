@@ -8,7 +8,7 @@ use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::compose;
-use super::content::{Content, Quote};
+use super::content::{Content, Quote, Source};
 use super::error::ControlError;
 
 /// Messages from one person to a bot. As JSON it is the body of `POST /_sim/messages`.
@@ -43,6 +43,11 @@ pub struct NewMessages {
 }
 
 impl NewMessages {
+    /// Whether files of this machine are to be read for them.
+    pub(super) fn reads_files(&self) -> bool {
+        self.content.iter().filter_map(Content::media).any(|media| matches!(media.source, Source::Path(_)))
+    }
+
     /// One text message.
     pub fn text(bot_id: impl Into<String>, from: impl Into<String>, text: impl Into<String>) -> Self {
         Self {

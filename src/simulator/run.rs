@@ -6,8 +6,8 @@ use super::config::SimulatorConfig;
 use super::error::SimulatorError;
 use super::server::Simulator;
 
-/// Starts a simulator, prints `{"url":"http://127.0.0.1:PORT","cdnUrl":"http://127.0.0.1:PORT/c2c"}` as the only line on
-/// stdout, and runs until SIGINT or SIGTERM (elsewhere than on Unix: until Ctrl-C).
+/// Starts a simulator, prints `{"url":"http://127.0.0.1:PORT","cdnUrl":"http://127.0.0.1:PORT/c2c","secret":"…"}` as the only
+/// line on stdout (the secret is for requests that name files), and runs until SIGINT or SIGTERM (elsewhere than on Unix: until Ctrl-C).
 ///
 /// # Errors
 /// When the port cannot be had, or when the process cannot print or wait for signals.
@@ -15,7 +15,7 @@ pub async fn run_cli(config: SimulatorConfig) -> Result<(), SimulatorError> {
     let simulator = Simulator::start(config).await?;
     // Before the line: who has read it may send the signal at once.
     let signal = Signals::install().map_err(SimulatorError::Signals)?;
-    let line = serde_json::json!({ "url": simulator.url(), "cdnUrl": simulator.cdn_url() });
+    let line = serde_json::json!({ "url": simulator.url(), "cdnUrl": simulator.cdn_url(), "secret": simulator.control().secret() });
     {
         let mut stdout = std::io::stdout().lock();
         writeln!(stdout, "{line}").and_then(|()| stdout.flush()).map_err(SimulatorError::Stdout)?;

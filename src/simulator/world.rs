@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) config: SimulatorConfig,
     /// `http://127.0.0.1:PORT`
     pub(super) url: String,
+    /// Who has it may let files of this machine be read.
+    pub(super) secret: String,
     pub(super) faults: Faults,
     pub(super) ledger: Ledger,
     pub(super) cdn: Cdn,
@@ -62,6 +64,7 @@ impl World {
             min_version: Mutex::new(config.min_version),
             config,
             url,
+            secret: format!("{:032x}", rand::random::<u128>()),
             faults: Faults::default(),
             ledger: Ledger::default(),
             shutdown: CancellationToken::new(),

@@ -3,7 +3,7 @@
 //! A damaged database is never deleted and never written to: it is moved aside under a name that says when, a new one
 //! is begun, and the caller is told both paths.
 
-use std::fs::{self, OpenOptions, TryLockError};
+use std::fs::{self, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -155,14 +155,9 @@ pub fn open(path: &Path) -> Result<(Connection, OpenReport), StoreError> {
         io::ErrorKind::StorageFull => StoreError::DiskFull { path: path.to_owned(), cause: cause.to_string() },
         _ => StoreError::Directory { dir: dir.to_owned(), cause: cause.to_string() },
     };
-    private::make_dir(dir).map_err(denied)?;
+    private::own_dir(dir).map_err(denied)?;
     // Two processes may start at once: the first one looks at the file, and moves it aside where it must.
-    let guard = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path.with_extension("sqlite.lock"))
-        .map_err(denied)?;
+    let guard = private::lock_file(&path.with_extension("sqlite.lock")).map_err(denied)?;
     wait_for_turn(&guard).map_err(|error| match error {
         TryLockError::Error(cause) => denied(cause),
         TryLockError::WouldBlock => StoreError::Busy {

@@ -54,6 +54,50 @@ async fn everything_can_be_driven_over_http() {
 }
 
 #[tokio::test]
+async fn pages_in_a_browser_drive_nothing() {
+    let bench = Bench::new().await;
+    let url = format!("{}/_sim/bots", bench.simulator.url());
+    let port = bench.simulator.url().rsplit_once(':').unwrap().1.to_owned();
+    for (host, origin, status) in [
+        (None, None, 200),
+        (Some(format!("localhost:{port}")), None, 200),
+        (Some(format!("[::1]:{port}")), Some("http://127.0.0.1:9".to_owned()), 200),
+        (Some(format!("rebound.example:{port}")), None, 403),
+        (Some(format!("127.0.0.1.rebound.example:{port}")), None, 403),
+        (None, Some("https://page.example".to_owned()), 403),
+        (None, Some("null".to_owned()), 403),
+        (None, Some("http://localhost@page.example".to_owned()), 403),
+    ] {
+        let mut request = bench.http.post(&url).body("{}");
+        for (name, value) in [("host", &host), ("origin", &origin)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        assert_eq!(request.send().await.unwrap().status(), status, "{host:?} {origin:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_are_read_for_whoever_started_it_only() {
+    let bench = Bench::new().await;
+    let account = bench.bot();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret.txt");
+    std::fs::write(&path, "secret").unwrap();
+    let content = [json!({ "type": "file", "fileName": "a.txt", "media": { "path": path } })];
+    let push = json!({ "botId": account.bot_id, "from": "ann", "content": content }).to_string();
+    let url = format!("{}/_sim/messages", bench.simulator.url());
+    for (secret, status) in [(None, 403), (Some("guessed"), 403), (Some(bench.simulator.control().secret()), 200)] {
+        let mut request = bench.http.post(&url).body(push.clone());
+        if let Some(secret) = secret {
+            request = request.header("x-simulator-secret", secret);
+        }
+        assert_eq!(request.send().await.unwrap().status(), status, "{secret:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said() {
     let bench = Bench::new().await;
     let url = bench.simulator.url();
