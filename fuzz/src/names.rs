@@ -2,7 +2,7 @@
 //! every request.
 
 use openclaw_weixin_sidecar::contract::AccountId;
-use openclaw_weixin_sidecar::ilink::sanitize_bot_agent;
+use openclaw_weixin_sidecar::ilink::bot_agent;
 use openclaw_weixin_sidecar::inbound::DeliveryId;
 
 pub fn check(data: &[u8]) {
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
         assert_eq!(DeliveryId::parse(&delivery.to_string()), Some(delivery));
     }
 
-    let agent = sanitize_bot_agent(Some(&text));
+    let agent = bot_agent(Some(&text), &[]);
     assert!((1..=256).contains(&agent.len()) && agent.bytes().all(|b| (b' '..=b'~').contains(&b)), "{agent:?}");
-    assert_eq!(sanitize_bot_agent(Some(&agent)), agent, "what is valid stays");
+    assert_eq!(bot_agent(Some(&agent), &[]), agent, "what is valid stays");
 }
