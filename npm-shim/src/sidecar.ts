@@ -12,7 +12,6 @@ import { PROTOCOL_VERSION } from "./contract.js";
 import { isSidecarError, messageOf, SidecarError } from "./errors.js";
 import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot, isRetired } from "./host.js";
-import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
 import { stagingDir } from "./media.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
