@@ -144,6 +144,41 @@ fn a_nacked_delivery_comes_again_after_its_delay_and_holds_up_only_its_own_conve
 }
 
 #[test]
+fn a_delivery_that_the_gateway_keeps_for_later_holds_up_nothing_and_comes_again_after_a_crash() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    for said in ["one", "two", "/stop"] {
+        world.writes(&bot, ANN, said);
+    }
+    let release = |sidecar: &Sidecar, message: &Value| {
+        sidecar.call("inbound.release", json!({ "deliveryId": message["deliveryId"] }));
+    };
+    release(&sidecar, &sidecar.deliveries(1)[0]);
+    let two = sidecar.deliveries(2)[1].clone();
+    release(&sidecar, &two);
+    let all = sidecar.deliveries(3);
+    assert_eq!(texts(&all), ["one", "two", "/stop"]);
+    sidecar.ack(&all[2..]);
+    // The second was adopted, the first is still kept when both sides are killed.
+    sidecar.ack(&all[1..2]);
+    sidecar.kill();
+    let sidecar = world.sidecar();
+    sidecar.start_account(&bot);
+    let again = sidecar.deliveries(1);
+    assert_eq!((texts(&again), &again[0]["attempt"]), (vec!["one"], &json!(2)));
+    release(&sidecar, &again[0]);
+    world.writes(&bot, ANN, "three");
+    assert_eq!(text(&sidecar.deliveries(2)[1], "text"), "three");
+    // Given back, it comes again when the one in flight is acked.
+    sidecar.call("inbound.nack", json!({ "deliveryId": again[0]["deliveryId"], "retryAfterMs": 0 }));
+    sidecar.ack(&sidecar.deliveries(2)[1..]);
+    let last = sidecar.deliveries(3)[2].clone();
+    assert_eq!((text(&last, "text"), &last["attempt"]), ("one", &json!(3)));
+    assert_eq!(sidecar.ack([&last]), 1);
+    assert_eq!(world.state.count("SELECT COUNT(*) FROM inbox"), 0);
+}
+
+#[test]
 fn a_conversation_gets_one_delivery_at_a_time_and_waits_for_no_other() {
     let world = World::new();
     let (sidecar, bot) = world.polling();

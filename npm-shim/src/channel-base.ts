@@ -54,7 +54,12 @@ const config: Config = {
     allowFrom: account.allowFrom,
   }),
   setAccountEnabled: ({ cfg, accountId, enabled }) => withAccount(cfg, accountId, (account) => ({ ...account, enabled })),
-  deleteAccount: ({ cfg, accountId }) => withAccount(cfg, accountId, () => undefined),
+  // Most accounts are only in files. The date says that something was removed, also to a gateway that runs.
+  deleteAccount: ({ cfg, accountId }) => {
+    const removed = withAccount(cfg, accountId, () => undefined);
+    const channel = { ...channelConfig(removed), channelConfigUpdatedAt: new Date().toISOString() };
+    return { ...removed, channels: { ...removed.channels, [CHANNEL_ID]: channel } } as HostConfig;
+  },
   resolveAllowFrom: ({ cfg, accountId }) => resolveAccount(cfg, stateDir(), accountId).allowFrom,
   formatAllowFrom: ({ allowFrom }) => allowFrom.map((entry) => normalizeAllowEntry(String(entry))).filter(Boolean),
 };
@@ -99,18 +104,31 @@ const security: Security = {
   collectAuditFindings: ({ cfg, account }) => auditAccount(cfg, account),
 };
 
+/** An entry that stands for the people of `accessGroups.<name>` in the host's configuration. */
+const isAccessGroup = (entry: string) => /^\s*accessGroup:\S/.test(entry);
+
 function auditAccount(cfg: HostConfig, account: ResolvedAccount): Finding[] {
   const findings: Finding[] = [];
-  if (account.dmPolicy === "open") {
+  const everybody = account.dmPolicy !== "disabled" && account.allowFrom.some((entry) => entry.trim() === "*");
+  if (everybody) {
     findings.push({
       checkId: "channels.openclaw-weixin.dm_open",
       severity: "critical",
       title: "Anybody on WeChat can talk to the agent",
-      detail: `Account ${account.accountId} has dmPolicy "open": whoever gets the bot's contact can use the agent and its tools.`,
-      remediation: `Set channels.${CHANNEL_ID}.dmPolicy to "pairing", and approve people with: openclaw pairing approve ${CHANNEL_ID} <code>`,
+      detail: `Account ${account.accountId} has "*" in allowFrom: whoever gets the bot's contact can use the agent and its tools.`,
+      remediation: `Take "*" out of channels.${CHANNEL_ID}.allowFrom, set dmPolicy to "pairing", and approve people with: openclaw pairing approve ${CHANNEL_ID} <code>`,
     });
   }
-  const strange = account.allowFrom.filter((entry) => entry.trim() !== "*" && !looksLikeUserId(entry));
+  if (account.dmPolicy === "open" && !everybody) {
+    findings.push({
+      checkId: "channels.openclaw-weixin.dm_open_to_nobody_new",
+      severity: "warn",
+      title: 'dmPolicy "open" without "*" lets nobody new in',
+      detail: `Account ${account.accountId} has dmPolicy "open", which OpenClaw takes as open only where allowFrom has "*": others than those listed are refused, without a pairing code.`,
+      remediation: `Set channels.${CHANNEL_ID}.dmPolicy to "pairing" or "allowlist", which say what happens; or, where everybody is meant, add "*" to allowFrom.`,
+    });
+  }
+  const strange = account.allowFrom.filter((entry) => entry.trim() !== "*" && !isAccessGroup(entry) && !looksLikeUserId(entry));
   if (strange.length > 0) {
     findings.push({
       checkId: "channels.openclaw-weixin.allow_from_format",
@@ -121,7 +139,7 @@ function auditAccount(cfg: HostConfig, account: ResolvedAccount): Finding[] {
     });
   }
   const scope = (cfg as { session?: { dmScope?: string } }).session?.dmScope;
-  if ((scope === undefined || scope === "main") && (account.dmPolicy === "open" || account.allowFrom.length > 0)) {
+  if ((scope === undefined || scope === "main") && (everybody || account.allowFrom.length > 0)) {
     findings.push({
       checkId: "channels.openclaw-weixin.shared_session",
       severity: "info",
@@ -148,6 +166,13 @@ export const channelBase = {
     markdownCapable: true,
   },
   capabilities: { chatTypes: ["direct"], media: true },
+  lifecycle: {
+    // `channels remove --delete` takes the settings out; login, messages and poller are ours to end.
+    onAccountRemoved: async ({ accountId }) => {
+      const { sidecar } = await import("./sidecar.js");
+      await sidecar().process.request("accounts.remove", { accountId });
+    },
+  },
   configSchema: manifestConfig(),
   reload: {
     configPrefixes: [`channels.${CHANNEL_ID}`],

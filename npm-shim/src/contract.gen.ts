@@ -10,6 +10,10 @@ export type RouteTag = number | string;
  */
 export type DmPolicy = "pairing" | "allowlist" | "open" | "disabled";
 /**
+ * How OpenClaw writes tables before the text comes here.
+ */
+export type MarkdownTables = "off" | "bullets" | "code" | "block";
+/**
  * What an account's monitor does.
  */
 export type AccountState = "starting" | "polling" | "backoff" | "paused" | "stopped" | "superseded";
@@ -191,6 +195,65 @@ export interface AccountConfig {
    * People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
    */
   allowFrom?: string[] | null;
+  /**
+   * OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+   */
+  healthMonitor?: HealthMonitorConfig | null;
+  /**
+   * What it puts before each answer.
+   */
+  responsePrefix?: string | null;
+  /**
+   * To whom it writes where nobody is named.
+   */
+  defaultTo?: string | null;
+  /**
+   * What its heartbeat shows.
+   */
+  heartbeatVisibility?: HeartbeatVisibilityConfig | null;
+  /**
+   * Whether people may change its configuration from a conversation.
+   */
+  configWrites?: boolean | null;
+  /**
+   * What it does with Markdown.
+   */
+  markdown?: MarkdownConfig | null;
+}
+/**
+ * Whether OpenClaw restarts an account that looks dead to it. Only for the gateway.
+ */
+export interface HealthMonitorConfig {
+  /**
+   * Default: true.
+   */
+  enabled?: boolean | null;
+}
+/**
+ * What OpenClaw's heartbeat shows. Only for the gateway.
+ */
+export interface HeartbeatVisibilityConfig {
+  /**
+   * That all is well.
+   */
+  showOk?: boolean | null;
+  /**
+   * What is not.
+   */
+  showAlerts?: boolean | null;
+  /**
+   * An indicator.
+   */
+  useIndicator?: boolean | null;
+}
+/**
+ * What OpenClaw does with Markdown before the text comes here. Only for the gateway.
+ */
+export interface MarkdownConfig {
+  /**
+   * How tables are written.
+   */
+  tables?: MarkdownTables | null;
 }
 /**
  * Parameters that name one account.
@@ -645,6 +708,34 @@ export interface Config {
    * Written by a login so that the gateway reads its configuration again; ISO 8601.
    */
   channelConfigUpdatedAt?: string | null;
+  /**
+   * OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+   */
+  healthMonitor?: HealthMonitorConfig | null;
+  /**
+   * What it puts before each answer.
+   */
+  responsePrefix?: string | null;
+  /**
+   * To whom it writes where nobody is named.
+   */
+  defaultTo?: string | null;
+  /**
+   * What its heartbeat shows.
+   */
+  heartbeatVisibility?: HeartbeatVisibilityConfig | null;
+  /**
+   * Whether people may change its configuration from a conversation.
+   */
+  configWrites?: boolean | null;
+  /**
+   * What it does with Markdown.
+   */
+  markdown?: MarkdownConfig | null;
+  /**
+   * The account that it takes where none is named.
+   */
+  defaultAccount?: string | null;
 }
 /**
  * Whose message a person quotes is looked up in a local cache with these limits.
@@ -1014,6 +1105,15 @@ export interface InboundNackParams {
    * Why; for the log.
    */
   reason?: string | null;
+}
+/**
+ * Parameters of `inbound.release`.
+ */
+export interface InboundReleaseParams {
+  /**
+   * The delivery that the gateway keeps for later.
+   */
+  deliveryId: string;
 }
 /**
  * Parameters of `initialize`.
@@ -1556,6 +1656,8 @@ export interface Methods {
   "inbound.fetchMedia": { params: FetchMediaParams; result: FetchMediaResult };
   /** Gives a delivery back; it comes again later. */
   "inbound.nack": { params: InboundNackParams; result: Empty };
+  /** Lets the next delivery of a conversation come before this one is acked. */
+  "inbound.release": { params: InboundReleaseParams; result: Empty };
   /** Sends a text. */
   "outbound.sendText": { params: SendTextParams; result: SendResult };
   /** Sends a picture, a video, a file or a voice message. */

@@ -16,15 +16,18 @@ import type { Log } from "./log.js";
 const REMEMBERED = 4_000;
 const FIRST_RETRY_MS = 1_000;
 const MAX_RETRY_MS = 60_000;
-/** A message is given up only when it failed often and for long. */
+/** A message is given up only when it failed often and for long. Its own date may be wrong: so many attempts take a day. */
 const GIVE_UP_ATTEMPTS = 8;
 const GIVE_UP_AGE_MS = 24 * 60 * 60 * 1000;
+const GIVE_UP_ANYHOW = Math.ceil(GIVE_UP_AGE_MS / MAX_RETRY_MS);
 /** An ack is waited for, but a sidecar that is just being restarted does not hold up the turn. */
 const ACK_WAIT_MS = 3_000;
 
 export type DeliveryPort = {
   ack: (deliveryId: string) => Promise<unknown>;
   nack: (deliveryId: string, retryAfterMs: number, reason: string) => Promise<unknown>;
+  /** Lets the person's next message come although this one is not acked: it may be the one that stops it. */
+  release: (deliveryId: string) => Promise<unknown>;
   log: Log;
   now?: () => number;
 };
@@ -58,6 +61,7 @@ export class Deliveries {
     if (running) {
       // The same delivery from a sidecar that was started again; the turn that runs settles it.
       running.message = message;
+      if (running.state === "deferred") this.#release(id);
       return;
     }
     const work: Work = { message, state: "open" };
@@ -66,7 +70,9 @@ export class Deliveries {
       await dispatch(message, {
         onAdopted: () => this.#adopt(work),
         onDeferred: () => {
-          if (work.state === "open") work.state = "deferred";
+          if (work.state !== "open") return;
+          work.state = "deferred";
+          this.#release(id);
         },
         onAbandoned: () => void this.#giveBack(work, new Error("the host abandoned the queued turn")),
       });
@@ -93,6 +99,11 @@ export class Deliveries {
     await this.#ack(id);
   }
 
+  #release(id: string): void {
+    // Where it fails, the next message waits for the ack of this one.
+    this.#port.release(id).catch((error: unknown) => this.#port.log("warn", `release of ${id} failed: ${messageOf(error)}`));
+  }
+
   async #ack(id: string): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const acked = this.#port.ack(id).catch((error: unknown) => {
@@ -112,7 +123,7 @@ export class Deliveries {
     }
     if (work.state === "returned") return;
     const age = (this.#port.now ?? Date.now)() - message.timestampMs;
-    if (message.attempt >= GIVE_UP_ATTEMPTS && age >= GIVE_UP_AGE_MS) {
+    if (message.attempt >= GIVE_UP_ANYHOW || (message.attempt >= GIVE_UP_ATTEMPTS && age >= GIVE_UP_AGE_MS)) {
       this.#port.log("error", `message ${message.messageId} from ${message.from} is given up after ${message.attempt} attempts: ${messageOf(error)}`);
       await this.#adopt(work);
       return;

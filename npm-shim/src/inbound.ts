@@ -20,10 +20,13 @@ import { adopt, adoptAttachments, maxMediaBytes, type Attachment, type Attachmen
 import { Notices } from "./notices.js";
 import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
 import { ToolProgress } from "./progress.js";
+import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 
 /** iLink shows typing for a few seconds; the sidecar repeats it by itself, this only tells it that we still think. */
 const TYPING_KEEPALIVE_MS = 20_000;
+/** The sidecar gives up the files of a message after ten minutes, from their turn on. */
+const FETCH_TIMEOUT_MS = 20 * 60_000;
 /** The longest a turn is shown as typing. */
 const TYPING_MAX_MS = 10 * 60_000;
 
@@ -39,7 +42,8 @@ const NO_FAILURE = /^(adapter_returned_no_send|(cancelled_by|empty_after)_\w+_ho
 /** The sender's WeChat id is what iLink's server says over the account's authenticated connection. */
 const IDENTITY = {
   key: "weixin-user-id",
-  normalize: (value: string) => normalizeAllowEntry(value) || null,
+  // Entries are brought to this form before; a sender's id is taken as it is, whatever it begins with.
+  normalize: (value: string) => value.trim() || null,
   authentication: "verified",
   sensitivity: "pii",
   entryIdPrefix: "weixin-entry",
@@ -54,8 +58,13 @@ export type InboundDeps = {
 };
 
 /** Hands one message to the host. Resolves when its turn is over; rejects when the host could not take it. */
-export async function dispatchInbound(deps: InboundDeps, message: InboundMessage, adoption: Adoption): Promise<void> {
+export async function dispatchInbound(
+  deps: InboundDeps,
+  received: InboundMessage,
+  adoption: Adoption & { onSettled: () => void },
+): Promise<void> {
   const { runtime, accountId } = deps;
+  let message = received;
   // Asked anew for every message: allowlists and policies may change while the account runs.
   const cfg = runtime.config.current() as OpenClawConfig;
   const account = resolveAccount(cfg, stateDir(), accountId);
@@ -102,6 +111,8 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
     return;
   }
 
+  // Only now: whoever may not write here has nothing fetched for them.
+  if (message.deferMedia) message = { ...message, ...(await fetchMedia(message.deliveryId)) };
   const maxBytes = maxMediaBytes(cfg);
   const attachments = await adoptAttachments(message, maxBytes);
   const quoted = message.quote?.media ? await adopt(message.quote.media, maxBytes) : undefined;
@@ -179,7 +190,7 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
         const sent = results.filter((result) => result.status === "sent");
         if (sent.length === 0) return { visibleReplySent: false, suppression: { reason: HELD } };
         const ids = sent.flatMap((result) => (result.messageIds.length > 0 ? result.messageIds : result.clientIds));
-        return { visibleReplySent: true, messageIds: ids, receipt: receiptOf(ids), ...(text ? { content: text } : {}) };
+        return { visibleReplySent: true, messageIds: ids, receipt: receiptOf(ids, media.length > 0 ? "media" : "text"), ...(text ? { content: text } : {}) };
       },
       observeMessageSent: true,
       onDelivered: async (_payload, info, result) => {
@@ -225,9 +236,15 @@ export async function dispatchInbound(deps: InboundDeps, message: InboundMessage
           return true;
         },
         onAbandoned: adoption.onAbandoned,
+        onSettled: adoption.onSettled,
       },
     },
   });
+}
+
+/** The files of a message, and what depends on them. */
+async function fetchMedia(deliveryId: string): Promise<Partial<InboundMessage>> {
+  return await sidecar().process.request("inbound.fetchMedia", { deliveryId }, { timeoutMs: FETCH_TIMEOUT_MS });
 }
 
 type ContextBinding = NonNullable<Parameters<PluginRuntime["channel"]["inbound"]["ingress"]["resolveStable"]>[0]["contextBinding"]>;
@@ -237,7 +254,7 @@ function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: Resolve
   const { pairing, commands, inbound } = runtime.channel;
   const wantsCommand = commands.shouldComputeCommandAuthorized(message.text, cfg) || parseCommand(message.text) !== undefined;
   // Who scanned the QR code owns the bot: no pairing with oneself.
-  const allowFrom = account.userId ? [...account.allowFrom, account.userId] : account.allowFrom;
+  const allowFrom = [...account.allowFrom.map(normalizeAllowEntry), ...(account.userId ? [account.userId] : [])];
   return (contextBinding?: ContextBinding) =>
     inbound.ingress.resolveStable({
       channelId: CHANNEL_ID,
@@ -249,7 +266,10 @@ function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: Resolve
       event: { kind: "message", authMode: "inbound", mayPair: true },
       dmPolicy: account.dmPolicy,
       allowFrom,
-      readStoreAllowFrom: () => pairing.readAllowFromStore({ channel: CHANNEL_ID, accountId: account.accountId }),
+      readStoreAllowFrom: async () => {
+        const approved = await pairing.readAllowFromStore({ channel: CHANNEL_ID, accountId: account.accountId });
+        return approved.map(normalizeAllowEntry);
+      },
       ...(contextBinding ? { contextBinding } : {}),
       ...(wantsCommand ? { command: {} } : {}),
     });

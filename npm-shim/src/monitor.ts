@@ -1,13 +1,14 @@
 /** One running account: its deliveries go to the host, its state goes to the host's status. */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+import { isAbortRequestText } from "openclaw/plugin-sdk/command-primitives-runtime";
 
 import { channelConfig, type ResolvedAccount } from "./accounts.js";
-import type { AccountStatus } from "./contract.js";
 import { Deliveries } from "./deliveries.js";
 import { messageOf } from "./errors.js";
 import { hostLog, hostRuntime, speakAsGateway } from "./host.js";
 import { dispatchInbound } from "./inbound.js";
 import { sidecar } from "./sidecar.js";
+import { toSnapshot } from "./snapshot.js";
 import { turns } from "./turns.js";
 
 type StartAccount = NonNullable<NonNullable<ChannelPlugin<ResolvedAccount>["gateway"]>["startAccount"]>;
@@ -26,6 +27,7 @@ function deliveriesOf(accountId: string): Deliveries {
     found = new Deliveries({
       ack: async (deliveryId) => await sidecar().process.request("inbound.ack", { deliveryIds: [deliveryId] }),
       nack: async (deliveryId, retryAfterMs, reason) => await sidecar().process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
+      release: async (deliveryId) => await sidecar().process.request("inbound.release", { deliveryId }),
       log: (level, message) => hostLog(level, `[${accountId}] ${message}`),
     });
     deliveriesByAccount.set(accountId, found);
@@ -59,13 +61,18 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
           // A turn answers through the sidecar, also where the account is stopped meanwhile.
           const release = side.process.retain();
           const handled = deliveries.handle(message, (next, adoption) =>
-            turns.run(accountId, next.from, (onQueued) => {
-              const onDeferred = () => {
-                onQueued();
-                adoption.onDeferred();
-              };
-              return dispatchInbound(deps, next, { ...adoption, onDeferred });
-            }),
+            turns.run(
+              accountId,
+              next.from,
+              ({ onQueued, onSettled }) => {
+                const onDeferred = () => {
+                  onQueued();
+                  adoption.onDeferred();
+                };
+                return dispatchInbound(deps, next, { ...adoption, onDeferred, onSettled });
+              },
+              isAbortRequestText(next.text),
+            ),
           );
           void handled.finally(release);
         },
@@ -77,32 +84,5 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
   } catch (error) {
     report({ running: false, connected: false, lifecycle: "blocked", lastStopAt: Date.now(), lastError: messageOf(error) });
     throw error;
-  }
-}
-
-/** The sidecar's account state in the host's words. It comes with each change, and every minute without one. */
-function toSnapshot(status: AccountStatus, before: Snapshot): Partial<Snapshot> {
-  const times: Partial<Snapshot> = {
-    lastError: status.lastError ?? null,
-    ...(status.lastPollAtMs ? { lastTransportActivityAt: status.lastPollAtMs } : {}),
-  };
-  switch (status.state) {
-    case "starting":
-      return { ...times, connected: false, lifecycle: "starting" };
-    case "polling":
-      return { ...times, connected: true, lifecycle: "ready", ...(before.connected ? {} : { lastConnectedAt: Date.now() }) };
-    case "backoff":
-      return { ...times, connected: false, lifecycle: "recovering" };
-    case "paused":
-      return {
-        ...times,
-        connected: false,
-        lifecycle: "blocked",
-        lastError: status.lastError ?? "WeChat no longer accepts the login. Run: openclaw channels login --channel openclaw-weixin",
-      };
-    case "superseded":
-      return { ...times, connected: false, lifecycle: "blocked", lastError: status.lastError ?? "Another process polls this account." };
-    case "stopped":
-      return { ...times, connected: false, lifecycle: "stopped" };
   }
 }

@@ -104,13 +104,13 @@ async function overRestarts(key: string | undefined, request: () => Promise<Send
  * confirming it: the host hears `not_sent`, so it neither counts it as sent nor sends it again. The sidecar sends a held
  * one by itself when it can; an unconfirmed one is at its end.
  */
-export function toMessageResult(result: SendResult): MessageSendResult {
+export function toMessageResult(result: SendResult, kind: "text" | "media" = "text"): MessageSendResult {
   if (result.status !== "sent") {
     return { outcome: "not_sent", receipt: receiptOf([]) };
   }
   // Older servers name no message id; the client id identifies the message just as well.
   const ids = result.messageIds.length > 0 ? result.messageIds : result.clientIds;
-  return { messageId: ids[0] ?? "", receipt: receiptOf(ids) };
+  return { messageId: ids[0] ?? "", receipt: receiptOf(ids, kind) };
 }
 
 export function receiptOf(ids: readonly string[], kind: "text" | "media" = "text"): Receipt {
@@ -128,18 +128,19 @@ function keyOf(ctx: { deliveryQueueId?: string; deliveryPartIndex?: number }): s
 }
 
 async function sendTextFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
-  return await sendFromHost(ctx, (idempotencyKey) => sendText({ to: ctx.to, text: ctx.text, accountId: ctx.accountId, idempotencyKey }));
+  return await sendFromHost(ctx, "text", (idempotencyKey) => sendText({ to: ctx.to, text: ctx.text, accountId: ctx.accountId, idempotencyKey }));
 }
 
 async function sendMediaFromHost(ctx: SendMediaContext): Promise<MessageSendResult> {
   const { to, accountId, mediaUrl, text } = ctx;
   const maxBytes = maxMediaBytes(ctx.cfg);
   const kind = ctx.audioAsVoice ? "voice" : ctx.forceDocument ? "file" : "auto";
-  return await sendFromHost(ctx, (idempotencyKey) => sendMedia({ to, accountId, mediaUrl, text, access: ctx, maxBytes, kind, idempotencyKey }));
+  return await sendFromHost(ctx, "media", (idempotencyKey) => sendMedia({ to, accountId, mediaUrl, text, access: ctx, maxBytes, kind, idempotencyKey }));
 }
 
 async function sendFromHost(
   ctx: SendTextContext,
+  of: "text" | "media",
   send: (idempotencyKey: string | undefined) => Promise<SendResult>,
 ): Promise<MessageSendResult> {
   ctx.signal?.throwIfAborted();
@@ -155,7 +156,7 @@ async function sendFromHost(
     throw asHostError(error, idempotencyKey !== undefined);
   }
   reportUndelivered(ctx.accountId, ctx.to, result);
-  const sent = toMessageResult(result);
+  const sent = toMessageResult(result, of);
   if (sent.outcome !== "not_sent") await ctx.onDeliveryResult?.(sent);
   return sent;
 }

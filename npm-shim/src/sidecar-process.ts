@@ -152,7 +152,8 @@ export class SidecarProcess {
 
   async #ensureRun(): Promise<SidecarRun> {
     if (this.#closed) throw stopped();
-    if (this.#run?.ready) return this.#run;
+    const run = this.#run;
+    if (run?.ready && !run.isEnding) return run;
     this.#starting ??= this.#startRun().finally(() => {
       this.#starting = undefined;
       this.#updateRefs();
@@ -161,6 +162,8 @@ export class SidecarProcess {
   }
 
   async #startRun(): Promise<SidecarRun> {
+    // One that was asked to end takes no requests any more; two at once would poll the same accounts.
+    if (this.#run?.isEnding) await this.#run.ended;
     await this.#backOff();
     if (this.#closed) throw stopped();
     const run = this.#spawn();

@@ -7,13 +7,14 @@ import { AsyncResource } from "node:async_hooks";
 
 import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
-import type { AccountStatus, Config, InboundMessage, LoginProgress, Notifications, OutboundUpdate } from "./contract.js";
+import type { AccountStatus, Config, InboundMessage, LoginProgress } from "./contract.js";
 import { PROTOCOL_VERSION } from "./contract.js";
 import { isSidecarError, messageOf, SidecarError } from "./errors.js";
 import { reportUpdate } from "./held.js";
 import { hostConfig, hostLog, hostVersion, installedRoot, isRetired } from "./host.js";
 import { localeOf } from "./locale.js";
 import { stagingDir } from "./media.js";
+import { readNotification, type Notification } from "./notifications.js";
 import { SidecarProcess, type SidecarProcessOptions } from "./sidecar-process.js";
 import { stateDir } from "./state-dir.js";
 
@@ -44,6 +45,8 @@ export class Sidecar {
   readonly #logins = new Map<string, Set<(progress: LoginProgress) => void>>();
   /** Until something configures it: what the host's configuration says. A command that only sends configures nothing. */
   #config: Config | undefined;
+  /** The one that the sidecar has, as JSON. */
+  #told: string | undefined;
 
   constructor(options: Partial<SidecarProcessOptions> = {}) {
     this.process = new SidecarProcess({
@@ -56,14 +59,16 @@ export class Sidecar {
         stateDir: stateDir(),
         // The host's loader decides what may be sent, and puts it there.
         mediaRoots: [stagingDir()],
-        config: (this.#config ??= channelConfig(hostConfig())),
+        config: this.#announced(),
         locale: localeOf(process.env),
         statusIntervalMs: STATUS_EVERY_MS,
+        deferMedia: true,
       }),
       timing: supervision(process.env.OPENCLAW_WEIXIN_SUPERVISION),
       ...options,
       onNotification: (method, params) => this.#onNotification(method, params),
       onReady: (_result, restarted) => {
+        this.#reconfigure();
         if (restarted) this.#startAllAgain();
       },
       onGivenUp: (error) => {
@@ -74,11 +79,26 @@ export class Sidecar {
 
   /** Gives the sidecar the channel's configuration, where it changed. */
   async configure(config: Config): Promise<void> {
-    const before = JSON.stringify(this.#config);
     this.#config = config;
-    if (JSON.stringify(config) === before) return;
-    // A sidecar that does not run yet gets it with `initialize`.
-    await this.process.requestIfRunning("config.set", { config });
+    if (JSON.stringify(config) === this.#told) return;
+    // A sidecar that does not run yet gets it with `initialize`, or when that is answered.
+    const told = this.process.requestIfRunning("config.set", { config });
+    if (!told) return;
+    this.#told = JSON.stringify(config);
+    await told;
+  }
+
+  /** The configuration for `initialize`. */
+  #announced(): Config {
+    this.#config ??= channelConfig(hostConfig());
+    this.#told = JSON.stringify(this.#config);
+    return this.#config;
+  }
+
+  /** What changed while the sidecar was being started. */
+  #reconfigure(): void {
+    if (this.#config === undefined) return;
+    this.configure(this.#config).catch((error: unknown) => hostLog("error", `the configuration was refused: ${messageOf(error)}`));
   }
 
   /** Runs an account until `signal` is aborted. Rejects when it cannot run (any more). */
@@ -96,7 +116,7 @@ export class Sidecar {
       signal.addEventListener("abort", onAbort, { once: true });
     });
     try {
-      await Promise.race([this.#startAccount(accountId), aborted, failed]);
+      await Promise.race([this.#startAccount(accountId, running), aborted, failed]);
       await Promise.race([aborted, failed]);
     } finally {
       signal.removeEventListener("abort", onAbort);
@@ -127,9 +147,12 @@ export class Sidecar {
     };
   }
 
-  async #startAccount(accountId: string): Promise<void> {
+  /** Starts an account, unless this run of it has ended: its stop was asked for already then. */
+  async #startAccount(accountId: string, running: RunningAccount): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
+        await this.process.start();
+        if (this.#accounts.get(accountId) !== running) return;
         await this.process.request("account.start", { accountId });
         return;
       } catch (error) {
@@ -146,35 +169,41 @@ export class Sidecar {
 
   #startAllAgain(): void {
     for (const [accountId, account] of this.#accounts) {
-      this.#startAccount(accountId).catch((error: unknown) => account.fail(error instanceof Error ? error : new Error(String(error))));
+      this.#startAccount(accountId, account).catch((error: unknown) => account.fail(error instanceof Error ? error : new Error(String(error))));
     }
   }
 
   #onNotification(method: string, params: unknown): void {
-    switch (method as keyof Notifications) {
+    try {
+      const notification = readNotification(method, params);
+      if (notification) this.#tell(notification);
+    } catch (error) {
+      // Whatever a listener does with it, the lines behind it are read.
+      hostLog("error", messageOf(error));
+    }
+  }
+
+  #tell({ method, params }: Notification): void {
+    switch (method) {
       case "inbound.message": {
-        const message = params as InboundMessage;
-        const account = this.#accounts.get(message.accountId);
+        const account = this.#accounts.get(params.accountId);
         // Stopped a moment ago: not acked, so it comes again with the next start.
-        account?.context.runInAsyncScope(() => account.onMessage(message));
+        account?.context.runInAsyncScope(() => account.onMessage(params));
         return;
       }
       case "account.status": {
-        const status = params as AccountStatus;
-        const account = this.#accounts.get(status.accountId);
-        account?.context.runInAsyncScope(() => account.onStatus(status));
+        const account = this.#accounts.get(params.accountId);
+        account?.context.runInAsyncScope(() => account.onStatus(params));
         return;
       }
       case "login.progress": {
-        const progress = params as LoginProgress;
-        for (const listener of this.#logins.get(progress.sessionKey) ?? []) listener(progress);
+        for (const listener of this.#logins.get(params.sessionKey) ?? []) listener(params);
         return;
       }
       case "outbound.update": {
-        const update = params as OutboundUpdate;
-        const account = update.accountId ? this.#accounts.get(update.accountId) : undefined;
-        if (account) account.context.runInAsyncScope(() => reportUpdate(update));
-        else reportUpdate(update);
+        const account = params.accountId ? this.#accounts.get(params.accountId) : undefined;
+        if (account) account.context.runInAsyncScope(() => reportUpdate(params));
+        else reportUpdate(params);
         return;
       }
     }

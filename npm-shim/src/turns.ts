@@ -9,13 +9,23 @@
 
 /** How long after a send a turn may last before the send was evidently not its answer. */
 const GRACE_MS = 1_000;
+/** How long a message waits at most: a file that is being sent takes as long as it takes, and people may want to stop that. */
+const MOST_WAIT_MS = 3_000;
+
+/** What the host says of a turn that it keeps for later. */
+export type Queued = {
+  /** It keeps it. */
+  onQueued: () => void;
+  /** It is over, however it ended. */
+  onSettled: () => void;
+};
 
 type Conversation = {
   /** Calls of `run`, those that wait included. */
   users: number;
   /** Turns that are being dispatched. */
   running: number;
-  /** Turns that the host keeps for later; when they end is only known by what they send. */
+  /** Turns that the host keeps for later, until it says that they are over. */
   queued: number;
   sending: number;
   lastSentMs: number;
@@ -25,29 +35,42 @@ type Conversation = {
 export class Turns {
   readonly #conversations = new Map<string, Conversation>();
   readonly #graceMs: number;
+  readonly #mostWaitMs: number;
 
-  constructor(graceMs = GRACE_MS) {
+  constructor(graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS) {
     this.#graceMs = graceMs;
+    this.#mostWaitMs = mostWaitMs;
   }
 
   /**
-   * Runs a turn once the one before is not about to end. `turn` gets what to call when the host keeps it for later.
-   * Rejects as `turn` does.
+   * Runs a turn once the one before is not about to end; at once where it is `urgent`. `turn` gets what to call when the host
+   * keeps it for later. Rejects as `turn` does.
    */
-  async run(accountId: string, peer: string, turn: (onQueued: () => void) => Promise<void>): Promise<void> {
+  async run(accountId: string, peer: string, turn: (queued: Queued) => Promise<void>, urgent = false): Promise<void> {
     const key = keyOf(accountId, peer);
     const conversation = this.#conversations.get(key) ?? newConversation();
     this.#conversations.set(key, conversation);
     conversation.users += 1;
     try {
-      await this.#notEnding(conversation);
+      if (!urgent) await this.#notEnding(conversation);
       conversation.running += 1;
+      let queued = false;
+      const onQueued = () => {
+        if (queued) return;
+        queued = true;
+        conversation.queued += 1;
+      };
+      const onSettled = () => {
+        if (!queued) return;
+        queued = false;
+        conversation.queued -= 1;
+        this.#over(key, conversation);
+      };
       try {
-        await turn(() => (conversation.queued += 1));
+        await turn({ onQueued, onSettled });
       } finally {
         conversation.running -= 1;
-        if (conversation.running === 0 && conversation.queued === 0) conversation.lastSentMs = -Infinity;
-        wake(conversation);
+        this.#over(key, conversation);
       }
     } finally {
       conversation.users -= 1;
@@ -66,17 +89,25 @@ export class Turns {
     } finally {
       conversation.sending -= 1;
       conversation.lastSentMs = performance.now();
-      if (conversation.running === 0 && conversation.queued > 0) conversation.queued -= 1;
       wake(conversation);
       if (conversation.users === 0) setTimeout(() => this.#forget(key, conversation), this.#graceMs).unref();
     }
   }
 
+  /** A turn is over. After the last one nothing is about to end. */
+  #over(key: string, conversation: Conversation): void {
+    if (conversation.running === 0 && conversation.queued === 0) conversation.lastSentMs = -Infinity;
+    wake(conversation);
+    this.#forget(key, conversation);
+  }
+
   async #notEnding(conversation: Conversation): Promise<void> {
+    const until = performance.now() + this.#mostWaitMs;
     for (;;) {
-      const left = conversation.lastSentMs + this.#graceMs - performance.now();
-      if (conversation.sending === 0 && left <= 0) return;
-      await changed(conversation, conversation.sending === 0 ? left : undefined);
+      const now = performance.now();
+      const left = conversation.sending > 0 ? Infinity : conversation.lastSentMs + this.#graceMs - now;
+      if (left <= 0 || now >= until) return;
+      await changed(conversation, Math.min(left, until - now));
     }
   }
 
@@ -89,11 +120,11 @@ export class Turns {
 const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, lastSentMs: -Infinity, waiting: new Set() });
 
 /** Waits for the next change, or for `ms`. */
-async function changed(conversation: Conversation, ms: number | undefined): Promise<void> {
+async function changed(conversation: Conversation, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve) => {
     conversation.waiting.add(resolve);
-    if (ms !== undefined) timer = setTimeout(resolve, Math.ceil(ms));
+    timer = setTimeout(resolve, Math.ceil(ms));
   });
   clearTimeout(timer);
 }

@@ -15,6 +15,7 @@ function setup({ ack = async () => {}, nack = async () => {}, now } = {}) {
       said.push(`nack ${id} ${retryAfterMs}`);
       await nack(id);
     },
+    release: async (id) => void said.push(`release ${id}`),
     log: () => {},
     now,
   });
@@ -78,9 +79,11 @@ test("a queued turn is acked when it is adopted, long after dispatch", async () 
     adoption = given;
     given.onDeferred();
   });
-  assert.deepEqual(said, []);
+  assert.deepEqual(said, ["release d1"]);
+  // From a sidecar that was started again, and that knows nothing of it.
+  await deliveries.handle(message({ attempt: 2 }), () => assert.fail("a second turn"));
   await adoption.onAdopted();
-  assert.deepEqual(said, ["ack d1"]);
+  assert.deepEqual(said, ["release d1", "release d1", "ack d1"]);
 });
 
 test("a queued turn that the host drops is given back", async () => {
@@ -91,7 +94,7 @@ test("a queued turn that the host drops is given back", async () => {
     given.onDeferred();
   });
   adoption.onAbandoned();
-  assert.deepEqual(said, ["nack d1 1000"]);
+  assert.deepEqual(said, ["release d1", "nack d1 1000"]);
 });
 
 test("a delivery that comes again while its turn runs starts no second turn", async () => {
@@ -124,6 +127,14 @@ test("a delivery that comes again because its ack was lost is acked again, witho
   lost = false;
   await deliveries.handle(message({ attempt: 2 }), async () => assert.fail("a second turn"));
   assert.deepEqual(said, ["ack d1", "ack d1"]);
+});
+
+test("a message whose date is in the future is given up too", async () => {
+  const { deliveries, said } = setup({ now: () => 0 });
+  const fail = () => Promise.reject(new Error("broken"));
+  await deliveries.handle(message({ attempt: 1_439, timestampMs: 9e15 }), fail);
+  await deliveries.handle(message({ attempt: 1_440, timestampMs: 9e15 }), fail);
+  assert.deepEqual(said, ["nack d1 60000", "ack d1"]);
 });
 
 test("a message that cannot be handled is given up after a day, not before", async () => {

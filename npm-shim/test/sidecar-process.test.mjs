@@ -227,6 +227,16 @@ test("an idle child that nothing needs is stopped", async () => {
   clearInterval(alive);
 });
 
+test("a request that comes while an idle child is being ended goes to the next one", async () => {
+  const slowEnd = { on: { shutdown: { afterMs: 300 }, "status.get": { afterMs: 400 } } };
+  const side = owner([slowEnd, {}], { timing: { idleMs: 20, shutdownMs: 2_000, requestMs: 2_000, handshakeMs: 2_000 } });
+  await side.request("accounts.list", {});
+  // The child was asked to end, and takes its time.
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const { start } = await side.request("status.get", {});
+  assert.equal(start, 2);
+});
+
 test("the child's log lines go to the host's log with their level", async () => {
   const line = JSON.stringify({ ts: "2026-01-01T00:00:00Z", level: "WARN", target: "inbound", msg: "cursor is old", accountId: "a", n: 3 });
   const side = owner([{ stderr: `${line}\nplain words` }]);

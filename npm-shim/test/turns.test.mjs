@@ -72,18 +72,40 @@ test("a turn that goes on after a send does not hold the next message for long",
   await first;
 });
 
-test("the end of a turn that the host kept for later is known by its answer", async () => {
-  const turns = new Turns(20);
-  await turns.run("a", "p", async (onQueued) => onQueued());
-  const began = performance.now();
+test("the end of a turn that the host kept for later is when the host says so", async () => {
+  const turns = new Turns(3_600_000, 3_600_000);
+  const said = [];
+  let queued;
+  await turns.run("a", "p", async (given) => {
+    queued = given;
+    given.onQueued();
+    given.onQueued();
+  });
+  await turns.sending("a", "p", async () => said.push("answer"));
+  const next = turns.run("a", "p", async () => void said.push("next"));
+  await settle();
+  assert.deepEqual(said, ["answer"]);
+  queued.onSettled();
+  await next;
+  queued.onSettled();
+  assert.deepEqual(said, ["answer", "next"]);
+  // Nothing is queued any more: a send of some other origin holds up nobody.
   await turns.sending("a", "p", async () => {});
   await turns.run("a", "p", async () => {});
+});
+
+test("a stop is handed over at once, and nobody waits for a large file", async () => {
+  const turns = new Turns(3_600_000, 20);
+  const sent = gate();
+  const upload = turns.run("a", "p", () => turns.sending("a", "p", () => sent.opened));
+  await settle();
+  const began = performance.now();
+  await turns.run("a", "p", async () => {}, true);
+  assert.ok(performance.now() - began < 15);
+  await turns.run("a", "p", async () => {});
   assert.ok(performance.now() - began >= 19);
-  // Nothing is queued any more: a send of some other origin holds up nobody.
-  await turns.run("a", "p", () => turns.sending("a", "p", async () => {}));
-  const later = new Turns(3_600_000);
-  await later.sending("a", "p", async () => {});
-  await later.run("a", "p", async () => {});
+  sent.open();
+  await upload;
 });
 
 test("a failed turn fails alone", async () => {

@@ -131,6 +131,53 @@ pub struct VoiceConfig {
     pub fallback: Option<bool>,
 }
 
+/// Whether OpenClaw restarts an account that looks dead to it. Only for the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HealthMonitorConfig {
+    /// Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// What OpenClaw's heartbeat shows. Only for the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HeartbeatVisibilityConfig {
+    /// That all is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub show_ok: Option<bool>,
+    /// What is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub show_alerts: Option<bool>,
+    /// An indicator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_indicator: Option<bool>,
+}
+
+/// How OpenClaw writes tables before the text comes here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkdownTables {
+    /// As they are.
+    Off,
+    /// As lists.
+    Bullets,
+    /// As code.
+    Code,
+    /// As blocks.
+    Block,
+}
+
+/// What OpenClaw does with Markdown before the text comes here. Only for the gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MarkdownConfig {
+    /// How tables are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<MarkdownTables>,
+}
+
 /// Settings of one account, over those of the channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -156,6 +203,24 @@ pub struct AccountConfig {
     /// People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_from: Option<Vec<String>>,
+    /// OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_monitor: Option<HealthMonitorConfig>,
+    /// What it puts before each answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_prefix: Option<String>,
+    /// To whom it writes where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_to: Option<String>,
+    /// What its heartbeat shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_visibility: Option<HeartbeatVisibilityConfig>,
+    /// Whether people may change its configuration from a conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_writes: Option<bool>,
+    /// What it does with Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub markdown: Option<MarkdownConfig>,
 }
 
 /// The whole channel's settings.
@@ -222,6 +287,27 @@ pub struct Config {
     /// Written by a login so that the gateway reads its configuration again; ISO 8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_config_updated_at: Option<String>,
+    /// OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_monitor: Option<HealthMonitorConfig>,
+    /// What it puts before each answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_prefix: Option<String>,
+    /// To whom it writes where nobody is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_to: Option<String>,
+    /// What its heartbeat shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_visibility: Option<HeartbeatVisibilityConfig>,
+    /// Whether people may change its configuration from a conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_writes: Option<bool>,
+    /// What it does with Markdown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub markdown: Option<MarkdownConfig>,
+    /// The account that it takes where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_account: Option<String>,
 }
 
 impl Config {
@@ -244,6 +330,15 @@ mod tests {
         assert!(error.contains("quotaPerMessage"), "{error}");
         let error = serde_json::from_str::<Config>(r#"{"accounts": {"a": {"tokn": 1}}}"#).unwrap_err().to_string();
         assert!(error.contains("tokn"), "{error}");
+    }
+
+    #[test]
+    fn what_openclaw_takes_for_every_channel_is_taken() {
+        let own = r#""healthMonitor": {"enabled": false}, "responsePrefix": "🤖", "defaultTo": "a@im.wechat",
+            "heartbeatVisibility": {"showOk": true}, "configWrites": false, "markdown": {"tables": "bullets"}"#;
+        let text = format!(r#"{{{own}, "defaultAccount": "a", "accounts": {{"a": {{{own}}}}}}}"#);
+        let config: Config = serde_json::from_str(&text).unwrap();
+        assert_eq!(config.health_monitor, Some(HealthMonitorConfig { enabled: Some(false) }));
     }
 
     #[test]

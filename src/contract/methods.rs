@@ -54,6 +54,7 @@ methods! {
     "inbound.ack", InboundAckParams => InboundAckResult, "Takes deliveries over; they do not come again.";
     "inbound.fetchMedia", FetchMediaParams => FetchMediaResult, "Fetches the media of a delivery that came with `deferMedia`.";
     "inbound.nack", InboundNackParams => Empty, "Gives a delivery back; it comes again later.";
+    "inbound.release", InboundReleaseParams => Empty, "Lets the next delivery of a conversation come before this one is acked.";
     "outbound.sendText", SendTextParams => SendResult, "Sends a text.";
     "outbound.sendMedia", SendMediaParams => SendResult, "Sends a picture, a video, a file or a voice message.";
     "outbound.sendProgress", SendProgressParams => SendResult, "Shows that a tool begins or has ended, where there is room for it.";

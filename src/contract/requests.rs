@@ -310,6 +310,14 @@ pub struct InboundNackParams {
     pub reason: Option<String>,
 }
 
+/// Parameters of `inbound.release`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InboundReleaseParams {
+    /// The delivery that the gateway keeps for later.
+    pub delivery_id: String,
+}
+
 /// Parameters of `inbound.fetchMedia`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -30,6 +30,8 @@ const IN_MEMORY: Size = Size { messages: 1024, bytes: 16 << 20 };
 /// What is prepared at once at most. Beyond it a message that needs it waits in the database; others of the same account and of
 /// other people go on.
 const PREPARING: Size = Size { messages: 256, bytes: 16 << 20 };
+/// Deliveries that the gateway keeps for later at most, over all accounts.
+const RELEASED: usize = 256;
 /// Bytes that the gateway has and has not acked, at most; a single message may be larger.
 const UNACKED: usize = 32 << 20;
 /// Backlogs that are read at once, and bytes that are read of one.
@@ -48,6 +50,7 @@ enum Event {
     Arrived { account: AccountNo, taken: TakenIn },
     Acked { keys: Vec<(AccountNo, u64)> },
     Nacked { account: AccountNo, key: u64, after: Duration },
+    Released { account: AccountNo, key: u64 },
     Fetched { lane: LaneKey, epoch: u64, result: Option<Fetched> },
     Prepared { lane: LaneKey, epoch: u64, key: u64, size: Size, message: Box<InboundMessage> },
 }
@@ -96,6 +99,7 @@ impl Dispatcher {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             in_flight: HashMap::new(),
+            released: HashMap::new(),
             in_memory: Size::default(),
             unacked: 0,
             preparing: Size::default(),
@@ -157,6 +161,14 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// The gateway keeps a delivery for later: it stays unacked, and the next one of its conversation may come.
+    pub async fn release(&self, delivery: &DeliveryId) -> Result<(), StoreError> {
+        if let Some(account) = self.number(&delivery.account).await? {
+            let _ = self.events.send(Event::Released { account, key: delivery.key });
+        }
+        Ok(())
+    }
+
     async fn number(&self, id: &AccountId) -> Result<Option<AccountNo>, StoreError> {
         let known = self.numbers.read().unwrap_or_else(PoisonError::into_inner).get(id).copied();
         match known {
@@ -181,6 +193,8 @@ struct Task {
     ready: VecDeque<LaneKey>,
     /// What the gateway has, whose it is, and how many bytes.
     in_flight: HashMap<(AccountNo, u64), (Arc<str>, usize)>,
+    /// What the gateway keeps for later.
+    released: HashMap<(AccountNo, u64), Arc<str>>,
     /// What the lanes hold.
     in_memory: Size,
     /// Bytes that the gateway has.
@@ -250,6 +264,7 @@ impl Task {
             Event::Arrived { account, taken } => self.arrived(account, taken),
             Event::Acked { keys } => keys.into_iter().for_each(|(account, key)| self.acked(account, key)),
             Event::Nacked { account, key, after } => self.nacked(account, key, after),
+            Event::Released { account, key } => self.release(account, key),
             Event::Fetched { lane, epoch, result } => self.fetched(lane, epoch, result),
             Event::Prepared { lane, epoch, key, size, message } => {
                 self.preparing -= size;
@@ -272,6 +287,7 @@ impl Task {
             }
             *of != account
         });
+        self.released.retain(|(of, _), _| *of != account);
         self.timers.retain(|_, (of, _)| *of != account);
         self.parked.retain(|(of, _)| *of != account);
         self.hungry.retain(|(of, _)| *of != account);
@@ -317,6 +333,11 @@ impl Task {
             self.settle(&lane_key);
             return;
         }
+        if let Some(peer) = self.released.remove(&(account, key)) {
+            let lane_key = (account, peer);
+            self.edit(&lane_key, |lane| lane.acked(key));
+            return self.settle(&lane_key);
+        }
         // Acked before it was delivered in this run: after a restart, or from another connection. It may be anywhere.
         let of_account: Vec<LaneKey> = self.lanes.keys().filter(|(of, _)| *of == account).cloned().collect();
         for lane_key in of_account {
@@ -326,12 +347,20 @@ impl Task {
     }
 
     fn nacked(&mut self, account: AccountNo, key: u64, after: Duration) {
-        let Some((peer, bytes)) = self.in_flight.remove(&(account, key)) else { return };
-        self.unacked -= bytes;
-        self.count_in_flight(account);
+        let released = self.released.remove(&(account, key));
+        let in_flight = self.in_flight.remove(&(account, key));
+        if let Some((_, bytes)) = &in_flight {
+            self.unacked -= *bytes;
+            self.count_in_flight(account);
+        }
+        let is_released = released.is_some();
+        let Some(peer) = released.or(in_flight.map(|(peer, _)| peer)) else { return };
         let lane_key = (account, peer);
         let back = self.edit(&lane_key, |lane| {
-            lane.give_back(true);
+            match is_released {
+                true => lane.give_back_released(key),
+                false => lane.give_back(true),
+            }
             if after > RETRY {
                 // Who is waited for does not fill the memory.
                 lane.spill_behind_next();
@@ -339,6 +368,18 @@ impl Task {
         });
         if back.is_some() {
             self.wait(lane_key, after);
+        }
+    }
+
+    fn release(&mut self, account: AccountNo, key: u64) {
+        let Some((peer, bytes)) = self.in_flight.get(&(account, key)).cloned() else { return };
+        let lane_key = (account, peer);
+        if self.released.len() < RELEASED && self.edit(&lane_key, |lane| lane.release(key)) == Some(true) {
+            self.in_flight.remove(&(account, key));
+            self.unacked -= bytes;
+            self.count_in_flight(account);
+            self.released.insert((account, key), lane_key.1.clone());
+            self.settle(&lane_key);
         }
     }
 

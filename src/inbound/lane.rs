@@ -8,6 +8,9 @@ use crate::store::{Fetched, Pending};
 /// Messages that are fetched at once.
 pub const FETCH: usize = 16;
 
+/// Messages that the gateway keeps for later, of a conversation, at most: beyond that the next one waits again.
+const RELEASED: usize = 8;
+
 /// What messages in memory come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
@@ -57,6 +60,8 @@ pub struct Lane {
     acked_meanwhile: Vec<u64>,
     /// What the gateway has and has not acked, or what is being prepared for it.
     in_flight: Option<Pending>,
+    /// What the gateway has, has not acked, and needs not be done with before the next one.
+    released: Vec<Pending>,
     /// The message in flight, made whole and not delivered yet.
     prepared: Option<Box<InboundMessage>>,
     /// Whether a delay must pass first.
@@ -86,7 +91,8 @@ impl Lane {
 
     /// Whether it can be forgotten.
     pub fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && !self.waiting && !self.fetching && !self.spilled && self.queue.is_empty()
+        let holds_none = self.in_flight.is_none() && self.queue.is_empty() && self.released.is_empty();
+        holds_none && !self.waiting && !self.fetching && !self.spilled
     }
 
     /// A message was committed. With `room` it is kept in memory.
@@ -142,13 +148,16 @@ impl Lane {
             if message.id <= self.newest {
                 continue;
             }
-            let acked = self.acked_meanwhile.contains(&message.key);
-            if !room && !self.queue.is_empty() && !acked {
+            let has = |other: &Pending| other.key == message.key;
+            let known = self.acked_meanwhile.contains(&message.key)
+                || self.released.iter().any(has)
+                || self.in_flight.as_ref().is_some_and(has);
+            if !room && !self.queue.is_empty() && !known {
                 self.spilled = true;
                 break;
             }
             self.newest = message.id;
-            if !acked {
+            if !known {
                 self.size += Size::of(&message);
                 self.queue.push_back(message);
             }
@@ -170,6 +179,13 @@ impl Lane {
             self.prepared = None;
             return;
         }
+        if let Some(at) = self.released.iter().position(|message| message.key == key) {
+            self.size -= Size::of(&self.released.remove(at));
+            if self.fetching {
+                self.acked_meanwhile.push(key);
+            }
+            return;
+        }
         if self.fetching {
             self.acked_meanwhile.push(key);
         }
@@ -187,6 +203,23 @@ impl Lane {
             self.queue.push_front(message);
             self.waiting = true;
         }
+    }
+
+    /// The gateway keeps the message in flight for later: the next one may come. Returns whether it may.
+    pub fn release(&mut self, key: u64) -> bool {
+        let fits = self.released.len() < RELEASED;
+        let released = self.in_flight.take_if(|message| fits && message.key == key);
+        self.released.extend(released);
+        self.in_flight.is_none()
+    }
+
+    /// Takes a released message back: it comes before what is behind it and was not delivered yet, with one more attempt behind it.
+    pub fn give_back_released(&mut self, key: u64) {
+        let Some(at) = self.released.iter().position(|message| message.key == key) else { return };
+        let mut message = self.released.remove(at);
+        message.attempt += 1;
+        self.queue.push_front(message);
+        self.waiting = true;
     }
 
     /// Takes the message in flight back, with all behind it, to the database: it is read again when its turn comes.
@@ -320,6 +353,62 @@ mod tests {
         assert_eq!(lane.begin_fetch(), 0);
         lane.fetched(Fetched { messages: (1..=4).map(message).collect(), more: false }, true);
         assert_eq!(drain(&mut lane), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_released_message_lets_the_next_one_come_and_is_neither_lost_nor_doubled() {
+        let mut lane = Lane::default();
+        (1..=3).for_each(|id| lane.arrived(message(id), true));
+        lane.take_next();
+        assert!(lane.release(10) && lane.is_ready());
+        assert_eq!(lane.take_next().unwrap().id, 2);
+        // Given back behind it, it is the next one; what is fetched anew holds it and the one in flight too.
+        lane.give_back_released(10);
+        lane.spill_queue();
+        lane.stop_waiting();
+        lane.acked(20);
+        assert_eq!(lane.begin_fetch(), 0);
+        lane.fetched(Fetched { messages: (1..=3).map(message).collect(), more: false }, true);
+        assert_eq!(drain(&mut lane), [1, 2, 3]);
+        assert!(lane.is_idle() && lane.size() == Size::default());
+    }
+
+    #[test]
+    fn what_is_fetched_leaves_out_what_the_gateway_has() {
+        let mut lane = Lane::default();
+        (1..=4).for_each(|id| lane.arrived(message(id), true));
+        lane.take_next();
+        lane.release(10);
+        lane.take_next();
+        lane.release(20);
+        lane.take_next();
+        lane.give_back_released(10);
+        lane.spill_queue();
+        lane.stop_waiting();
+        lane.release(30);
+        assert!(lane.needs_fetch());
+        lane.begin_fetch();
+        lane.fetched(Fetched { messages: (1..=4).map(message).collect(), more: false }, true);
+        assert_eq!(drain(&mut lane), [1, 4]);
+        lane.acked(20);
+        lane.acked(30);
+        assert!(lane.is_idle());
+    }
+
+    #[test]
+    fn only_so_many_are_released() {
+        let mut lane = Lane::default();
+        (1..=20).for_each(|id| lane.arrived(message(id), true));
+        let mut released = 0;
+        while let Some(next) = lane.take_next().map(|next| next.key) {
+            if !lane.release(next) {
+                break;
+            }
+            released += 1;
+        }
+        assert_eq!((released, lane.is_ready()), (RELEASED, false));
+        lane.acked(10);
+        assert!(lane.release(90) && lane.is_ready());
     }
 
     #[test]

@@ -17,6 +17,11 @@ impl Sidecar {
         Ok(self.dispatcher.nack(delivery, after).await?)
     }
 
+    /// Lets the next delivery of a conversation come before this one is acked.
+    pub async fn release(&self, delivery: &DeliveryId) -> Result<(), ContractError> {
+        Ok(self.dispatcher.release(delivery).await?)
+    }
+
     /// Fetches the files of a delivery that is not acked yet. What is here already is not fetched again.
     pub async fn fetch_media(&self, delivery: &DeliveryId) -> Result<FetchMediaResult, ContractError> {
         let gone = || {

@@ -174,6 +174,10 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
         host.open()?.nack(&delivery(&params.delivery_id)?, after).await?;
         Ok(Empty {})
     })?;
+    register(m, "inbound.release", async |host: Arc<Host>, params: InboundReleaseParams| {
+        host.open()?.release(&delivery(&params.delivery_id)?).await?;
+        Ok(Empty {})
+    })?;
     register(m, "outbound.sendText", async |host: Arc<Host>, params: SendTextParams| {
         host.open()?.send_text(params).await
     })?;

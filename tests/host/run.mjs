@@ -12,7 +12,7 @@ import { packPlugin } from "./lib/lab.mjs";
 import { ensureOpenClaw } from "./lib/openclaw.mjs";
 
 /** Those that take longest first. */
-const FILES = ["host", "reload", "supervision", "media", "turns", "truth", "official", "broken"];
+const FILES = ["host", "reload", "supervision", "media", "channel", "turns", "truth", "official", "broken"];
 const SIDE_BY_SIDE = Number(process.env.WEIXIN_HOST_WORKERS || 2);
 
 const [pattern] = process.argv.slice(2);
