@@ -243,7 +243,7 @@ fn initializing(world: &World) -> (Sidecar, u64, std::fs::File) {
     let asked = sidecar.ask_to_initialize();
     // What is behind it is not done before it.
     sidecar.ask("accounts.list", json!({}));
-    std::thread::sleep(Duration::from_millis(300));
+    until("it to wait", || sidecar.log().iter().any(|line| line.contains("another process is opening the database")));
     assert!(sidecar.seen().responses.is_empty());
     (sidecar, asked, lock)
 }

@@ -161,6 +161,7 @@ fn a_delivery_that_the_gateway_keeps_for_later_holds_up_nothing_and_comes_again_
     sidecar.ack(&all[2..]);
     // The second was adopted, the first is still kept when both sides are killed.
     sidecar.ack(&all[1..2]);
+    until("its attempt to be counted", || world.state.count("SELECT SUM(attempt) FROM inbox") == 1);
     sidecar.kill();
     let sidecar = world.sidecar();
     sidecar.start_account(&bot);
@@ -368,6 +369,7 @@ fn a_stopped_account_delivers_nothing_and_goes_on_where_it_was() {
     world.writes(&bot, ANN, "one");
     world.writes(&bot, ANN, "two");
     let one = sidecar.deliveries(1);
+    sidecar.until_received(&bot, 2);
     sidecar.stop_account(&bot);
     assert_eq!(sidecar.ack(&one), 1, "what was delivered can still be acked");
     world.writes(&bot, ANN, "three");

@@ -26,8 +26,10 @@ fn failures_are_backed_off_from_shown_and_recovered_from() {
         assert_eq!(text(&sidecar.deliveries(1)[0], "text"), "hello");
         let status = sidecar.until_state(&bot, "polling");
         assert!(status.get("lastError").is_none(), "{name}: {status}");
-        let states: Vec<String> = sidecar.seen().statuses.iter().map(|s| text(s, "state").to_owned()).collect();
-        assert!(states.contains(&"backoff".to_owned()) && states.last().unwrap() == "polling", "{name}: {states:?}");
+        sidecar.wait(&format!("what was told of {name}"), |seen| {
+            let told = |state: &str| seen.statuses.iter().rposition(|status| status["state"] == state);
+            (told("backoff")? < told("polling")?).then_some(())
+        });
     }
 }
 

@@ -196,27 +196,27 @@ export interface AccountConfig {
    */
   allowFrom?: string[] | null;
   /**
-   * OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+   * OpenClaw's: whether its health monitor restarts accounts that look dead to it.
    */
   healthMonitor?: HealthMonitorConfig | null;
   /**
-   * What it puts before each answer.
+   * OpenClaw's: text before each answer.
    */
   responsePrefix?: string | null;
   /**
-   * To whom it writes where nobody is named.
+   * OpenClaw's: who is written to where nobody is named.
    */
   defaultTo?: string | null;
   /**
-   * What its heartbeat shows.
+   * OpenClaw's: what its heartbeat shows.
    */
   heartbeatVisibility?: HeartbeatVisibilityConfig | null;
   /**
-   * Whether people may change its configuration from a conversation.
+   * OpenClaw's: whether people may change its configuration from a conversation.
    */
   configWrites?: boolean | null;
   /**
-   * What it does with Markdown.
+   * OpenClaw's: how it writes Markdown.
    */
   markdown?: MarkdownConfig | null;
 }
@@ -234,15 +234,15 @@ export interface HealthMonitorConfig {
  */
 export interface HeartbeatVisibilityConfig {
   /**
-   * That all is well.
+   * Whether heartbeats without news are shown.
    */
   showOk?: boolean | null;
   /**
-   * What is not.
+   * Whether alerts are shown.
    */
   showAlerts?: boolean | null;
   /**
-   * An indicator.
+   * Whether an indicator is used.
    */
   useIndicator?: boolean | null;
 }
@@ -709,31 +709,31 @@ export interface Config {
    */
   channelConfigUpdatedAt?: string | null;
   /**
-   * OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+   * OpenClaw's: whether its health monitor restarts accounts that look dead to it.
    */
   healthMonitor?: HealthMonitorConfig | null;
   /**
-   * What it puts before each answer.
+   * OpenClaw's: text before each answer.
    */
   responsePrefix?: string | null;
   /**
-   * To whom it writes where nobody is named.
+   * OpenClaw's: who is written to where nobody is named.
    */
   defaultTo?: string | null;
   /**
-   * What its heartbeat shows.
+   * OpenClaw's: what its heartbeat shows.
    */
   heartbeatVisibility?: HeartbeatVisibilityConfig | null;
   /**
-   * Whether people may change its configuration from a conversation.
+   * OpenClaw's: whether people may change its configuration from a conversation.
    */
   configWrites?: boolean | null;
   /**
-   * What it does with Markdown.
+   * OpenClaw's: how it writes Markdown.
    */
   markdown?: MarkdownConfig | null;
   /**
-   * The account that it takes where none is named.
+   * OpenClaw's: the account that it takes where none is named.
    */
   defaultAccount?: string | null;
 }
@@ -758,7 +758,8 @@ export interface QuoteCacheConfig {
    */
   mediaRetentionDays?: number | null;
   /**
-   * How many bytes of media are kept for an account. Default: 268435456 (256 MiB).
+   * How many bytes of media are kept for an account. What is received counts before it is fetched; at least twice
+   * `mediaMaxMb`. Default: 268435456 (256 MiB).
    */
   maxMediaBytesPerAccount?: number | null;
   /**

@@ -34,12 +34,14 @@ export type DeliveryPort = {
 
 /** The callbacks that the host's turn-adoption lifecycle gets for one delivery. */
 export type Adoption = {
+  /** Its files are fetched first, which may take minutes. */
+  onFetching: () => void;
   onAdopted: () => Promise<void>;
   onDeferred: () => void;
   onAbandoned: () => void;
 };
 
-type Work = { message: InboundMessage; state: "open" | "deferred" | "adopted" | "returned" };
+type Work = { message: InboundMessage; state: "open" | "deferred" | "adopted" | "returned"; released: boolean };
 
 export class Deliveries {
   readonly #port: DeliveryPort;
@@ -61,18 +63,19 @@ export class Deliveries {
     if (running) {
       // The same delivery from a sidecar that was started again; the turn that runs settles it.
       running.message = message;
-      if (running.state === "deferred") this.#release(id);
+      if (running.released) this.#release(running);
       return;
     }
-    const work: Work = { message, state: "open" };
+    const work: Work = { message, state: "open", released: false };
     this.#open.set(id, work);
     try {
       await dispatch(message, {
+        onFetching: () => this.#release(work),
         onAdopted: () => this.#adopt(work),
         onDeferred: () => {
           if (work.state !== "open") return;
           work.state = "deferred";
-          this.#release(id);
+          this.#release(work);
         },
         onAbandoned: () => void this.#giveBack(work, new Error("the host abandoned the queued turn")),
       });
@@ -99,7 +102,9 @@ export class Deliveries {
     await this.#ack(id);
   }
 
-  #release(id: string): void {
+  #release(work: Work): void {
+    const id = work.message.deliveryId;
+    work.released = true;
     // Where it fails, the next message waits for the ack of this one.
     this.#port.release(id).catch((error: unknown) => this.#port.log("warn", `release of ${id} failed: ${messageOf(error)}`));
   }

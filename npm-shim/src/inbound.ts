@@ -112,7 +112,10 @@ export async function dispatchInbound(
   }
 
   // Only now: whoever may not write here has nothing fetched for them.
-  if (message.deferMedia) message = { ...message, ...(await fetchMedia(message.deliveryId)) };
+  if (message.deferMedia) {
+    adoption.onFetching();
+    message = { ...message, ...(await fetchMedia(message.deliveryId)) };
+  }
   const maxBytes = maxMediaBytes(cfg);
   const attachments = await adoptAttachments(message, maxBytes);
   const quoted = message.quote?.media ? await adopt(message.quote.media, maxBytes) : undefined;

@@ -57,24 +57,35 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
       accountId,
       {
         onMessage: (message) => {
-          report({ lastInboundAt: Date.now(), lastMessageAt: message.timestampMs, lastEventAt: Date.now() });
           // A turn answers through the sidecar, also where the account is stopped meanwhile.
           const release = side.process.retain();
           const handled = deliveries.handle(message, (next, adoption) =>
             turns.run(
               accountId,
               next.from,
-              ({ onQueued, onSettled }) => {
-                const onDeferred = () => {
-                  onQueued();
-                  adoption.onDeferred();
-                };
-                return dispatchInbound(deps, next, { ...adoption, onDeferred, onSettled });
-              },
+              ({ onAhead, onHanded, onQueued, onSettled }) =>
+                dispatchInbound(deps, next, {
+                  ...adoption,
+                  onFetching: () => {
+                    onAhead();
+                    adoption.onFetching();
+                  },
+                  onAdopted: () => {
+                    onHanded();
+                    return adoption.onAdopted();
+                  },
+                  onDeferred: () => {
+                    onHanded();
+                    onQueued();
+                    adoption.onDeferred();
+                  },
+                  onSettled,
+                }),
               isAbortRequestText(next.text),
             ),
           );
           void handled.finally(release);
+          report({ lastInboundAt: Date.now(), lastMessageAt: message.timestampMs, lastEventAt: Date.now() });
         },
         onStatus: (status) => report(toSnapshot(status, ctx.getStatus())),
       },

@@ -125,7 +125,7 @@ export class SidecarProcess {
   /** Sends a request only where the sidecar runs already; `undefined` where it does not. */
   requestIfRunning<M extends Method>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> | undefined {
     const run = this.#run;
-    return run?.ready ? run.send(method, params, this.#timing.requestMs) : undefined;
+    return run?.ready && !run.isEnding && !run.isOver ? run.send(method, params, this.#timing.requestMs) : undefined;
   }
 
   /** Ends it for good: `shutdown`, then end of input, then a kill. */
@@ -153,7 +153,7 @@ export class SidecarProcess {
   async #ensureRun(): Promise<SidecarRun> {
     if (this.#closed) throw stopped();
     const run = this.#run;
-    if (run?.ready && !run.isEnding) return run;
+    if (run?.ready && !run.isEnding && !run.isOver) return run;
     this.#starting ??= this.#startRun().finally(() => {
       this.#starting = undefined;
       this.#updateRefs();
@@ -163,7 +163,7 @@ export class SidecarProcess {
 
   async #startRun(): Promise<SidecarRun> {
     // One that was asked to end takes no requests any more; two at once would poll the same accounts.
-    if (this.#run?.isEnding) await this.#run.ended;
+    if (this.#run && (this.#run.isEnding || this.#run.isOver)) await this.#run.ended;
     await this.#backOff();
     if (this.#closed) throw stopped();
     const run = this.#spawn();

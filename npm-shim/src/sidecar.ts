@@ -24,6 +24,9 @@ const MINIMUM_SIDECAR = "0.1.0";
 /** The host takes an account whose last activity it heard of half an hour ago for a dead one, and restarts it. */
 const STATUS_EVERY_MS = 60_000;
 
+/** When a delivery comes again that could not be looked at. */
+const DEFECT_RETRY_MS = 60_000;
+
 /** What a running account wants to hear. */
 export type AccountListener = {
   onMessage: (message: InboundMessage) => void;
@@ -85,7 +88,13 @@ export class Sidecar {
     const told = this.process.requestIfRunning("config.set", { config });
     if (!told) return;
     this.#told = JSON.stringify(config);
-    await told;
+    try {
+      await told;
+    } catch (error) {
+      // It has the one before, and is told again with the next try.
+      this.#told = undefined;
+      throw error;
+    }
   }
 
   /** The configuration for `initialize`. */
@@ -180,6 +189,11 @@ export class Sidecar {
     } catch (error) {
       // Whatever a listener does with it, the lines behind it are read.
       hostLog("error", messageOf(error));
+      const deliveryId = (params as { deliveryId?: unknown } | null)?.deliveryId;
+      if (typeof deliveryId !== "string") return;
+      // Its conversation goes on when it was delivered again, or at least tried again.
+      const retry = { deliveryId, retryAfterMs: DEFECT_RETRY_MS, reason: messageOf(error) };
+      this.process.requestIfRunning("inbound.nack", retry)?.catch((again: unknown) => hostLog("debug", messageOf(again)));
     }
   }
 

@@ -12,9 +12,16 @@ const GRACE_MS = 1_000;
 /** How long a message waits at most: a file that is being sent takes as long as it takes, and people may want to stop that. */
 const MOST_WAIT_MS = 3_000;
 
-/** What the host says of a turn that it keeps for later. */
-export type Queued = {
-  /** It keeps it. */
+/** How often it is looked whether a message is still ahead, where nobody says so. */
+const AHEAD_LOOK_MS = 60_000;
+
+/** What becomes of a turn. */
+export type Course = {
+  /** It takes time before the host has it: what the person writes meanwhile waits, but for what stops a turn. */
+  onAhead: () => void;
+  /** The host has it. */
+  onHanded: () => void;
+  /** The host keeps it for later. */
   onQueued: () => void;
   /** It is over, however it ended. */
   onSettled: () => void;
@@ -28,6 +35,8 @@ type Conversation = {
   /** Turns that the host keeps for later, until it says that they are over. */
   queued: number;
   sending: number;
+  /** Messages that are on their way to the host, and that nothing may overtake. */
+  ahead: number;
   lastSentMs: number;
   waiting: Set<() => void>;
 };
@@ -43,10 +52,10 @@ export class Turns {
   }
 
   /**
-   * Runs a turn once the one before is not about to end; at once where it is `urgent`. `turn` gets what to call when the host
-   * keeps it for later. Rejects as `turn` does.
+   * Runs a turn once the one before is not about to end; at once where it is `urgent`. `turn` gets what to call in its course.
+   * Rejects as `turn` does.
    */
-  async run(accountId: string, peer: string, turn: (queued: Queued) => Promise<void>, urgent = false): Promise<void> {
+  async run(accountId: string, peer: string, turn: (course: Course) => Promise<void>, urgent = false): Promise<void> {
     const key = keyOf(accountId, peer);
     const conversation = this.#conversations.get(key) ?? newConversation();
     this.#conversations.set(key, conversation);
@@ -66,9 +75,22 @@ export class Turns {
         conversation.queued -= 1;
         this.#over(key, conversation);
       };
+      let ahead = false;
+      const onAhead = () => {
+        if (ahead) return;
+        ahead = true;
+        conversation.ahead += 1;
+      };
+      const onHanded = () => {
+        if (!ahead) return;
+        ahead = false;
+        conversation.ahead -= 1;
+        wake(conversation);
+      };
       try {
-        await turn({ onQueued, onSettled });
+        await turn({ onAhead, onHanded, onQueued, onSettled });
       } finally {
+        onHanded();
         conversation.running -= 1;
         this.#over(key, conversation);
       }
@@ -102,6 +124,7 @@ export class Turns {
   }
 
   async #notEnding(conversation: Conversation): Promise<void> {
+    while (conversation.ahead > 0) await changed(conversation, AHEAD_LOOK_MS);
     const until = performance.now() + this.#mostWaitMs;
     for (;;) {
       const now = performance.now();
@@ -117,7 +140,7 @@ export class Turns {
   }
 }
 
-const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, lastSentMs: -Infinity, waiting: new Set() });
+const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, ahead: 0, lastSentMs: -Infinity, waiting: new Set() });
 
 /** Waits for the next change, or for `ms`. */
 async function changed(conversation: Conversation, ms: number): Promise<void> {

@@ -104,8 +104,8 @@ impl Cdn {
         if response.content_length().is_some_and(|length| length > most) {
             return Err(CdnError::TooLarge { limit });
         }
-        // A ciphertext is a little longer than what is in it.
-        admit(response.content_length().map_or(limit, |length| length.min(limit))).await?;
+        // A ciphertext is a little longer than what is in it. A host that does not say how long may bring more than it asked for.
+        admit(response.content_length().unwrap_or(UNKNOWN).min(limit)).await?;
         let (file_name, mime) = (name_of(&response, &url), mime_of(&response));
         let (size, head) = self.receive(response, key, limit, most, file).await?;
         Ok(Downloaded { size, head, file_name, mime })
@@ -154,6 +154,9 @@ impl Cdn {
         on_disk(file, move || sink.finish()).await
     }
 }
+
+/// The room that is asked for where a host does not say how long its answer is, in bytes.
+const UNKNOWN: u64 = 4 * 1024 * 1024;
 
 /// Runs work on the disk where it may block.
 async fn on_disk<T: Send + 'static>(

@@ -54,7 +54,8 @@ pub async fn run(common: Common) -> ExitCode {
     tracing::info!(version = VERSION, pid = std::process::id(), "serving");
     let end = server.serve(std::io::BufReader::with_capacity(64 * 1024, std::io::stdin()), &stop).await;
     tracing::info!(?end, "ending");
-    end_within(HARD_END);
+    // `shutdown` has taken most of its time already.
+    end_within(if end == End::Shutdown { HARD_END_ALONE } else { HARD_END });
     if let Some(sidecar) = host.sidecar() {
         if end == End::Closed {
             // Nobody can cancel or confirm them any more, and they would be waited for.

@@ -62,7 +62,8 @@ pub struct QuoteCacheConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub media_retention_days: Option<f64>,
-    /// How many bytes of media are kept for an account. Default: 268435456 (256 MiB).
+    /// How many bytes of media are kept for an account. What is received counts before it is fetched; at least twice
+    /// `mediaMaxMb`. Default: 268435456 (256 MiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_media_bytes_per_account: Option<u64>,
@@ -144,13 +145,13 @@ pub struct HealthMonitorConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeartbeatVisibilityConfig {
-    /// That all is well.
+    /// Whether heartbeats without news are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub show_ok: Option<bool>,
-    /// What is not.
+    /// Whether alerts are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub show_alerts: Option<bool>,
-    /// An indicator.
+    /// Whether an indicator is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_indicator: Option<bool>,
 }
@@ -203,22 +204,22 @@ pub struct AccountConfig {
     /// People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_from: Option<Vec<String>>,
-    /// OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+    /// OpenClaw's: whether its health monitor restarts accounts that look dead to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_monitor: Option<HealthMonitorConfig>,
-    /// What it puts before each answer.
+    /// OpenClaw's: text before each answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_prefix: Option<String>,
-    /// To whom it writes where nobody is named.
+    /// OpenClaw's: who is written to where nobody is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_to: Option<String>,
-    /// What its heartbeat shows.
+    /// OpenClaw's: what its heartbeat shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_visibility: Option<HeartbeatVisibilityConfig>,
-    /// Whether people may change its configuration from a conversation.
+    /// OpenClaw's: whether people may change its configuration from a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_writes: Option<bool>,
-    /// What it does with Markdown.
+    /// OpenClaw's: how it writes Markdown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub markdown: Option<MarkdownConfig>,
 }
@@ -287,25 +288,25 @@ pub struct Config {
     /// Written by a login so that the gateway reads its configuration again; ISO 8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_config_updated_at: Option<String>,
-    /// OpenClaw's own, as the next ones: whether it restarts an account that looks dead to it.
+    /// OpenClaw's: whether its health monitor restarts accounts that look dead to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_monitor: Option<HealthMonitorConfig>,
-    /// What it puts before each answer.
+    /// OpenClaw's: text before each answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_prefix: Option<String>,
-    /// To whom it writes where nobody is named.
+    /// OpenClaw's: who is written to where nobody is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_to: Option<String>,
-    /// What its heartbeat shows.
+    /// OpenClaw's: what its heartbeat shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_visibility: Option<HeartbeatVisibilityConfig>,
-    /// Whether people may change its configuration from a conversation.
+    /// OpenClaw's: whether people may change its configuration from a conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_writes: Option<bool>,
-    /// What it does with Markdown.
+    /// OpenClaw's: how it writes Markdown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub markdown: Option<MarkdownConfig>,
-    /// The account that it takes where none is named.
+    /// OpenClaw's: the account that it takes where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_account: Option<String>,
 }

@@ -32,7 +32,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 pub const CHANNEL_ID: &str = "openclaw-weixin";
 /// Other names a person may use for the channel.
 pub const CHANNEL_ALIASES: [&str; 2] = ["weixin", "wechat"];
-/// The longest line on stdin that is read, in bytes without its newline.
+/// The longest line on stdin that is read, and on stdout that is written, in bytes without its newline.
 pub const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// The most characters (Unicode scalar values) that a received message says in its texts; more is cut, and all of it in a file.
 pub const MAX_TEXT_CHARS: usize = 256 * 1024;

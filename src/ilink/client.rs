@@ -1,5 +1,6 @@
 //! The HTTP client: one connection pool for all accounts, one method an endpoint.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,8 @@ pub struct Ilink {
     hosts: Hosts,
     /// When the connections were last replaced.
     replaced: Arc<Mutex<Option<Instant>>>,
+    /// Where answers go that are too large for the memory; where the system puts such files if nothing is said.
+    large: Option<Arc<Path>>,
 }
 
 impl Ilink {
@@ -82,7 +85,22 @@ impl Ilink {
     pub fn new(hosts: Hosts) -> Result<Ilink, IlinkError> {
         let tls = tls();
         let http = connections(&tls, &hosts)?;
-        Ok(Ilink { http: Arc::new(RwLock::new(http)), tls: Arc::new(tls), hosts, replaced: Arc::default() })
+        Ok(Ilink {
+            http: Arc::new(RwLock::new(http)),
+            tls: Arc::new(tls),
+            hosts,
+            replaced: Arc::default(),
+            large: None,
+        })
+    }
+
+    /// The same, with a folder for answers that are too large for the memory: what people write must not lie where others look.
+    pub fn with_folder(self, dir: &Path) -> Ilink {
+        Ilink { large: Some(dir.into()), ..self }
+    }
+
+    pub(super) fn spills_to(&self) -> Option<Arc<Path>> {
+        self.large.clone()
     }
 
     /// Whether a server at `home` may send a login or an account to `to`, both base URLs: not into a network of one's own, unless
@@ -354,13 +372,15 @@ pub(super) fn sort(endpoint: &'static str, error: reqwest::Error) -> IlinkError 
     IlinkError::from_reqwest(endpoint, error)
 }
 
+/// What an answer is that cannot be read. Only where and what kind: the content may hold secrets.
+pub(super) fn malformed(endpoint: &'static str, error: serde_json::Error) -> IlinkError {
+    let detail = format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column());
+    IlinkError::Malformed { endpoint, detail }
+}
+
 /// Reads the body of an answer: whether the server refused, then what it says.
 pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u8]) -> Result<T, IlinkError> {
-    let malformed = |error: serde_json::Error| IlinkError::Malformed {
-        endpoint,
-        // Only where and what kind: the content may hold secrets.
-        detail: format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column()),
-    };
+    let malformed = |error| malformed(endpoint, error);
     // Bytes that are no text spoil the text that they are in, not the answer: a poll would be answered so again, for ever.
     let body = String::from_utf8_lossy(body);
     // Serde would take an array for an object whose fields are given in order.

@@ -6,7 +6,8 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `client` | one HTTP client for all accounts, one method an endpoint |
-//! | `address` | addresses of hosts, as they may be shown |
+//! | `poll` | the long poll, and answers to it of any size |
+//! | `address` | addresses of hosts: as they may be shown, and as a server may name them |
 //! | `agent` | what a client declares: the protocol's version and its `bot_agent` |
 //! | `guard` | addresses that nobody outside may make the sidecar talk to |
 //! | `hosts` | the addresses behind a host's name, the good ones first |
@@ -35,7 +36,7 @@ pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Limit, Reach, Refusal};
 pub use guard::{Found, NotPublic, PublicOnly, is_listed, is_public, public_only};
 pub use hosts::Hosts;
-pub use lenient::{Items, without_half_characters};
+pub use lenient::{Items, MOST_ITEMS, without_half_characters};
 pub use outgoing::*;
 pub use poll::{Batches, Messages};
 pub use secret::{BotToken, ContextToken};

@@ -4,23 +4,28 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::client::{Ilink, MAX_ANSWER, POLL_GRACE, Session, read_answer, sort};
+use super::client::{Ilink, MAX_ANSWER, POLL_GRACE, Session, malformed, read_answer, sort};
 use super::error::{IlinkError, Reach};
+use super::lenient;
 use super::types::{Updates, Verdict};
 
 const NAME: &str = "getupdates";
 /// The largest answer that is read at all.
 const LARGEST: u64 = 256 * 1024 * 1024;
-/// An answer of which nothing comes for so long is given up. All of it may take longer than a poll may.
+/// An answer of which fewer bytes come in such a time, and not its end, is given up. All of it may take longer than a poll may.
 const STALLED: Duration = Duration::from_secs(30);
+const AT_LEAST: usize = 64 * 1024;
 /// Bytes of messages that are read from disk at once.
 const BATCH: usize = 4 * 1024 * 1024;
 
@@ -81,19 +86,24 @@ impl Ilink {
         self.reached(&response);
         let status = response.status();
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(64 * 1024) as usize));
-        let mut large: Option<(File, u64)> = None;
+        let mut large: Option<Large> = None;
+        let (mut moves_by, mut moved) = (Instant::now() + STALLED, 0);
         loop {
-            let chunk = match tokio::time::timeout(STALLED, response.chunk()).await {
+            let chunk = match tokio::time::timeout_at(moves_by, response.chunk()).await {
                 Ok(chunk) => chunk.map_err(|error| sort(NAME, error))?,
                 Err(_) => {
-                    let detail = "its answer stopped in the middle".to_owned();
+                    let detail = "its answer stopped in the middle, or comes too slowly".to_owned();
                     return Err(IlinkError::Network { endpoint: NAME, reach: Reach::Timeout, detail });
                 }
             };
+            moved += chunk.as_ref().map_or(0, |chunk| chunk.len());
+            if moved >= AT_LEAST {
+                (moves_by, moved) = (Instant::now() + STALLED, 0);
+            }
             let is_last = chunk.is_none();
             body.extend_from_slice(&chunk.unwrap_or_default());
             if body.len() > MAX_ANSWER || (large.is_some() && (is_last || body.len() >= BATCH)) {
-                large = Some(spill(large, std::mem::take(&mut body)).await?);
+                large = Some(spill(self.spills_to(), large, std::mem::take(&mut body), is_last).await?);
             }
             if is_last {
                 break;
@@ -104,7 +114,7 @@ impl Ilink {
         }
         match large {
             None => read_answer(NAME, &body).map(Some),
-            Some((file, bytes)) => {
+            Some(Large { file, bytes, .. }) => {
                 tracing::warn!(bytes, "a poll brought more than is held in memory; reading it from disk");
                 read_large(file).await.map(Some)
             }
@@ -112,19 +122,37 @@ impl Ilink {
     }
 }
 
-/// Appends to the answer on disk.
-async fn spill(large: Option<(File, u64)>, piece: Vec<u8>) -> Result<(File, u64), IlinkError> {
+/// An answer on disk: its file, its bytes, and the bytes of a character that is not whole yet.
+struct Large {
+    file: File,
+    bytes: u64,
+    rest: Vec<u8>,
+}
+
+/// Appends to the answer on disk. Bytes that are no text spoil the text that they are in, not the answer, as where it is held.
+async fn spill(
+    dir: Option<Arc<Path>>,
+    large: Option<Large>,
+    piece: Vec<u8>,
+    is_last: bool,
+) -> Result<Large, IlinkError> {
     let written = tokio::task::spawn_blocking(move || {
-        let (mut file, before) = match large {
+        let mut large = match large {
             Some(large) => large,
-            None => (tempfile::tempfile()?, 0),
+            None => {
+                let file = dir.map_or_else(tempfile::tempfile, tempfile::tempfile_in)?;
+                Large { file, bytes: 0, rest: Vec::new() }
+            }
         };
-        let bytes = before + piece.len() as u64;
-        if bytes > LARGEST {
+        large.rest.extend(piece);
+        let (text, rest) = text_of(&large.rest, is_last);
+        large.bytes += text.len() as u64;
+        if large.bytes > LARGEST {
             return Err(std::io::Error::other(format!("it is larger than {LARGEST} bytes")));
         }
-        file.write_all(&piece)?;
-        Ok((file, bytes))
+        large.file.write_all(text.as_bytes())?;
+        large.rest = rest;
+        Ok(large)
     });
     let written = written.await.map_err(std::io::Error::other).and_then(|written| written);
     written.map_err(|error| {
@@ -133,36 +161,53 @@ async fn spill(large: Option<(File, u64)>, piece: Vec<u8>) -> Result<(File, u64)
     })
 }
 
-/// All of an answer but its messages.
+/// The text of these bytes, and the bytes at their end that may be the beginning of a character, where more is to come.
+fn text_of(bytes: &[u8], is_last: bool) -> (String, Vec<u8>) {
+    let (mut text, mut rest) = (String::with_capacity(bytes.len()), Vec::new());
+    for chunk in bytes.utf8_chunks() {
+        // What was cut off before its character ended is the end of the bytes.
+        text.push_str(chunk.valid());
+        let invalid = chunk.invalid();
+        let begins = std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+        let is_end = bytes.as_ptr_range().end == invalid.as_ptr_range().end;
+        if begins && is_end && !is_last {
+            rest = invalid.to_vec();
+        } else if !invalid.is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    (text, rest)
+}
+
+/// All of an answer but its verdict and its messages.
 #[derive(Deserialize)]
 struct Head {
-    #[serde(flatten)]
-    verdict: Verdict,
     #[serde(default)]
     get_updates_buf: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
     longpolling_timeout_ms: Option<u64>,
 }
 
-async fn read_large(mut file: File) -> Result<Updates, IlinkError> {
+async fn read_large(file: File) -> Result<Updates, IlinkError> {
     let (batches, received) = mpsc::channel(1);
     let head = tokio::task::spawn_blocking(move || {
-        file.seek(SeekFrom::Start(0)).map_err(unread)?;
-        let head = read_head(&file)?;
-        file.seek(SeekFrom::Start(0)).map_err(unread)?;
-        Ok::<_, IlinkError>((head, file))
+        let verdict: Verdict = read(&file)?;
+        let head: Head = read(&file)?;
+        rewound(&file)?;
+        Ok::<_, IlinkError>((verdict, head, file))
     });
-    let (head, file) = head.await.map_err(unread)??;
-    if let Some(refused) = IlinkError::from_verdict(NAME, head.verdict) {
+    let broken = |error: tokio::task::JoinError| IlinkError::Malformed { endpoint: NAME, detail: error.to_string() };
+    let (verdict, head, file) = head.await.map_err(broken)??;
+    if let Some(refused) = IlinkError::from_verdict(NAME, verdict) {
         return Err(refused);
     }
     tokio::task::spawn_blocking(move || {
-        let mut reader = serde_json::Deserializer::from_reader(BufReader::with_capacity(256 * 1024, &file));
+        let mut reader = serde_json::Deserializer::from_reader(buffered(&file));
         let messages = EachMessage { batch: Vec::new(), bytes: 0, to: &batches };
         if let Err(error) = messages.deserialize(&mut reader)
             && !batches.is_closed()
         {
-            let _ = batches.blocking_send(Err(unread(error)));
+            let _ = batches.blocking_send(Err(malformed(NAME, error)));
         }
     });
     Ok(Updates {
@@ -172,34 +217,19 @@ async fn read_large(mut file: File) -> Result<Updates, IlinkError> {
     })
 }
 
-fn unread(error: impl fmt::Display) -> IlinkError {
-    IlinkError::Malformed { endpoint: NAME, detail: error.to_string() }
+/// Reads what a type has of the answer; the messages are passed over.
+fn read<T: DeserializeOwned>(file: &File) -> Result<T, IlinkError> {
+    rewound(file)?;
+    serde_json::from_reader(buffered(file)).map_err(|error| malformed(NAME, error))
 }
 
-/// Everything but the messages, which are passed over.
-fn read_head(file: &File) -> Result<Head, IlinkError> {
-    struct Rest;
-    impl<'de> Visitor<'de> for Rest {
-        type Value = serde_json::Map<String, serde_json::Value>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an answer")
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
-            let mut rest = serde_json::Map::new();
-            while let Some(name) = fields.next_key::<String>()? {
-                match name.as_str() {
-                    "ret" | "errcode" | "errmsg" | "get_updates_buf" | "longpolling_timeout_ms" => {
-                        rest.insert(name, fields.next_value()?);
-                    }
-                    _ => drop(fields.next_value::<IgnoredAny>()?),
-                }
-            }
-            Ok(rest)
-        }
-    }
-    let mut reader = serde_json::Deserializer::from_reader(BufReader::with_capacity(256 * 1024, file));
-    let rest = serde::Deserializer::deserialize_map(&mut reader, Rest).map_err(unread)?;
-    serde_json::from_value(serde_json::Value::Object(rest)).map_err(unread)
+fn buffered(file: &File) -> BufReader<&File> {
+    BufReader::with_capacity(256 * 1024, file)
+}
+
+fn rewound(mut file: &File) -> Result<(), IlinkError> {
+    let error = |error: std::io::Error| IlinkError::Malformed { endpoint: NAME, detail: error.to_string() };
+    file.seek(SeekFrom::Start(0)).map(|_| ()).map_err(error)
 }
 
 /// Hands over the elements of `msgs`, batch by batch.
@@ -274,6 +304,30 @@ impl<'de> Visitor<'de> for List<'_, '_> {
 mod tests {
     use super::*;
 
+    /// An answer on disk that came in pieces of 700,001 bytes: characters are cut in the middle.
+    async fn spilled(body: &[u8]) -> Large {
+        let mut large = None;
+        for piece in body.chunks(700_001) {
+            large = Some(spill(None, large, piece.to_vec(), false).await.unwrap());
+        }
+        spill(None, large, Vec::new(), true).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_spoil_the_text_that_they_are_in() {
+        let long = "长".repeat(400_000);
+        let mut body = format!(r#"{{"longpolling_timeout_ms":"35000","msgs":["{long}","#).into_bytes();
+        body.extend(b"\"a\xff\xe9\x95b\"]}\xe9");
+        body.pop();
+        let updates = read_large(spilled(&body).await.file).await.unwrap();
+        assert_eq!(updates.longpolling_timeout_ms, Some(35_000));
+        let Messages::OnDisk(mut batches) = updates.msgs else { panic!() };
+        let texts: Vec<String> =
+            batches.next().await.unwrap().unwrap().iter().map(|raw| raw.get().to_owned()).collect();
+        assert!(texts[0] == format!("\"{long}\""));
+        assert_eq!(texts[1], "\"a\u{fffd}\u{fffd}b\"");
+    }
+
     #[tokio::test]
     async fn an_answer_on_disk_is_read_batch_by_batch_wherever_its_cursor_stands() {
         let message = |n: usize| format!(r#"{{"message_id":{n},"text":"{}"}}"#, "x".repeat(1 << 20));
@@ -282,7 +336,7 @@ mod tests {
             format!(r#"{{"ret":0,"get_updates_buf":"next","msgs":[{messages}]}}"#),
             format!(r#"{{"msgs":[{messages}],"extra":[{{"a":1}}],"get_updates_buf":"next"}}"#),
         ] {
-            let (file, bytes) = spill(None, body.into_bytes()).await.unwrap();
+            let Large { file, bytes, .. } = spilled(body.as_bytes()).await;
             assert!(bytes > 10 << 20);
             let updates = read_large(file).await.unwrap();
             assert_eq!(updates.get_updates_buf.as_deref(), Some("next"));
@@ -297,9 +351,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_refused_or_cut_on_disk_is_an_error() {
-        let refused = spill(None, br#"{"msgs":[],"ret":-14}"#.to_vec()).await.unwrap().0;
+        let refused = spilled(br#"{"msgs":[],"ret":-14}"#).await.file;
         assert!(read_large(refused).await.unwrap_err().is_stale_token());
-        let cut = spill(None, br#"{"msgs":[{"message_id":1},{"mess"#.to_vec()).await.unwrap().0;
+        let cut = spilled(br#"{"msgs":[{"message_id":1},{"mess"#).await.file;
         assert!(read_large(cut).await.is_err());
     }
 }

@@ -31,7 +31,8 @@ const IN_MEMORY: Size = Size { messages: 1024, bytes: 16 << 20 };
 /// other people go on.
 const PREPARING: Size = Size { messages: 256, bytes: 16 << 20 };
 /// Deliveries that the gateway keeps for later at most, over all accounts.
-const RELEASED: usize = 256;
+const RELEASED_IN_ALL: usize = 256;
+const RELEASED_BYTES: usize = 16 << 20;
 /// Bytes that the gateway has and has not acked, at most; a single message may be larger.
 const UNACKED: usize = 32 << 20;
 /// Backlogs that are read at once, and bytes that are read of one.
@@ -55,10 +56,13 @@ enum Event {
     Prepared { lane: LaneKey, epoch: u64, key: u64, size: Size, message: Box<InboundMessage> },
 }
 
+/// Puts a delivery on its way to the gateway without waiting. `false`: there is no room now.
+pub type Deliver = Box<dyn Fn(&InboundMessage) -> bool + Send>;
+
 /// What the dispatcher asks of the rest of the program.
 pub struct Outlet {
-    /// Puts a delivery on its way to the gateway without waiting. `false`: there is no room now.
-    pub deliver: Box<dyn Fn(&InboundMessage) -> bool + Send>,
+    /// The way to the gateway.
+    pub deliver: Deliver,
     /// Called when the dispatcher is broken by a defect: nothing would be delivered any more.
     pub broken: Box<dyn FnOnce() + Send>,
     /// Whether media are fetched only when the gateway asks for them.
@@ -100,6 +104,8 @@ impl Dispatcher {
             ready: VecDeque::new(),
             in_flight: HashMap::new(),
             released: HashMap::new(),
+            released_bytes: 0,
+            to_release: Vec::new(),
             in_memory: Size::default(),
             unacked: 0,
             preparing: Size::default(),
@@ -182,7 +188,7 @@ struct Task {
     store: Store,
     board: Board,
     preparer: Preparer,
-    deliver: Box<dyn Fn(&InboundMessage) -> bool + Send>,
+    deliver: Deliver,
     defer_media: bool,
     /// For fetches to report back; weak, so that the task ends when every handle is gone.
     events: mpsc::WeakUnboundedSender<Event>,
@@ -194,7 +200,11 @@ struct Task {
     /// What the gateway has, whose it is, and how many bytes.
     in_flight: HashMap<(AccountNo, u64), (Arc<str>, usize)>,
     /// What the gateway keeps for later.
-    released: HashMap<(AccountNo, u64), Arc<str>>,
+    released: HashMap<(AccountNo, u64), (Arc<str>, usize)>,
+    /// How many bytes that is.
+    released_bytes: usize,
+    /// Deliveries that the gateway would keep for later when there is room for that.
+    to_release: Vec<(AccountNo, u64)>,
     /// What the lanes hold.
     in_memory: Size,
     /// Bytes that the gateway has.
@@ -287,7 +297,13 @@ impl Task {
             }
             *of != account
         });
-        self.released.retain(|(of, _), _| *of != account);
+        self.released.retain(|(of, _), (_, bytes)| {
+            if *of == account {
+                self.released_bytes -= *bytes;
+            }
+            *of != account
+        });
+        self.to_release.retain(|(of, _)| *of != account);
         self.timers.retain(|_, (of, _)| *of != account);
         self.parked.retain(|(of, _)| *of != account);
         self.hungry.retain(|(of, _)| *of != account);
@@ -333,10 +349,12 @@ impl Task {
             self.settle(&lane_key);
             return;
         }
-        if let Some(peer) = self.released.remove(&(account, key)) {
+        if let Some((peer, bytes)) = self.released.remove(&(account, key)) {
+            self.released_bytes -= bytes;
             let lane_key = (account, peer);
             self.edit(&lane_key, |lane| lane.acked(key));
-            return self.settle(&lane_key);
+            self.settle(&lane_key);
+            return self.release_more();
         }
         // Acked before it was delivered in this run: after a restart, or from another connection. It may be anywhere.
         let of_account: Vec<LaneKey> = self.lanes.keys().filter(|(of, _)| *of == account).cloned().collect();
@@ -354,7 +372,10 @@ impl Task {
             self.count_in_flight(account);
         }
         let is_released = released.is_some();
-        let Some(peer) = released.or(in_flight.map(|(peer, _)| peer)) else { return };
+        if let Some((_, bytes)) = &released {
+            self.released_bytes -= *bytes;
+        }
+        let Some((peer, _)) = released.or(in_flight) else { return };
         let lane_key = (account, peer);
         let back = self.edit(&lane_key, |lane| {
             match is_released {
@@ -369,17 +390,32 @@ impl Task {
         if back.is_some() {
             self.wait(lane_key, after);
         }
+        if is_released {
+            self.release_more();
+        }
     }
 
     fn release(&mut self, account: AccountNo, key: u64) {
         let Some((peer, bytes)) = self.in_flight.get(&(account, key)).cloned() else { return };
         let lane_key = (account, peer);
-        if self.released.len() < RELEASED && self.edit(&lane_key, |lane| lane.release(key)) == Some(true) {
+        let fits = self.released.len() < RELEASED_IN_ALL && self.released_bytes + bytes <= RELEASED_BYTES;
+        if fits && self.edit(&lane_key, |lane| lane.release(key)) == Some(true) {
             self.in_flight.remove(&(account, key));
             self.unacked -= bytes;
             self.count_in_flight(account);
-            self.released.insert((account, key), lane_key.1.clone());
+            self.released_bytes += bytes;
+            self.released.insert((account, key), (lane_key.1.clone(), bytes));
             self.settle(&lane_key);
+        } else if !self.to_release.contains(&(account, key)) {
+            // At most as many as are in flight; each is looked at again when one goes.
+            self.to_release.push((account, key));
+        }
+    }
+
+    /// There is room for what the gateway would keep for later.
+    fn release_more(&mut self) {
+        for (account, key) in std::mem::take(&mut self.to_release) {
+            self.release(account, key);
         }
     }
 
@@ -529,10 +565,13 @@ impl Task {
         epoch: u64,
     ) -> Option<(Box<InboundMessage>, u64, i64, usize)> {
         let lane = self.lanes.get_mut(key)?;
+        let before = lane.size();
         let next = lane.take_next()?;
         let (message_key, row, size) = (next.key, next.id, Size::of(next));
         let delivery = DeliveryId { account: id.clone(), key: next.key };
         let mut draft = read(&delivery, &key.1, next.attempt + 1, &next.wire);
+        self.in_memory -= before;
+        self.in_memory += lane.size();
         if self.defer_media {
             draft.defer();
         }
@@ -644,10 +683,10 @@ mod tests {
     async fn told(
         message: serde_json::Value,
         deliver: impl Fn(&InboundMessage) -> bool + Send + 'static,
-    ) -> (Dispatcher, Broken) {
+    ) -> (Dispatcher, Broken, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
-        let library = Library::new(dir.keep());
+        let library = Library::new(dir.path().to_owned());
         let preparer =
             Preparer::new(store.clone(), library.clone(), Room::new(library), Arc::new(|| panic!("a defect")));
         let (say, broken) = oneshot::channel();
@@ -660,14 +699,14 @@ mod tests {
         let message = read_message(&message.to_string(), false).unwrap();
         store.take_in(account, None, vec![message], |_| {}).await.unwrap();
         dispatcher.start_account(&id, account).await.unwrap();
-        (dispatcher, broken)
+        (dispatcher, broken, dir)
     }
 
     #[tokio::test]
     async fn a_dispatcher_that_breaks_says_so() {
         let item = json!({ "type": 1, "text_item": { "text": "hello" } });
         let message = json!({ "message_id": 1, "from_user_id": "ann", "item_list": [item] });
-        let (_dispatcher, broken) = told(message, |_| panic!("a defect")).await;
+        let (_dispatcher, broken, _dir) = told(message, |_| panic!("a defect")).await;
         tokio::time::timeout(Duration::from_secs(10), broken).await.unwrap().unwrap();
     }
 
@@ -681,7 +720,7 @@ mod tests {
         });
         let (say, said) = oneshot::channel();
         let say = Mutex::new(Some(say));
-        let (_dispatcher, _) = told(message, move |message| {
+        let (_dispatcher, _, _dir) = told(message, move |message| {
             let say = say.lock().unwrap().take();
             say.is_none_or(|say| say.send(message.clone()).is_ok())
         })

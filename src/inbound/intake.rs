@@ -27,7 +27,10 @@ pub fn read_message(raw: &str, keep_text: bool) -> Option<NewMessage> {
     }
     let peer = message.from_user_id.filter(|peer| !peer.trim().is_empty() && peer.len() <= MOST_ID_BYTES);
     if peer.is_none() {
-        tracing::warn!(message_id = message.message_id, "a message without a sender was dropped");
+        tracing::warn!(
+            message_id = message.message_id,
+            "a message without a sender, or with an absurdly long one, was dropped"
+        );
     }
     let said = message.item_list.first.iter().filter_map(WireItem::text);
     let text = keep_text.then(|| {

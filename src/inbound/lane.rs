@@ -8,8 +8,10 @@ use crate::store::{Fetched, Pending};
 /// Messages that are fetched at once.
 pub const FETCH: usize = 16;
 
+/// A message of so many bytes may wait in memory for whom it is given back.
+const SMALL: usize = 64 * 1024;
 /// Messages that the gateway keeps for later, of a conversation, at most: beyond that the next one waits again.
-const RELEASED: usize = 8;
+const RELEASED_OF_A_LANE: usize = 8;
 
 /// What messages in memory come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,9 +48,9 @@ impl std::ops::SubAssign for Size {
 pub struct Lane {
     /// The next messages, oldest first.
     queue: VecDeque<Pending>,
-    /// What is in `queue` and in flight.
+    /// What is in `queue`. What the gateway has, and what is being prepared, is bounded by itself.
     size: Size,
-    /// The newest row that was ever in `queue`; older ones are never taken again.
+    /// Rows behind this one are not in memory and not with the gateway, but for those that were given back.
     newest: i64,
     /// Whether the database has messages behind `queue`.
     spilled: bool,
@@ -106,14 +108,14 @@ impl Lane {
             self.spilled = true;
         } else {
             self.newest = message.id;
-            self.size += Size::of(&message);
-            self.queue.push_back(message);
+            self.put(message);
         }
     }
 
     /// The next message in memory; it is in flight from now on.
     pub fn take_next(&mut self) -> Option<&Pending> {
         let next = self.queue.pop_front()?;
+        self.size -= Size::of(&next);
         Some(&*self.in_flight.insert(next))
     }
 
@@ -150,6 +152,7 @@ impl Lane {
             }
             let has = |other: &Pending| other.key == message.key;
             let known = self.acked_meanwhile.contains(&message.key)
+                || self.queue.iter().any(has)
                 || self.released.iter().any(has)
                 || self.in_flight.as_ref().is_some_and(has);
             if !room && !self.queue.is_empty() && !known {
@@ -158,8 +161,7 @@ impl Lane {
             }
             self.newest = message.id;
             if !known {
-                self.size += Size::of(&message);
-                self.queue.push_back(message);
+                self.put(message);
             }
         }
         self.acked_meanwhile.clear();
@@ -174,20 +176,16 @@ impl Lane {
 
     /// An ack.
     pub fn acked(&mut self, key: u64) {
-        if let Some(message) = self.in_flight.take_if(|message| message.key == key) {
-            self.size -= Size::of(&message);
+        if self.fetching {
+            self.acked_meanwhile.push(key);
+        }
+        if self.in_flight.take_if(|message| message.key == key).is_some() {
             self.prepared = None;
             return;
         }
         if let Some(at) = self.released.iter().position(|message| message.key == key) {
-            self.size -= Size::of(&self.released.remove(at));
-            if self.fetching {
-                self.acked_meanwhile.push(key);
-            }
+            self.released.remove(at);
             return;
-        }
-        if self.fetching {
-            self.acked_meanwhile.push(key);
         }
         if let Some(at) = self.queue.iter().position(|message| message.key == key)
             && let Some(message) = self.queue.remove(at)
@@ -200,14 +198,21 @@ impl Lane {
     pub fn give_back(&mut self, counted: bool) {
         if let Some(mut message) = self.in_flight.take() {
             message.attempt += u32::from(counted);
-            self.queue.push_front(message);
+            self.put(message);
             self.waiting = true;
         }
     }
 
+    /// Puts a message where its turn is: those that are given back come in any order.
+    fn put(&mut self, message: Pending) {
+        self.size += Size::of(&message);
+        let at = self.queue.partition_point(|other| other.id < message.id);
+        self.queue.insert(at, message);
+    }
+
     /// The gateway keeps the message in flight for later: the next one may come. Returns whether it may.
     pub fn release(&mut self, key: u64) -> bool {
-        let fits = self.released.len() < RELEASED;
+        let fits = self.released.len() < RELEASED_OF_A_LANE;
         let released = self.in_flight.take_if(|message| fits && message.key == key);
         self.released.extend(released);
         self.in_flight.is_none()
@@ -218,14 +223,14 @@ impl Lane {
         let Some(at) = self.released.iter().position(|message| message.key == key) else { return };
         let mut message = self.released.remove(at);
         message.attempt += 1;
-        self.queue.push_front(message);
+        self.put(message);
         self.waiting = true;
     }
 
     /// Takes the message in flight back, with all behind it, to the database: it is read again when its turn comes.
     pub fn park(&mut self) {
         if let Some(message) = self.in_flight.take() {
-            self.queue.push_front(message);
+            self.put(message);
         }
         self.spill(0);
         self.parked = true;
@@ -241,9 +246,10 @@ impl Lane {
         self.spill(0);
     }
 
-    /// Leaves what is behind the next message in the database.
+    /// Leaves what is behind the next message in the database, and a large one too.
     pub fn spill_behind_next(&mut self) {
-        self.spill(1);
+        let is_small = self.queue.front().is_some_and(|next| next.wire.len() <= SMALL);
+        self.spill(usize::from(is_small));
     }
 
     fn spill(&mut self, keep: usize) {
@@ -255,7 +261,7 @@ impl Lane {
             && let Some(message) = self.queue.pop_back()
         {
             self.size -= Size::of(&message);
-            self.newest = message.id - 1;
+            self.newest = self.newest.min(message.id - 1);
             self.spilled = true;
         }
     }
@@ -396,6 +402,40 @@ mod tests {
     }
 
     #[test]
+    fn released_messages_that_are_given_back_together_all_come_again_in_order() {
+        for count in 1..=RELEASED_OF_A_LANE as i64 {
+            for ascending in [true, false] {
+                let mut lane = Lane::default();
+                (1..=count + 2).for_each(|id| lane.arrived(message(id), true));
+                for _ in 0..count {
+                    let key = lane.take_next().unwrap().key;
+                    assert!(lane.release(key));
+                }
+                let mut keys: Vec<u64> = (1..=count as u64).map(|id| id * 10).collect();
+                if !ascending {
+                    keys.reverse();
+                }
+                for key in keys {
+                    lane.give_back_released(key);
+                    lane.spill_behind_next();
+                }
+                lane.stop_waiting();
+                let mut came = Vec::new();
+                while !lane.is_idle() {
+                    if lane.needs_fetch() {
+                        let after = lane.begin_fetch();
+                        let messages = (after + 1..=count + 2).filter(|id| !came.contains(id)).map(message).collect();
+                        lane.fetched(Fetched { messages, more: false }, true);
+                    }
+                    came.extend(drain(&mut lane));
+                }
+                assert_eq!(came, (1..=count + 2).collect::<Vec<_>>(), "{count} {ascending}");
+                assert_eq!(lane.size(), Size::default());
+            }
+        }
+    }
+
+    #[test]
     fn only_so_many_are_released() {
         let mut lane = Lane::default();
         (1..=20).for_each(|id| lane.arrived(message(id), true));
@@ -406,7 +446,7 @@ mod tests {
             }
             released += 1;
         }
-        assert_eq!((released, lane.is_ready()), (RELEASED, false));
+        assert_eq!((released, lane.is_ready()), (RELEASED_OF_A_LANE, false));
         lane.acked(10);
         assert!(lane.release(90) && lane.is_ready());
     }

@@ -31,7 +31,7 @@ pub mod fuzzing {
 }
 
 pub use delivery_id::DeliveryId;
-pub use dispatcher::{Dispatcher, Outlet, WINDOW};
+pub use dispatcher::{Deliver, Dispatcher, Outlet, WINDOW};
 pub use intake::read_message;
 pub use monitor::Monitor;
 pub use normalize::{Draft, normalize};

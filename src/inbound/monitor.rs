@@ -177,7 +177,7 @@ impl Monitor {
             if empty && asked.elapsed() <= hold {
                 stretch = 1;
             }
-            match self.take_in(updates).await {
+            match self.take_in(updates, cancel).await {
                 Ok(taken) => {
                     since_prune += taken.received;
                     // What came again, at the same place, will come again at once.
@@ -264,7 +264,7 @@ impl Monitor {
     }
 
     /// Puts messages and cursor on disk; the error is for a person. The cursor goes there with the last of the messages.
-    async fn take_in(&mut self, updates: Updates) -> Result<Taken, String> {
+    async fn take_in(&mut self, updates: Updates, cancel: &CancellationToken) -> Result<Taken, String> {
         let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
         let cursor = cursor.filter(|cursor| {
             let fits = cursor.len() <= LARGEST_CURSOR;
@@ -279,6 +279,10 @@ impl Monitor {
             Messages::OnDisk(mut batches) => {
                 let (mut received, mut duplicates) = (0, 0);
                 while let Some(batch) = batches.next().await {
+                    if cancel.is_cancelled() {
+                        // The cursor stays: the rest is handed out again.
+                        return Err("it was stopped in the middle of a large answer".to_owned());
+                    }
                     let batch = batch.map_err(|error| error.to_string())?;
                     let (more, again) = self.keep(batch, None).await?;
                     (received, duplicates) = (received + more, duplicates + again);
@@ -305,7 +309,7 @@ impl Monitor {
     /// Puts messages on disk, and the cursor where it is given. Returns how many there were, and how many had come before.
     async fn keep(&mut self, raw: Vec<Box<RawValue>>, cursor: Option<String>) -> Result<(u64, u64), String> {
         let keep_texts = (self.keep_texts)();
-        let messages: Vec<_> = raw.iter().filter_map(|raw| read(raw.get(), keep_texts)).collect();
+        let messages: Vec<_> = raw.iter().filter_map(|raw| read(&self.id, raw.get(), keep_texts)).collect();
         let received = messages.len() as u64;
         let mut peers: Vec<String> = messages.iter().map(|message| message.peer.clone()).collect();
         peers.dedup();
@@ -389,9 +393,9 @@ impl Monitor {
 }
 
 /// Reads a message. One that breaks the reader is left out: it must not stop all that comes behind it.
-fn read(raw: &str, keep_texts: bool) -> Option<NewMessage> {
+fn read(account: &AccountId, raw: &str, keep_texts: bool) -> Option<NewMessage> {
     std::panic::catch_unwind(|| read_message(raw, keep_texts)).unwrap_or_else(|_| {
-        tracing::error!(bytes = raw.len(), "a message broke the reader, and was dropped");
+        tracing::error!(%account, bytes = raw.len(), "a message broke the reader, and was dropped");
         None
     })
 }

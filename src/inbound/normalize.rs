@@ -6,9 +6,12 @@ use crate::cdn::{MediaKey, MediaSource};
 use crate::contract::{
     Conversation, ConversationKind, InboundMessage, MAX_PARTS, MAX_TEXT_CHARS, Part, PartType, Quote,
 };
-use crate::ilink::{CdnMedia, Items, PartialText, RefMessage, WireItem, item_type};
+use crate::ilink::{CdnMedia, Items, MOST_ITEMS, PartialText, RefMessage, WireItem, item_type};
 use crate::media::voice_mime;
 use crate::store::now_ms;
+
+// `cut` makes the last part a file: the items that are held must fit.
+const _: () = assert!(MOST_ITEMS <= MAX_PARTS);
 
 /// What the file is named that has all of a message that was cut.
 pub const WHOLE: &str = "message.txt";

@@ -1,6 +1,6 @@
 //! What a message needs before it can be delivered: its media in files, its quote looked up.
 //!
-//! A conversation waits for that, for a bounded time that begins with its turn, and no other does. What cannot be had is said in
+//! A conversation waits for that, for a bounded time that begins with its owner, and no other does. What cannot be had is said in
 //! the part; the text is never lost with it.
 
 use std::path::Path;
@@ -29,6 +29,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(2);
 const AT_ONCE: usize = 32;
 /// Files of one message that are fetched at once: nobody takes all the turns.
 const OF_A_MESSAGE: usize = 2;
+/// What WeChat's voice messages are.
+const SILK: &str = "audio/silk";
 /// Files that are decoded at once.
 const DECODED: usize = 2;
 
@@ -65,12 +67,12 @@ pub struct Preparer {
 }
 
 /// Whose files are fetched, and since when.
-struct Turn<'a> {
+struct Owner<'a> {
     number: AccountNo,
     account: &'a str,
     key: u64,
     at_once: Semaphore,
-    /// When the first of its files had its turn.
+    /// When the first of its files had its owner.
     began: OnceLock<Instant>,
 }
 
@@ -95,12 +97,12 @@ impl Preparer {
             self.look_up(account, &message.account_id, &message.from, lookup, quote).await;
         }
         let id = message.account_id.clone();
-        let turn =
-            Turn { number: account, account: &id, key, at_once: Semaphore::new(OF_A_MESSAGE), began: OnceLock::new() };
+        let owner =
+            Owner { number: account, account: &id, key, at_once: Semaphore::new(OF_A_MESSAGE), began: OnceLock::new() };
         if let Some(whole) = whole
             && let Some(n) = message.parts.len().checked_sub(1)
         {
-            match self.keep_whole(&turn, n, whole).await {
+            match self.keep_whole(&owner, n, whole).await {
                 Ok(stored) => fill(&mut message.parts[n], Attachment { stored, duration_ms: None, problem: None }),
                 Err(error) => {
                     tracing::error!(account = %id, message_id = %message.message_id, error, "a long message was cut");
@@ -108,7 +110,7 @@ impl Preparer {
                 }
             }
         }
-        let fetched = join_all(media.iter().map(|item| self.fetch_in_turn(&turn, item))).await;
+        let fetched = join_all(media.iter().map(|item| self.fetch_in_turn(&owner, item))).await;
         for (item, result) in media.iter().zip(fetched) {
             let part = match item.part {
                 Some(n) => message.parts.get_mut(n),
@@ -133,10 +135,10 @@ impl Preparer {
     }
 
     /// Writes all of a message that was cut into the file that its last part is.
-    async fn keep_whole(&self, turn: &Turn<'_>, n: usize, whole: String) -> Result<Stored, String> {
-        let reserved = self.reserve(turn, whole.len() as u64, (self.resources)().room).await;
+    async fn keep_whole(&self, owner: &Owner<'_>, n: usize, whole: String) -> Result<Stored, String> {
+        let reserved = self.reserve(owner, whole.len() as u64, (self.resources)().room).await;
         let reserved = reserved.map_err(|error| error.to_string())?;
-        let (library, of, key) = (self.library.clone(), turn.account.to_owned(), turn.key);
+        let (library, of, key) = (self.library.clone(), owner.account.to_owned(), owner.key);
         let write = move || match library.find(&of, key, n) {
             Some(found) => Ok(found),
             None => {
@@ -150,53 +152,70 @@ impl Preparer {
         Ok(Stored { mime: "text/plain".to_owned(), ..stored })
     }
 
-    /// The file of an item, when it is its turn, within its time.
-    async fn fetch_in_turn(&self, turn: &Turn<'_>, item: &MediaItem) -> Result<Attachment, String> {
+    /// The file of an item, when it is its owner, within its time.
+    async fn fetch_in_turn(&self, owner: &Owner<'_>, item: &MediaItem) -> Result<Attachment, String> {
         // The semaphores are never closed.
-        let _of_message = turn.at_once.acquire().await;
+        let _of_message = owner.at_once.acquire().await;
         let permit = self.transfers.clone().acquire_owned().await.map_err(|error| error.to_string())?;
         let now = Instant::now();
-        let deadline = (now + FILE).min(*turn.began.get_or_init(|| now) + MESSAGE);
-        let fetched = tokio::time::timeout_at(deadline, self.fetch(turn, item, permit)).await;
-        let seconds = deadline.duration_since(now).as_secs();
+        let began = *owner.began.get_or_init(|| now);
+        let deadline = (now + FILE).min(began + MESSAGE);
+        let fetched = tokio::time::timeout_at(deadline, self.fetch(owner, item, permit)).await;
+        // Of a file whose turn came too late all of the message's time is said.
+        let seconds = if deadline <= now { MESSAGE } else { deadline - now }.as_secs();
         fetched.unwrap_or_else(|_| Err(CdnError::TimedOut { seconds }.to_string()))
     }
 
     /// The file of an item.
     async fn fetch(
         &self,
-        turn: &Turn<'_>,
+        owner: &Owner<'_>,
         item: &MediaItem,
         permit: OwnedSemaphorePermit,
     ) -> Result<Attachment, String> {
         // The quote's file goes behind the parts.
         let n = item.part.unwrap_or(usize::from(u16::MAX));
-        let (library, of, key) = (self.library.clone(), turn.account.to_owned(), turn.key);
+        let (library, of, key) = (self.library.clone(), owner.account.to_owned(), owner.key);
         let found = tokio::task::spawn_blocking(move || library.find(&of, key, n)).await;
         let mut stored = match found {
             Ok(Some(found)) => found,
-            _ => self.download(turn, n, item, permit).await?,
+            _ => self.download(owner, n, item, permit).await?,
         };
         if let Some(declared) = declared(item, &stored.mime) {
             stored.mime = declared.to_owned();
         }
-        self.attached(stored, item.is_voice).await
+        if !item.is_voice || stored.mime != SILK {
+            return self.attached(stored, item.is_voice).await;
+        }
+        // What it is decoded to is many times as large.
+        let Resources { limit, room, .. } = (self.resources)();
+        match self.reserve(owner, limit.min(voice::LARGEST), room).await {
+            Ok(reserved) => {
+                let attached = self.attached(stored, true).await?;
+                reserved.filled(attached.stored.size);
+                Ok(attached)
+            }
+            Err(error) => {
+                let problem = format!("the voice message is as WeChat sent it: {error}");
+                Ok(Attachment { stored, duration_ms: None, problem: Some(problem) })
+            }
+        }
     }
 
     async fn download(
         &self,
-        turn: &Turn<'_>,
+        owner: &Owner<'_>,
         n: usize,
         item: &MediaItem,
         permit: OwnedSemaphorePermit,
     ) -> Result<Stored, String> {
         let source = item.source.as_ref().map_err(Clone::clone)?;
-        let (library, of, key, name) = (self.library.clone(), turn.account.to_owned(), turn.key, item.name.clone());
+        let (library, of, key, name) = (self.library.clone(), owner.account.to_owned(), owner.key, item.name.clone());
         let place = tokio::task::spawn_blocking(move || library.place(&of, key, n, &name)).await;
         let file = place
             .map_err(|error| error.to_string())?
             .map_err(|error| format!("{}: {error}", self.library.root().display()))?;
-        let downloaded = self.patiently(turn, source, &file, permit).await.map_err(|error| error.to_string())?;
+        let downloaded = self.patiently(owner, source, &file, permit).await.map_err(|error| error.to_string())?;
         let told = mime_of(&downloaded.head, Some(&item.name));
         let mime = declared(item, &told).map_or_else(|| told.into_owned(), str::to_owned);
         let stored = Stored { path: file, size: downloaded.size, mime, name: item.name.clone() };
@@ -206,7 +225,7 @@ impl Preparer {
     /// Fetches a file, and waits out short trouble at the media host; others are fetched meanwhile.
     async fn patiently(
         &self,
-        turn: &Turn<'_>,
+        owner: &Owner<'_>,
         source: &MediaSource,
         file: &Path,
         mut permit: OwnedSemaphorePermit,
@@ -220,7 +239,9 @@ impl Preparer {
             let Resources { cdn, limit, room, .. } = (self.resources)();
             let admit = |bytes: u64| -> BoxFuture<'_, Result<(), CdnError>> {
                 Box::pin(async move {
-                    let room = self.reserve(turn, bytes, room).await?;
+                    // A try before this one gives back what it had.
+                    keep(None);
+                    let room = self.reserve(owner, bytes, room).await?;
                     keep(Some(room));
                     Ok(())
                 })
@@ -232,8 +253,8 @@ impl Preparer {
                     tracing::debug!(%error, "a media file is asked for again");
                     tokio::time::sleep(wait).await;
                     wait *= 2;
-                    let turn = self.transfers.clone().acquire_owned().await;
-                    permit = turn.map_err(|error| CdnError::Answer(error.to_string()))?;
+                    let again = self.transfers.clone().acquire_owned().await;
+                    permit = again.map_err(|error| CdnError::Answer(error.to_string()))?;
                 }
                 Ok(downloaded) => {
                     if let Some(reserved) = keep(None) {
@@ -247,11 +268,12 @@ impl Preparer {
     }
 
     /// Room for a file, where there is some.
-    async fn reserve(&self, turn: &Turn<'_>, bytes: u64, bounds: Bounds) -> Result<Reserved, CdnError> {
-        let waiting = self.store.waiting_keys(turn.number).await.unwrap_or_default();
-        let (room, account, key) = (self.room.clone(), turn.account.to_owned(), turn.key);
-        let reserved = tokio::task::spawn_blocking(move || room.reserve(&account, key, bytes, bounds, &waiting)).await;
+    async fn reserve(&self, owner: &Owner<'_>, bytes: u64, bounds: Bounds) -> Result<Reserved, CdnError> {
         let no_room = |error: String| CdnError::NoRoom(error);
+        // Whose messages wait is not guessed: their files would go.
+        let waiting = self.store.waiting_keys(owner.number).await.map_err(|error| no_room(error.to_string()))?;
+        let (room, account, key) = (self.room.clone(), owner.account.to_owned(), owner.key);
+        let reserved = tokio::task::spawn_blocking(move || room.reserve(&account, key, bytes, bounds, &waiting)).await;
         reserved.map_err(|error| no_room(error.to_string()))?.map_err(|error| no_room(error.to_string()))
     }
 
@@ -317,7 +339,7 @@ fn named(mut stored: Stored) -> Stored {
 /// A voice message as everything can play it, unless that takes more than `limit` bytes. What cannot be decoded stays as
 /// WeChat sent it. Blocks.
 fn heard(stored: Stored, limit: u64) -> Attachment {
-    if stored.mime != "audio/silk" {
+    if stored.mime != SILK {
         let duration_ms = voice::wav_duration_ms(&stored.path);
         return Attachment { stored, duration_ms, problem: None };
     }

@@ -97,16 +97,26 @@ impl Text {
     }
 }
 
-/// Why a login failed whose account the server sees at an address that is not asked.
-pub fn refused_host(locale: Locale, address: &str) -> String {
-    match locale {
-        Locale::ZhCn => format!(
-            "服务器为该账号指定的地址 {address} 不能使用：它指向内网，或不是安全的网址。如果这是您自己的服务器，请把它加入 \
+/// Why a login failed whose account the server sees at an address that is not asked: it is `inside` a private network, or none
+/// that a login may use.
+pub fn refused_host(locale: Locale, address: &str, inside: bool) -> String {
+    match (locale, inside) {
+        (Locale::ZhCn, true) => format!(
+            "服务器为该账号指定的地址 {address} 指向内网，不能使用。如果这是您自己的服务器，请把它加入 \
              WEIXIN_MEDIA_ALLOWED_HOSTS 后重新登录。"
         ),
-        Locale::En => format!(
-            "the server put the account at {address}, which is inside a private network, or no safe address. If this host is yours, \
-             add it to WEIXIN_MEDIA_ALLOWED_HOSTS and log in again."
+        (Locale::ZhCn, false) => {
+            format!(
+                "服务器为该账号指定的地址 {address} 不是可用的网址（应为 https 主机，可带路径）。请重新登录；若仍如此，请反馈。"
+            )
+        }
+        (Locale::En, true) => format!(
+            "the server put the account at {address}, which is inside a private network. If this host is yours, add it to \
+             WEIXIN_MEDIA_ALLOWED_HOSTS and log in again."
+        ),
+        (Locale::En, false) => format!(
+            "the server put the account at {address}, which is no address that a login may use (https, a host, perhaps a path). \
+             Log in again; if it happens again, report it."
         ),
     }
 }

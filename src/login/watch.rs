@@ -250,10 +250,15 @@ impl Watch {
         };
         let base_url = match confirmed.base_url {
             None => None,
-            Some(told) => match self.assigned(&told).await {
-                Some(base_url) => Some(base_url),
-                None => return self.fail(&refused_host(self.locale, &shown_address(&told))),
-            },
+            Some(told) => {
+                let Some(base_url) = address::assigned(&self.home.base_url, &told) else {
+                    return self.fail(&refused_host(self.locale, &shown_address(&told), false));
+                };
+                if !self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await {
+                    return self.fail(&refused_host(self.locale, &base_url, true));
+                }
+                Some(base_url)
+            }
         };
         let login = Login { id: AccountId::normalize(&bot_id), token, base_url, user_id: confirmed.user_id.clone() };
         let account = login.id.clone();
@@ -272,12 +277,6 @@ impl Watch {
     /// Where the server sends this login, if that may be asked.
     async fn redirected(&self, host: Option<&str>) -> Option<String> {
         let base_url = address::redirected(&self.home.base_url, host?)?;
-        self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await.then_some(base_url)
-    }
-
-    /// Where the server sees the account, if that may be asked.
-    async fn assigned(&self, told: &str) -> Option<String> {
-        let base_url = address::assigned(&self.home.base_url, told)?;
         self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await.then_some(base_url)
     }
 

@@ -98,7 +98,8 @@ impl Library {
         for folder in folders(&self.root.join(safe_name(account))).unwrap_or_default() {
             let Some(key) = folder.file_name().and_then(|name| name.to_str()?.parse().ok()) else { continue };
             let put = fs::metadata(&folder).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-            for file in files(&folder).unwrap_or_default() {
+            // What is on its way has its room already.
+            for file in files(&folder).unwrap_or_default().into_iter().filter(|file| !is_partial(&file.path)) {
                 found.push((put, Received { path: file.path, key, size: file.size }));
             }
         }
@@ -108,7 +109,8 @@ impl Library {
 
     /// How many bytes the files of a message have.
     pub(super) fn size_of(&self, account: &str, key: u64) -> u64 {
-        files(&self.folder(account, key)).unwrap_or_default().iter().map(|file| file.size).sum()
+        let files = files(&self.folder(account, key)).unwrap_or_default();
+        files.iter().filter(|file| !is_partial(&file.path)).map(|file| file.size).sum()
     }
 
     /// Writes a small file of ours as part `n` of a message. Blocks.
@@ -117,8 +119,11 @@ impl Library {
         let path = self.place(account, key, n, name)?;
         let mut part = path.clone().into_os_string();
         part.push(format!(".{:08x}.part", rand::random::<u32>()));
-        private::new_file(Path::new(&part))?.write_all(content)?;
-        fs::rename(&part, &path)?;
+        let written = private::new_file(Path::new(&part)).and_then(|mut file| file.write_all(content));
+        if let Err(error) = written.and_then(|()| fs::rename(&part, &path)) {
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
         stored(&path, n).ok_or_else(|| io::Error::other("it is gone"))
     }
 

@@ -11,6 +11,8 @@ use crate::process;
 /// So much of the disk stays free: a full disk stops more than pictures.
 const FREE: u64 = 128 * 1024 * 1024;
 
+const MIB: u64 = 1024 * 1024;
+
 /// What received files may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -24,24 +26,26 @@ pub struct Bounds {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
     /// The disk is nearly full.
-    #[error("it was not fetched: only {free_mib} MiB are free on the disk that the state is on")]
+    #[error("it was not fetched: only {free_mib} MiB are free on the disk that the state is on; make room there")]
     Disk {
         /// What is free, in MiB.
         free_mib: u64,
     },
     /// The message's files together are too large.
-    #[error("it was not fetched: the files of one message may have {limit} bytes together")]
+    #[error(
+        "it was not fetched: with it the files of this message would have more than {mib} MiB (a quarter of quoteCache.maxMediaBytesPerAccount)"
+    )]
     Message {
-        /// In bytes.
-        limit: u64,
+        /// In MiB.
+        mib: u64,
     },
     /// The account's files are, and all of them are of messages that wait.
     #[error(
-        "it was not fetched: the received files of this account have {limit} bytes already, and their messages still wait"
+        "it was not fetched: with it the received files of this account would have more than {mib} MiB, and their messages still wait (quoteCache.maxMediaBytesPerAccount)"
     )]
     Account {
-        /// In bytes.
-        limit: u64,
+        /// In MiB.
+        mib: u64,
     },
 }
 
@@ -50,12 +54,15 @@ pub enum NoRoom {
 pub struct Room {
     library: Library,
     used: Arc<Mutex<HashMap<String, Used>>>,
+    walking: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Used {
     /// Bytes of files that are there; not known before the first look.
     files: Option<u64>,
+    /// Bytes that came since the beginning.
+    came: u64,
     /// Bytes that are on their way, by message.
     coming: HashMap<u64, u64>,
 }
@@ -72,7 +79,7 @@ pub struct Reserved {
 impl Room {
     /// Of this library.
     pub fn new(library: Library) -> Room {
-        Room { library, used: Arc::default() }
+        Room { library, used: Arc::default(), walking: Arc::default() }
     }
 
     /// Room for a file of a message. Where an account has too much, files of messages that do not `wait` go, the oldest first.
@@ -86,38 +93,52 @@ impl Room {
         waiting: &HashSet<u64>,
     ) -> Result<Reserved, NoRoom> {
         if let Some(free) = process::free_bytes(self.library.root()).filter(|free| *free < FREE.saturating_add(bytes)) {
-            return Err(NoRoom::Disk { free_mib: free / (1024 * 1024) });
+            return Err(NoRoom::Disk { free_mib: free / MIB });
         }
-        let mut all = self.lock();
-        let used = all.entry(account.to_owned()).or_default();
-        let mut files = match used.files {
-            Some(files) => files,
-            None => self.library.received(account).iter().map(|file| file.size).sum(),
-        };
-        if self.library.size_of(account, key) + used.coming.get(&key).copied().unwrap_or(0) + bytes > bounds.message {
-            used.files = Some(files);
-            return Err(NoRoom::Message { limit: bounds.message });
-        }
-        let coming: u64 = used.coming.values().sum();
-        if files + coming + bytes > bounds.account {
-            for Received { path, key: of, size } in self.library.received(account) {
-                if files + coming + bytes <= bounds.account {
-                    break;
-                }
-                let in_use = of == key || waiting.contains(&of) || used.coming.contains_key(&of);
-                if !in_use && fs::remove_file(&path).is_ok() {
-                    files = files.saturating_sub(size);
-                    // Only an empty folder goes.
-                    let _ = path.parent().map(fs::remove_dir);
+        // One at a time looks at the disk; the numbers are free for those that only give something back.
+        let _walking = self.walking.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = |there: &[Received]| there.iter().map(|file| file.size).sum::<u64>();
+        let (known, before) = self.lock().get(account).map_or((None, 0), |used| (used.files, used.came));
+        let mut files = known.unwrap_or_else(|| counted(&self.library.received(account)));
+        let mut walked = known.is_none();
+        let of_message = self.library.size_of(account, key);
+        let coming = self.lock().get(account).map(|used| used.coming.clone()).unwrap_or_default();
+        let refused = if of_message + coming.get(&key).copied().unwrap_or(0) + bytes > bounds.message {
+            Some(NoRoom::Message { mib: bounds.message / MIB })
+        } else {
+            let more = coming.values().sum::<u64>() + bytes;
+            if files + more > bounds.account {
+                // Files may have gone, or come, in other ways.
+                let there = self.library.received(account);
+                files = counted(&there);
+                walked = true;
+                for Received { path, key: of, size } in there {
+                    if files + more <= bounds.account {
+                        break;
+                    }
+                    let in_use = of == key || waiting.contains(&of) || coming.contains_key(&of);
+                    if !in_use && fs::remove_file(&path).is_ok() {
+                        files = files.saturating_sub(size);
+                        // Only an empty folder goes.
+                        let _ = path.parent().map(fs::remove_dir);
+                    }
                 }
             }
+            (files + more > bounds.account).then_some(NoRoom::Account { mib: bounds.account / MIB })
+        };
+        let mut all = self.lock();
+        let used = all.entry(account.to_owned()).or_default();
+        if walked {
+            // What came meanwhile may have been seen or not: it counts once more rather than not at all, until the next look.
+            used.files = Some(files + (used.came - before));
         }
-        used.files = Some(files);
-        if files + coming + bytes > bounds.account {
-            return Err(NoRoom::Account { limit: bounds.account });
+        match refused {
+            Some(refused) => Err(refused),
+            None => {
+                *used.coming.entry(key).or_default() += bytes;
+                Ok(Reserved { room: self.clone(), account: account.to_owned(), key, bytes })
+            }
         }
-        *used.coming.entry(key).or_default() += bytes;
-        Ok(Reserved { room: self.clone(), account: account.to_owned(), key, bytes })
     }
 
     /// Looks again: files of other ways have come, or gone.
@@ -136,6 +157,7 @@ impl Reserved {
     pub fn filled(self, bytes: u64) {
         if let Some(used) = self.room.lock().get_mut(&self.account) {
             used.files = used.files.map(|files| files + bytes);
+            used.came += bytes;
         }
     }
 }
@@ -177,7 +199,7 @@ mod tests {
         let one = room.reserve("a", 3, 300, BOUNDS, &waits).unwrap();
         assert_eq!((old.exists(), waiting.exists()), (false, true), "the one that nobody waits for went");
         let two = room.reserve("a", 4, 300, BOUNDS, &waits).unwrap();
-        assert_eq!(room.reserve("a", 5, 1, BOUNDS, &waits).unwrap_err(), NoRoom::Account { limit: 1_000 });
+        assert_eq!(room.reserve("a", 5, 1, BOUNDS, &waits).unwrap_err(), NoRoom::Account { mib: 0 });
         assert!(room.reserve("b", 5, 600, BOUNDS, &waits).is_ok(), "another account has its own");
         drop(two);
         let three = room.reserve("a", 5, 300, BOUNDS, &waits).unwrap();
@@ -196,7 +218,7 @@ mod tests {
         let nobody = HashSet::new();
         put(&library, 1, 300);
         let half = room.reserve("a", 1, 300, BOUNDS, &nobody).unwrap();
-        assert_eq!(room.reserve("a", 1, 1, BOUNDS, &nobody).unwrap_err(), NoRoom::Message { limit: 600 });
+        assert_eq!(room.reserve("a", 1, 1, BOUNDS, &nobody).unwrap_err(), NoRoom::Message { mib: 0 });
         drop(half);
         assert!(room.reserve("a", 1, 300, BOUNDS, &nobody).is_ok());
         assert!(matches!(room.reserve("a", 1, 1 << 60, BOUNDS, &nobody), Err(NoRoom::Disk { .. })));

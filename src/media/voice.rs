@@ -17,6 +17,9 @@ const WAV: hound::WavSpec = hound::WavSpec {
 /// Bytes before the samples.
 const WAV_HEADER: u64 = 44;
 
+/// The largest WAV that a voice message becomes, in bytes: 16 bits a sample, and a header.
+pub const LARGEST: u64 = silk::LONGEST * silk::OUTPUT_RATE as u64 * 2 + 44;
+
 /// Makes a WAV file of a SILK file, beside it, with at most `limit` bytes, and removes that one. Returns where it is. It has
 /// its name only when it is whole; where this fails the SILK file stays. Blocks.
 pub fn decode(file: &Path, limit: u64) -> Result<PathBuf, silk::Error> {

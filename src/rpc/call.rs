@@ -66,9 +66,17 @@ impl Call {
     }
 }
 
+/// The longest message of an error, in characters.
+const LONGEST_MESSAGE: usize = 8_000;
+
 /// A contract error as jsonrpsee says it.
 pub fn error_object(error: ContractError) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(error.code(), error.message, Some(error.data))
+    // What was asked is quoted in some, and may be as long as a line.
+    let message = match error.message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((at, _)) => format!("{}…", &error.message[..at]),
+        None => error.message.clone(),
+    };
+    ErrorObjectOwned::owned(error.code(), message, Some(error.data))
 }
 
 /// The answer to a line that is not even JSON, or too long.

@@ -186,11 +186,20 @@ impl<C: Send + Sync + 'static> Server<C> {
             return refused(no_request(ErrorKind::InvalidRequest, message));
         }
         let shutdown = batch.iter().any(|one| matches!(Call::parse(one.get()), Ok(call) if call.method == "shutdown"));
-        let room = AtomicUsize::new(MAX_LINE_BYTES);
-        let answers = futures_util::future::join_all(batch.iter().map(|one| async {
+        // Each answer has its refusal's bytes, and takes the rest from what all have together.
+        let refusals: Vec<String> = batch.iter().map(|one| too_long(one.get())).collect();
+        let taken: usize = refusals.iter().map(|refusal| refusal.len() + 1).sum::<usize>() + 1;
+        let Some(room) = MAX_LINE_BYTES.checked_sub(taken) else {
+            return refused(no_request(ErrorKind::InvalidRequest, "the ids of the batch are too long; send several"));
+        };
+        let room = AtomicUsize::new(room);
+        let answers = futures_util::future::join_all(batch.iter().zip(&refusals).map(|(one, refusal)| async {
             // All batches together have as many at once as there may be lines.
             let _turn = self.in_batches.acquire().await;
-            within(&room, one.get(), self.run(one.get()).await?)
+            let answer = self.run(one.get()).await?;
+            let more = answer.len().saturating_sub(refusal.len());
+            let fits = room.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more)).is_ok();
+            Some(if fits { answer } else { refusal.clone() })
         }))
         .await;
         let answers: Vec<String> = answers.into_iter().flatten().collect();
@@ -213,7 +222,8 @@ impl<C: Send + Sync + 'static> Server<C> {
             let defect = ContractError::new(ErrorKind::Internal, "a defect of the sidecar; its log says more");
             MethodResponse::error(id, error_object(defect))
         });
-        is_request.then(|| response(answer))
+        let answer = is_request.then(|| response(answer))?;
+        Some(if answer.len() < MAX_LINE_BYTES { answer } else { too_long(text) })
     }
 
     async fn call(&self, call: Call) -> MethodResponse {
@@ -249,18 +259,13 @@ async fn hold_until_closed(frames: &mut mpsc::Receiver<Vec<Frame>>, held: &mut V
     }
 }
 
-/// An answer of a batch, if it still fits into its line.
-fn within(room: &AtomicUsize, request: &str, answer: String) -> Option<String> {
-    // A comma each, and the brackets.
-    let takes = |text: &str| text.len() + 2;
-    let fits = room.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(takes(&answer)));
-    if fits.is_ok() {
-        return Some(answer);
-    }
+/// What a request is told whose answer does not fit into its line.
+fn too_long(request: &str) -> String {
     let id = Call::parse(request).ok().and_then(|call| call.id).unwrap_or(Id::Null);
-    let message =
-        format!("its answer would make the batch's line longer than {MAX_LINE_BYTES} bytes; ask for it alone");
-    Some(response(MethodResponse::error(id, error_object(ContractError::new(ErrorKind::Internal, message)))))
+    let message = format!(
+        "it was done, but its answer would make the line longer than {MAX_LINE_BYTES} bytes; send such requests alone, or ask for less"
+    );
+    response(MethodResponse::error(id, error_object(ContractError::new(ErrorKind::InvalidRequest, message))))
 }
 
 fn response(answer: MethodResponse) -> String {

@@ -10,6 +10,7 @@
 //! | `archive` | credentials that are taken along |
 //! | `takeover` | an account whose lease another process holds |
 //! | `login` | logins, and what a finished one changes |
+//! | `deliveries` | what a gateway does with a delivery |
 //! | `send` | texts and typing: which account, which session |
 //! | `housekeeping` | old media and texts are removed |
 //! | `send_media` | files and tool progress: what may be sent, and as what |

@@ -87,7 +87,7 @@ impl Settings {
         set.map_or_else(Stalls::default, |time| Stalls { download: time, upload: time })
     }
 
-    /// Hosts of one's own network that URLs of media may lead to: `WEIXIN_MEDIA_ALLOWED_HOSTS`, names or `name:port`,
+    /// Hosts of one's own network that URLs of media, and logins, may lead to: `WEIXIN_MEDIA_ALLOWED_HOSTS`, names or `name:port`,
     /// separated by commas.
     pub fn allowed_hosts(&self) -> Vec<String> {
         let listed = std::env::var("WEIXIN_MEDIA_ALLOWED_HOSTS").unwrap_or_default();

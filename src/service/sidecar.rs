@@ -14,10 +14,10 @@ use super::status::{self, Change};
 use super::wire::{OutboxBackend, Wire};
 use crate::accounts::{AccountFiles, Board, StateDir};
 use crate::contract::{
-    AccountId, AccountStatus, Config, ContractError, ErrorKind, InboundMessage, Locale, LoginProgress, OutboundUpdate,
+    AccountId, AccountStatus, Config, ContractError, ErrorKind, Locale, LoginProgress, OutboundUpdate,
 };
 use crate::ilink::{Ilink, ProtocolVersion};
-use crate::inbound::{Dispatcher, Outlet, Preparer, Resources};
+use crate::inbound::{Deliver, Dispatcher, Outlet, Preparer, Resources};
 use crate::login::Sessions;
 use crate::media::{Library, Room};
 use crate::outbound::{Outbox, Turns, Typing};
@@ -31,7 +31,7 @@ const DRAIN: Duration = Duration::from_millis(3_500);
 /// Who is told what. None of them may block.
 pub struct Notices {
     /// A message for the gateway. `false`: there is no room now.
-    pub deliver: Box<dyn Fn(&InboundMessage) -> bool + Send>,
+    pub deliver: Deliver,
     /// An account's state changed.
     pub status: Box<dyn Fn(AccountStatus) + Send + Sync>,
     /// A login's state changed.

@@ -48,7 +48,8 @@ impl Wire {
             .get_or_try_init(|| async {
                 let hosts = Hosts::system(&std::env::var("WEIXIN_HOST_ADDRESSES").unwrap_or_default());
                 let made = tokio::task::spawn_blocking(|| Ilink::new(hosts)).await;
-                made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?.map_err(Into::into)
+                let made = made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))??;
+                Ok(made.with_folder(&self.files.state().channel()))
             })
             .await
     }

@@ -173,7 +173,6 @@ fn open(source: &Source) -> Result<Box<dyn Read + '_>, ControlError> {
     })
 }
 
-/// Damages what was stored, and says how it is handed out.
 /// A key that this ciphertext does not take: one in 256 would leave a padding that looks right.
 fn wrong_key(file: &mut File) -> io::Result<Key> {
     let mut last = [0; cipher::BLOCK];
@@ -187,6 +186,7 @@ fn wrong_key(file: &mut File) -> io::Result<Key> {
     }
 }
 
+/// Damages what was stored, and says how it is handed out.
 fn damage(file: &mut File, size: u64, damage: Option<&Damage>) -> io::Result<Manner> {
     match damage {
         None | Some(Damage::WrongKey) => {}

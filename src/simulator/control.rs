@@ -41,13 +41,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// How everything stands.
     /// What a request over HTTP must say (`x-simulator-secret`) that names a file of this machine.
     pub fn secret(&self) -> &str {
         &self.world.secret
     }
 
-    /// As in [the state](SimulatorState).
+    /// How everything stands.
     pub fn state(&self) -> SimulatorState {
         self.world.report(None)
     }

@@ -174,6 +174,9 @@ pub fn open(path: &Path) -> Result<(Connection, OpenReport), StoreError> {
 /// keeps nobody for ever.
 fn wait_for_turn(guard: &fs::File) -> Result<(), TryLockError> {
     let began = Instant::now();
+    if let Err(TryLockError::WouldBlock) = guard.try_lock() {
+        tracing::warn!("another process is opening the database; waiting for it");
+    }
     loop {
         match guard.try_lock() {
             Err(TryLockError::WouldBlock) if began.elapsed() < OPENING => std::thread::sleep(LOOK_AGAIN),

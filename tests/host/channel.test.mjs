@@ -80,6 +80,7 @@ test("the health monitor restarts nobody who polls, in two hours with failures i
   const dist = path.join(path.dirname(host.openclaw), "dist");
   const policy = readdirSync(dist).find((name) => /^channel-health-policy-.*\.mjs$/.test(name));
   const { r: evaluate } = await import(pathToFileURL(path.join(dist, policy)).href);
+  assert.equal(typeof evaluate, "function", "this OpenClaw exports evaluateChannelHealth under another name: look at the end of that file");
   const { toSnapshot } = await import("../../npm-shim/dist/snapshot.js");
   const began = 1_800_000_000_000;
   mock.timers.enable({ apis: ["Date"], now: began });

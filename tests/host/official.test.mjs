@@ -3,29 +3,16 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { pathToFileURL } from "node:url";
 import { describe, test } from "node:test";
 
 import { seedAccounts } from "./lib/lab.mjs";
+import { OFFICIAL, redirect } from "./lib/official.mjs";
 import { run, until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { useLab } from "./lib/setup.mjs";
 import { ask, PNG } from "./lib/talk.mjs";
 
-const OFFICIAL = "@tencent-weixin/openclaw-weixin@2.4.9";
 const lab = useLab();
-
-/** The official plugin's login asks one host that it has as a constant: its `fetch` is led to the simulator. */
-function redirect(folder, url) {
-  const file = path.join(folder, "redirect.mjs");
-  writeFileSync(
-    file,
-    `const real = globalThis.fetch;
-globalThis.fetch = (to, ...more) => real(String(to).replace("https://ilinkai.weixin.qq.com", ${JSON.stringify(url)}), ...more);
-`,
-  );
-  return pathToFileURL(file).href;
-}
 
 /** One of each that both plugins can send, by the same commands. */
 async function sendOneOfEach({ simulator, profile, bot }) {
