@@ -38,7 +38,7 @@ pub use guard::{Found, NotPublic, PublicOnly, is_listed, is_public, public_only}
 pub use hosts::Hosts;
 pub use lenient::{Items, MOST_ITEMS, without_half_characters};
 pub use outgoing::*;
-pub use poll::{Batches, Messages};
+pub use poll::{Batches, Messages, Updates};
 pub use secret::{BotToken, ContextToken};
 pub use types::*;
 
@@ -46,7 +46,8 @@ pub use types::*;
 pub(crate) mod fuzzing {
     use super::IlinkError;
     use super::client::read_answer;
-    use super::types::{QrAnswer, QrStatus, QrStatusAnswer, Updates};
+    use super::poll::Updates;
+    use super::types::{QrAnswer, QrStatus, QrStatusAnswer};
 
     pub fn read_updates(body: &[u8]) -> Result<Updates, IlinkError> {
         read_answer("getupdates", body)

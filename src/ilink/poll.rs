@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::client::{Ilink, MAX_ANSWER, POLL_GRACE, Session, malformed, read_answer, sort};
 use super::error::{IlinkError, Reach};
 use super::lenient;
-use super::types::{Updates, Verdict};
+use super::types::Verdict;
 
 const NAME: &str = "getupdates";
 /// The largest answer that is read at all.
@@ -28,6 +28,20 @@ const STALLED: Duration = Duration::from_secs(30);
 const AT_LEAST: usize = 64 * 1024;
 /// Bytes of messages that are read from disk at once.
 const BATCH: usize = 4 * 1024 * 1024;
+
+/// Answer of `getupdates`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Updates {
+    /// The messages.
+    #[serde(default)]
+    pub msgs: Messages,
+    /// The next cursor; opaque.
+    #[serde(default)]
+    pub get_updates_buf: Option<String>,
+    /// How long the next poll may take, in milliseconds.
+    #[serde(default, deserialize_with = "lenient::u64_opt")]
+    pub longpolling_timeout_ms: Option<u64>,
+}
 
 /// The messages of a poll, as they came: each is read by itself, so that one the reader does not understand spoils no other.
 #[derive(Debug)]

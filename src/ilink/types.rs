@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::lenient::{self, Items};
-use super::poll::Messages;
 use super::secret::{BotToken, ContextToken};
 
 /// The first answer's cursor, before any poll.
@@ -21,20 +20,6 @@ pub struct Verdict {
     /// Not iLink's: somebody on the way answered.
     #[serde(default)]
     pub error: Option<serde::de::IgnoredAny>,
-}
-
-/// Answer of `getupdates`.
-#[derive(Debug, Default, Deserialize)]
-pub struct Updates {
-    /// The messages.
-    #[serde(default)]
-    pub msgs: Messages,
-    /// The next cursor; opaque.
-    #[serde(default)]
-    pub get_updates_buf: Option<String>,
-    /// How long the next poll may take, in milliseconds.
-    #[serde(default, deserialize_with = "lenient::u64_opt")]
-    pub longpolling_timeout_ms: Option<u64>,
 }
 
 /// A message that a person or a bot wrote.

@@ -9,6 +9,10 @@ const EVERY_MS = 500;
 /** So many may wait for their answer before the next one writes, or writes after a while all the same. */
 const AT_ONCE = 3;
 const PATIENCE_MS = 2_500;
+/** So many never wait: a machine that cannot keep up would never be at rest, and OpenClaw puts some changes off until nothing runs. */
+const AT_MOST = 10;
+/** How often it is looked. It costs what the gateway needs. */
+const LOOK_MS = 250;
 
 const somebody = () => `${randomUUID()}@im.wechat`;
 
@@ -89,7 +93,9 @@ export class Traffic {
       this.#asked.push(message);
       await pause(EVERY_MS);
       const answered = async () => (await this.#simulator.sent()).filter(({ text }) => text?.includes("#meanwhile-")).length - already;
-      await until("room for one more", async () => this.#over || n + 1 - (await answered()) < AT_ONCE, { timeoutMs: PATIENCE_MS }).catch(() => {});
+      const open = async () => (this.#over ? 0 : n + 1 - (await answered()));
+      await until("room for one more", async () => (await open()) < AT_ONCE, { timeoutMs: PATIENCE_MS, everyMs: LOOK_MS }).catch(() => {});
+      while ((await open()) >= AT_MOST) await pause(LOOK_MS);
     }
   }
 
@@ -99,7 +105,7 @@ export class Traffic {
       const now = this.#gateway.sidecars();
       for (const pid of now) this.#sidecars.add(pid);
       this.#most = Math.max(this.#most, now.length);
-      await pause(20);
+      await pause(100);
     }
   }
 }
