@@ -8,7 +8,7 @@
  */
 
 /** How long after a send a turn may last before the send was evidently not its answer. */
-const GRACE_MS = 1_000;
+const GRACE_MS = 2_500;
 /** How long a message waits at most: a file that is being sent takes as long as it takes, and people may want to stop that. */
 const MOST_WAIT_MS = 3_000;
 
