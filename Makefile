@@ -17,7 +17,7 @@ demo:
 	cargo build --locked
 	node tests/host/demo.mjs
 
-# Every test: formatting, lints, Rust, the shim, the contract documents, the real host, a short fuzzing.
+# Every test: formatting, lints, Rust, the shim, the contract documents, the real host, what fuzzing found.
 test:
 	node tests/run-all.mjs
 

@@ -4,10 +4,14 @@
 //   node tests/run-all.mjs rust shim  only these groups
 //
 // A runner that fails does not stop the others; a step that is not a test runner (formatting, lints, a build) counts as one.
+// It ends in time, whatever hangs: a step that is not over by then is ended and has failed, and so have those after it.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Twice what everything takes. */
+const LIMIT_MS = Number(process.env.TEST_MINUTES || 80) * 60_000;
 
 const steps = [
   { group: "rust", name: "formatting", run: ["cargo", "fmt", "--check"] },
@@ -18,7 +22,7 @@ const steps = [
   { group: "shim", name: "shim: manifest", run: ["node", "plugin-manifest/generate.mjs", "--check"] },
   { group: "shim", name: "shim: types", run: ["npm", "run", "typecheck"], cwd: "npm-shim" },
   { group: "shim", name: "shim tests", run: ["npm", "test"], cwd: "npm-shim", count: countNode },
-  { group: "fuzz", name: "fuzzing", run: ["node", "fuzz/run.mjs"], env: { FUZZ_SECONDS: "10" }, count: countFuzz },
+  { group: "fuzz", name: "fuzz targets", run: ["node", "fuzz/run.mjs"], env: { FUZZ_SECONDS: "0" }, count: countFuzz },
   // The one that the Rust tests ran; there is something to do only where this group runs alone.
   { group: "clients", name: "sidecar for foreign clients", run: ["cargo", "build", "--locked"] },
   { group: "clients", name: "foreign clients", run: ["node", "--test", "--test-reporter=spec", "tests/clients/clients.test.mjs"], count: countNode },
@@ -55,8 +59,11 @@ function sum(results) {
 
 function run({ run: [command, ...args], cwd, env }) {
   return new Promise((resolve) => {
-    const options = { cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } };
+    // A group of its own: with it everything ends that it started.
+    const options = { cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"], detached: process.platform !== "win32", env: { ...process.env, ...env } };
     const child = spawn(command, args, options);
+    running = child;
+    const limit = setTimeout(() => end(child, "SIGKILL"), Math.max(0, deadline - Date.now()));
     let output = "";
     const take = (to) => (chunk) => {
       to.write(chunk);
@@ -64,8 +71,36 @@ function run({ run: [command, ...args], cwd, env }) {
     };
     child.stdout.on("data", take(process.stdout));
     child.stderr.on("data", take(process.stderr));
-    child.on("error", (error) => resolve({ code: 1, output: `${output}\n${error.message}` }));
-    child.on("close", (code) => resolve({ code: code ?? 1, output }));
+    const over = (code) => {
+      clearTimeout(limit);
+      resolve({ code: code ?? 1, output });
+    };
+    child.on("error", (error) => {
+      take(process.stderr)(`${error.message}\n`);
+      over(1);
+    });
+    child.on("close", over);
+    // What it left running may hold its output open for ever.
+    child.on("exit", (code) => setTimeout(over, 10_000, code).unref());
+  });
+}
+
+/** Ends a step, and what it started. */
+function end(child, signal) {
+  try {
+    if (process.platform === "win32") child.kill(signal);
+    else process.kill(-child.pid, signal);
+  } catch {
+    // It ended meanwhile.
+  }
+}
+
+const deadline = Date.now() + LIMIT_MS;
+let running;
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    if (running) end(running, signal);
+    process.exit(1);
   });
 }
 
@@ -74,7 +109,9 @@ const report = [];
 for (const step of steps.filter(({ group }) => wanted.length === 0 || wanted.includes(group))) {
   console.log(`\n== ${step.name}`);
   const began = Date.now();
-  const { code, output } = await run(step);
+  const inTime = Date.now() < deadline;
+  const { code, output } = inTime ? await run(step) : { code: 1, output: "" };
+  if (Date.now() >= deadline) console.log(`${step.name}: ${inTime ? "ended" : "not begun"}, after ${LIMIT_MS / 60_000} minutes in all`);
   const counted = step.count?.(output) || { passed: 0, failed: 0 };
   // A runner that fails without naming a failed test (it did not build, it was killed) is one failure.
   if (code !== 0 && counted.failed === 0) counted.failed = 1;

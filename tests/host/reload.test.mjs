@@ -22,15 +22,15 @@ describe("people write while", () => {
   const settings = (change) => here.profile.configure((config) => change(config.channels[CHANNEL]));
   const plugins = (...args) => here.profile.cli(["plugins", ...args]);
   /** What happens while people write. Before, and after it, some have been answered. */
-  async function whilePeopleWrite(what, expected) {
-    const traffic = new Traffic(here);
-    await until("the first people", () => traffic.written > 3);
-    await what(traffic);
-    const soFar = traffic.written;
-    await until("people who write afterwards", () => traffic.written > soFar + 3);
-    const instead = await traffic.settle(expected);
-    return { sidecars: traffic.sidecars, instead };
-  }
+  const whilePeopleWrite = (what, expected) =>
+    Traffic.during(here, async (traffic) => {
+      await until("the first people", () => traffic.written > 3);
+      await what(traffic);
+      const soFar = traffic.written;
+      await until("people who write afterwards", () => traffic.written > soFar + 3);
+      const instead = await traffic.settle(expected);
+      return { sidecars: traffic.sidecars, instead };
+    });
 
   before(async () => {
     here = await openGateway(lab, {
@@ -152,22 +152,25 @@ describe("a plugin that is replaced under a running gateway", () => {
     test(`${name}: one new sidecar, no second poller, nothing lost`, async () => {
       const [bot] = here.bots;
       const before = here.gateway.sidecars();
-      const traffic = new Traffic({ ...here, everyMs: 0, bots: [] });
-      const done = persist(...args());
-      // A person in a conversation: writes, is answered, and writes again a while later.
-      let over = false;
-      void done.finally(() => (over = true)).catch(() => {});
-      for (let n = 0; !over; n += 1) {
-        await ask(here.simulator, bot, bot.userId, `#${args()[1]}-${n}.`, { waitMs: 60_000 });
-        await pause(2_000);
-      }
-      await done;
-      await ask(here.simulator, bot, bot.userId, `#after-${args()[1]}`, { waitMs: 60_000 });
-      await traffic.settle();
+      const seen = await Traffic.during({ ...here, bots: [] }, async (traffic) => {
+        const done = persist(...args());
+        // A person in a conversation: writes, is answered, and writes again a while later.
+        let over = false;
+        void done.finally(() => (over = true)).catch(() => {});
+        for (let n = 0; !over; n += 1) {
+          await ask(here.simulator, bot, bot.userId, `#${args()[1]}-${n}.`, { waitMs: 60_000 });
+          await pause(2_000);
+        }
+        await done;
+        await ask(here.simulator, bot, bot.userId, `#after-${args()[1]}`, { waitMs: 60_000 });
+        // A turn that goes on answers through the sidecar of the copy that it began in.
+        await traffic.settle({ sidecarsAtOnce: 2 });
+        return traffic.sidecars;
+      });
       assert.equal(before.length, 1);
-      assert.equal(here.gateway.sidecars().length, 1);
+      await until("the sidecar before to end", () => here.gateway.sidecars().length === 1, PATIENT);
       assert.notDeepEqual(here.gateway.sidecars(), before, "the old sidecar serves the new plugin");
-      note(`${name}: ${traffic.sidecars.length} sidecars in turn`);
+      note(`${name}: ${seen.length} sidecars in turn`);
     });
   }
 });

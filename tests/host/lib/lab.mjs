@@ -32,6 +32,9 @@ export async function packPlugin(host, out, log = () => {}) {
   return await packShim(out, binary);
 }
 
+/** What every process of a laboratory has in its environment: its folder, and the pid of its file. */
+export const MARK = "OPENCLAW_WEIXIN_LAB";
+
 export class Lab {
   #running = [];
 
@@ -42,7 +45,7 @@ export class Lab {
     lab.shared = shared();
     lab.folder = lab.shared?.folder ?? mkdtempSync(path.join(tmpdir(), "openclaw-weixin-lab-"));
     // Every process of this run carries this, so that those left over can be found.
-    lab.mark = ["OPENCLAW_WEIXIN_LAB", `${path.basename(lab.folder)}-${process.pid}`];
+    lab.mark = [MARK, `${lab.folder}:${process.pid}:`];
     try {
       lab.host = await ensureOpenClaw(cache, log);
       lab.binary = sidecarBinary();

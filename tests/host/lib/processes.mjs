@@ -28,11 +28,14 @@ export function run(command, args, { env, cwd, timeoutMs = 240_000, input, onLin
       onLine?.(String(chunk));
     });
     child.stderr.on("data", (chunk) => (stderr += chunk));
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
+    const over = (code, signal) => {
       clearTimeout(timer);
       resolve({ code, signal, stdout, stderr, output: `${stdout}${stderr}` });
-    });
+    };
+    child.on("error", reject);
+    child.on("close", over);
+    // What it left running may hold its output open for ever.
+    child.on("exit", (code, signal) => setTimeout(over, 3_000, code, signal).unref());
   });
 }
 
@@ -67,15 +70,15 @@ export class Service {
   }
 }
 
-/** Every process whose environment has `NAME=value`, as `{pid, command}`. Linux only; elsewhere `undefined`. */
-export function processesWithEnvironment(entry) {
+/** Every process whose environment has an entry `NAME=value` that begins so, as `{pid, command}`. Linux only; elsewhere `undefined`. */
+export function processesWithEnvironment(beginning) {
   if (process.platform !== "linux") return undefined;
   const found = [];
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     try {
       const environment = readFileSync(`/proc/${name}/environ`, "utf8").split("\0");
-      if (!environment.includes(entry)) continue;
+      if (!environment.some((entry) => entry.startsWith(beginning))) continue;
       const state = readFileSync(`/proc/${name}/stat`, "utf8").split(") ").at(-1)[0];
       if (state === "Z") continue;
       found.push({ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ").trim() });

@@ -29,6 +29,16 @@ export class Traffic {
   #sidecars = new Set();
   #most = 0;
 
+  /** Traffic while `work` runs, and no longer, however it ends. Resolves as `work` does. */
+  static async during(here, work) {
+    const traffic = new Traffic(here);
+    try {
+      return await work(traffic);
+    } finally {
+      traffic.#over = true;
+    }
+  }
+
   constructor({ simulator, gateway, bots }) {
     this.#simulator = simulator;
     this.#gateway = gateway;
@@ -54,10 +64,10 @@ export class Traffic {
   }
 
   /**
-   * Stops writing, and waits until everybody was answered, each once. Returns how many were told `instead`, where the
-   * host may say that in place of an answer.
+   * Stops writing, and waits until everybody was answered, each once, and nobody was polled twice. Returns how many were told
+   * `instead`, where the host may say that in place of an answer.
    */
-  async settle({ timeoutMs = 90_000, instead } = {}) {
+  async settle({ timeoutMs = 90_000, instead, sidecarsAtOnce = 1 } = {}) {
     this.#over = true;
     await this.#writing;
     const heard = (sent, { from }) => sent.filter((one) => one.to === from).map((one) => one.text);
@@ -80,7 +90,7 @@ export class Traffic {
       const said = heard(sent, message);
       assert.ok(said.length === 1 && said.every(answers(message)), `${message.text} was answered: ${JSON.stringify(said)}\n${told()}`);
     }
-    assert.ok(this.#most <= 1, `${this.#most} sidecars at once`);
+    assert.ok(this.#most <= sidecarsAtOnce, `${this.#most} sidecars at once`);
     for (const bot of (await this.#simulator.state()).bots) assert.equal(bot.maxActivePolls, 1, `${bot.botId} was polled twice at once`);
     return instead ? this.#asked.filter((message) => heard(sent, message).some((said) => instead.test(said))).length : 0;
   }
