@@ -22,6 +22,7 @@ import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
 import { ToolProgress } from "./progress.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
+import type { Course } from "./turns.js";
 
 /** iLink shows typing for a few seconds; the sidecar repeats it by itself, this only tells it that we still think. */
 const TYPING_KEEPALIVE_MS = 20_000;
@@ -61,7 +62,7 @@ export type InboundDeps = {
 export async function dispatchInbound(
   deps: InboundDeps,
   received: InboundMessage,
-  adoption: Adoption & { onSettled: () => void },
+  adoption: Adoption & Pick<Course, "onAnswering" | "onSettled">,
 ): Promise<void> {
   const { runtime, accountId } = deps;
   let message = received;
@@ -172,7 +173,10 @@ export async function dispatchInbound(
     delivery: {
       // Final answers go through the host's outbound queue, which survives a crash; see the message adapter.
       durable: (_payload, info) => {
-        if (info.kind === "final") progress.end();
+        if (info.kind === "final") {
+          progress.end();
+          adoption.onAnswering();
+        }
         return { to: sender };
       },
       // What that queue does not take: partial answers, and payloads it cannot carry.

@@ -63,7 +63,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
             turns.run(
               accountId,
               next.from,
-              ({ onAhead, onHanded, onQueued, onSettled }) =>
+              ({ onAhead, onHanded, onQueued, onAnswering, onSettled }) =>
                 dispatchInbound(deps, next, {
                   ...adoption,
                   onFetching: () => {
@@ -79,6 +79,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
                     onQueued();
                     adoption.onDeferred();
                   },
+                  onAnswering,
                   onSettled,
                 }),
               isAbortRequestText(next.text),

@@ -114,18 +114,14 @@ export class SidecarProcess {
     params: Methods[M]["params"],
     options: { timeoutMs?: number } = {},
   ): Promise<Methods[M]["result"]> {
-    for (;;) {
-      const run = await this.#ensureRun();
-      if (!run.isOver) return await run.send(method, params, options.timeoutMs ?? this.#timing.requestMs);
-      // It has just ended, and nothing was sent: the next run takes it.
-      await run.ended;
-    }
+    const run = await this.#ensureRun();
+    return await run.send(method, params, options.timeoutMs ?? this.#timing.requestMs);
   }
 
   /** Sends a request only where the sidecar runs already; `undefined` where it does not. */
   requestIfRunning<M extends Method>(method: M, params: Methods[M]["params"]): Promise<Methods[M]["result"]> | undefined {
     const run = this.#run;
-    return run?.ready && !run.isEnding && !run.isOver ? run.send(method, params, this.#timing.requestMs) : undefined;
+    return run?.isUsable ? run.send(method, params, this.#timing.requestMs) : undefined;
   }
 
   /** Ends it for good: `shutdown`, then end of input, then a kill. */
@@ -153,7 +149,7 @@ export class SidecarProcess {
   async #ensureRun(): Promise<SidecarRun> {
     if (this.#closed) throw stopped();
     const run = this.#run;
-    if (run?.ready && !run.isEnding && !run.isOver) return run;
+    if (run?.isUsable) return run;
     this.#starting ??= this.#startRun().finally(() => {
       this.#starting = undefined;
       this.#updateRefs();
@@ -162,7 +158,7 @@ export class SidecarProcess {
   }
 
   async #startRun(): Promise<SidecarRun> {
-    // One that was asked to end takes no requests any more; two at once would poll the same accounts.
+    // One that has just ended, or was asked to, takes no requests any more; two at once would poll the same accounts.
     if (this.#run && (this.#run.isEnding || this.#run.isOver)) await this.#run.ended;
     await this.#backOff();
     if (this.#closed) throw stopped();

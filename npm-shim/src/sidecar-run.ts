@@ -84,6 +84,11 @@ export class SidecarRun {
     return this.#child.exitCode !== null || this.#child.signalCode !== null || !this.#child.stdin?.writable;
   }
 
+  /** Whether requests may go to it: it is there, agreed on the protocol, and is not being ended. */
+  get isUsable(): boolean {
+    return this.ready && !this.isEnding && !this.isOver;
+  }
+
   get hasPending(): boolean {
     return this.#pending.size > 0;
   }

@@ -7,13 +7,12 @@
  * its answer was sent, so a message that comes from then on is handed over when the turn is gone.
  */
 
-/** How long after a send a turn may last before the send was evidently not its answer. */
+/** How long a message waits at most for a turn that gave its last answer: what the host does afterwards may take long. */
+const MOST_END_MS = 20_000;
+/** How long after another send, as a tool's, a turn may last before the send was evidently not its answer. */
 const GRACE_MS = 2_500;
 /** How long a message waits at most: a file that is being sent takes as long as it takes, and people may want to stop that. */
 const MOST_WAIT_MS = 3_000;
-
-/** How often it is looked whether a message is still ahead, where nobody says so. */
-const AHEAD_LOOK_MS = 60_000;
 
 /** What becomes of a turn. */
 export type Course = {
@@ -21,6 +20,8 @@ export type Course = {
   onAhead: () => void;
   /** The host has it. */
   onHanded: () => void;
+  /** Its last answer is on its way: it is about to end. */
+  onAnswering: () => void;
   /** The host keeps it for later. */
   onQueued: () => void;
   /** It is over, however it ended. */
@@ -35,6 +36,8 @@ type Conversation = {
   /** Turns that the host keeps for later, until it says that they are over. */
   queued: number;
   sending: number;
+  /** Turns that are about to end. */
+  answering: number;
   /** Messages that are on their way to the host, and that nothing may overtake. */
   ahead: number;
   lastSentMs: number;
@@ -45,10 +48,12 @@ export class Turns {
   readonly #conversations = new Map<string, Conversation>();
   readonly #graceMs: number;
   readonly #mostWaitMs: number;
+  readonly #mostEndMs: number;
 
-  constructor(graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS) {
+  constructor(graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS) {
     this.#graceMs = graceMs;
     this.#mostWaitMs = mostWaitMs;
+    this.#mostEndMs = mostEndMs;
   }
 
   /**
@@ -63,34 +68,22 @@ export class Turns {
     try {
       if (!urgent) await this.#notEnding(conversation);
       conversation.running += 1;
-      let queued = false;
-      const onQueued = () => {
-        if (queued) return;
-        queued = true;
-        conversation.queued += 1;
-      };
+      const queued = counted(conversation, "queued");
+      const ahead = counted(conversation, "ahead");
+      const answering = counted(conversation, "answering");
       const onSettled = () => {
-        if (!queued) return;
-        queued = false;
-        conversation.queued -= 1;
+        if (!queued.end()) return;
+        answering.end();
         this.#over(key, conversation);
       };
-      let ahead = false;
-      const onAhead = () => {
-        if (ahead) return;
-        ahead = true;
-        conversation.ahead += 1;
-      };
       const onHanded = () => {
-        if (!ahead) return;
-        ahead = false;
-        conversation.ahead -= 1;
-        wake(conversation);
+        if (ahead.end()) wake(conversation);
       };
       try {
-        await turn({ onAhead, onHanded, onQueued, onSettled });
+        await turn({ onAhead: ahead.begin, onHanded, onQueued: queued.begin, onAnswering: answering.begin, onSettled });
       } finally {
         onHanded();
+        if (!queued.counts()) answering.end();
         conversation.running -= 1;
         this.#over(key, conversation);
       }
@@ -124,11 +117,13 @@ export class Turns {
   }
 
   async #notEnding(conversation: Conversation): Promise<void> {
-    while (conversation.ahead > 0) await changed(conversation, AHEAD_LOOK_MS);
-    const until = performance.now() + this.#mostWaitMs;
+    while (conversation.ahead > 0) await changed(conversation);
+    const since = performance.now();
     for (;;) {
       const now = performance.now();
-      const left = conversation.sending > 0 ? Infinity : conversation.lastSentMs + this.#graceMs - now;
+      const { answering, sending, lastSentMs } = conversation;
+      const until = since + (answering > 0 ? this.#mostEndMs : this.#mostWaitMs);
+      const left = answering + sending > 0 ? Infinity : lastSentMs + this.#graceMs - now;
       if (left <= 0 || now >= until) return;
       await changed(conversation, Math.min(left, until - now));
     }
@@ -140,14 +135,35 @@ export class Turns {
   }
 }
 
-const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, ahead: 0, lastSentMs: -Infinity, waiting: new Set() });
+const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, answering: 0, ahead: 0, lastSentMs: -Infinity, waiting: new Set() });
+
+/** Counts one among a conversation's, once, from `begin` to `end`. `end` returns whether it was counted; after it nothing begins. */
+function counted(conversation: Conversation, what: "queued" | "ahead" | "answering") {
+  let counts = false;
+  let over = false;
+  return {
+    counts: () => counts,
+    begin: () => {
+      if (counts || over) return;
+      counts = true;
+      conversation[what] += 1;
+    },
+    end: () => {
+      over = true;
+      if (!counts) return false;
+      counts = false;
+      conversation[what] -= 1;
+      return true;
+    },
+  };
+}
 
 /** Waits for the next change, or for `ms`. */
-async function changed(conversation: Conversation, ms: number): Promise<void> {
+async function changed(conversation: Conversation, ms?: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   await new Promise<void>((resolve) => {
     conversation.waiting.add(resolve);
-    timer = setTimeout(resolve, Math.ceil(ms));
+    if (ms !== undefined) timer = setTimeout(resolve, Math.ceil(ms));
   });
   clearTimeout(timer);
 }

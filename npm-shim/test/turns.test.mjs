@@ -10,6 +10,7 @@ function gate() {
   return { open, opened };
 }
 
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 /** Lets everything run that can run without time passing. */
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -70,6 +71,54 @@ test("a turn that goes on after a send does not hold the next message for long",
   await turns.run("a", "p", async () => {});
   end.open();
   await first;
+});
+
+test("a turn that gave its last answer is waited for as long as it takes to end, but not for ever", async () => {
+  const turns = new Turns(5, 5, 3_600_000);
+  const end = gate();
+  const said = [];
+  const first = turns.run("a", "p", async ({ onAnswering }) => {
+    onAnswering();
+    await turns.sending("a", "p", async () => {});
+    await end.opened;
+    said.push("end");
+  });
+  await settle();
+  const next = turns.run("a", "p", async () => void said.push("next"));
+  await pause(30);
+  assert.deepEqual(said, []);
+  end.open();
+  await Promise.all([first, next]);
+  assert.deepEqual(said, ["end", "next"]);
+
+  const impatient = new Turns(5, 5, 10);
+  const never = gate();
+  const held = impatient.run("a", "p", async ({ onAnswering }) => {
+    onAnswering();
+    await never.opened;
+  });
+  await settle();
+  await impatient.run("a", "p", async () => {});
+  never.open();
+  await held;
+});
+
+test("a queued turn that answers is about to end until the host says that it is over", async () => {
+  const turns = new Turns(5, 5, 3_600_000);
+  const said = [];
+  let queued;
+  await turns.run("a", "p", async (given) => {
+    queued = given;
+    given.onQueued();
+  });
+  queued.onAnswering();
+  const next = turns.run("a", "p", async () => void said.push("next"));
+  await pause(30);
+  assert.deepEqual(said, []);
+  queued.onSettled();
+  queued.onAnswering();
+  await next;
+  await turns.run("a", "p", async () => {});
 });
 
 test("the end of a turn that the host kept for later is when the host says so", async () => {
