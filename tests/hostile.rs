@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use common::files::{bytes, content_of, file, image, received};
-use common::{Bot, Canned, Launch, Sidecar, World, text, until};
+use common::{Bot, Canned, Launch, Sidecar, World, eventually, text, until};
 use openclaw_weixin_sidecar::simulator::{Content, Damage, Endpoint, FaultKind, Media, SimulatorConfig};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -25,17 +25,6 @@ fn wire(id: u64, from: &str, text: &str) -> Box<RawValue> {
     raw(json!({ "message_id": id, "from_user_id": from, "message_type": 1, "item_list": [item] }))
 }
 
-/// Acks everything until `count` deliveries have come.
-fn take(sidecar: &Sidecar, count: usize) -> Vec<Value> {
-    let mut acked = 0;
-    while acked < count {
-        let seen = sidecar.deliveries(acked + 1);
-        sidecar.ack(&seen[acked..]);
-        acked = seen.len();
-    }
-    sidecar.deliveries(count)
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn long_messages_that_nobody_takes_wait_on_disk_and_not_in_memory() {
@@ -51,7 +40,7 @@ fn long_messages_that_nobody_takes_wait_on_disk_and_not_in_memory() {
     until("everything to be taken in", || world.state.count("SELECT COUNT(*) FROM inbox") == count as i64);
     let grown = common::memory(sidecar.pid(), "VmHWM").saturating_sub(before);
     assert!(grown < 48 * MIB as u64, "{count} messages of 21 kB took {} MiB", grown / MIB as u64);
-    let all = take(&sidecar, count as usize + 1);
+    let all = sidecar.ack_all(count as usize + 1);
     assert!(all[1..].iter().all(|message| text(message, "text") == long));
 }
 
@@ -113,7 +102,7 @@ fn an_answer_larger_than_the_memory_it_may_take_brings_all_its_messages() {
     world.control.push_raw(&bot.id, messages).unwrap();
     let sidecar = world.sidecar();
     sidecar.start_account(&bot);
-    let all = take(&sidecar, count as usize);
+    let all = sidecar.ack_all(count as usize);
     assert!(all.iter().all(|message| text(message, "text").len() == 256 * 1024));
     world.hears(&sidecar, &bot, ANN);
     assert_eq!(sidecar.status(&bot)["counters"]["received"], count + 1, "the cursor moved with it");
@@ -126,6 +115,22 @@ fn an_answer_that_stops_in_the_middle_is_asked_for_again() {
     world.fault(Endpoint::GetUpdates, FaultKind::Truncate, 1);
     world.writes(&bot, ANN, "hello");
     assert_eq!(text(&sidecar.deliveries(1)[0], "text"), "hello");
+}
+
+#[test]
+fn an_answer_that_drips_is_given_up_and_asked_for_again() {
+    let slowly = Canned::slow("getupdates", Duration::from_millis(50), |path| match path {
+        path if path.contains("getupdates") => format!(r#"{{"ret":0,"msgs":[{}]}}"#, wire(77, ANN, &"x".repeat(MIB))),
+        _ => String::new(),
+    });
+    let world = World::new();
+    let bot = world.bot();
+    world.state.add_account(&bot, slowly.url());
+    let sidecar = Launch::new(world.state.path(), slowly.url()).env("WEIXIN_STALLED_MS", "1000").start();
+    sidecar.start_account(&bot);
+    let told = sidecar.until_state(&bot, "backoff");
+    assert!(text(&told, "lastError").contains("comes too slowly"), "{told}");
+    eventually("another poll", || (slowly.asked() > 1).then_some(()));
 }
 
 #[test]
@@ -146,19 +151,25 @@ fn slow_pictures_of_strangers_delay_no_text_of_others_and_none_is_lost_at_the_ba
     let mut said: Vec<&str> = first.iter().map(|message| text(message, "text")).collect();
     said.sort();
     assert_eq!(said, ["to another account", "to the same one"], "a picture came before a text that waits for none");
-    let all = take(&sidecar, 18);
+    let all = sidecar.ack_all(18);
     for message in &all[2..] {
         assert!(message["parts"].as_array().unwrap().iter().all(|part| part["error"].is_null()), "{message}");
     }
 }
 
-#[test]
-fn what_strangers_send_takes_no_more_room_than_an_account_has() {
-    let world = World::new();
+/// A sidecar that keeps two mebibytes of files for an account, and files of one at most.
+fn of_two_mebibytes(world: &World) -> (Sidecar, Bot) {
     let bot = world.bot();
     let config = json!({ "mediaMaxMb": 1, "quoteCache": { "maxMediaBytesPerAccount": 2 * MIB } });
     let sidecar = world.launch().with("config", config).start();
     sidecar.start_account(&bot);
+    (sidecar, bot)
+}
+
+#[test]
+fn what_strangers_send_takes_no_more_room_than_an_account_has() {
+    let world = World::new();
+    let (sidecar, bot) = of_two_mebibytes(&world);
     for n in 0..6 {
         world.sends(&bot, &format!("stranger{n}@im.wechat"), vec![file("a.bin", Media::bytes(bytes(MIB - 1)))]);
     }
@@ -185,10 +196,7 @@ fn what_strangers_send_takes_no_more_room_than_an_account_has() {
 #[test]
 fn a_file_that_takes_most_of_the_room_may_break_off_and_come_again() {
     let world = World::new();
-    let bot = world.bot();
-    let config = json!({ "mediaMaxMb": 1, "quoteCache": { "maxMediaBytesPerAccount": 2 * MIB } });
-    let sidecar = world.launch().with("config", config).start();
-    sidecar.start_account(&bot);
+    let (sidecar, bot) = of_two_mebibytes(&world);
     world.fault(Endpoint::CdnDownload, FaultKind::Truncate, 2);
     let message = received(&world, &sidecar, &bot, vec![file("a.bin", Media::bytes(bytes(MIB - 100_000)))]);
     assert!(content_of(&message["parts"][0]) == bytes(MIB - 100_000), "{message}");

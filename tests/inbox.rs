@@ -30,18 +30,6 @@ fn last_word(world: &World, sidecar: &Sidecar, bot: &Bot) {
     sidecar.ack(&[word]);
 }
 
-/// Acks everything until `count` deliveries have come; returns all.
-#[track_caller]
-fn ack_all(sidecar: &Sidecar, count: usize) -> Vec<Value> {
-    let mut acked = 0;
-    while acked < count {
-        let seen = sidecar.deliveries(acked + 1);
-        sidecar.ack(&seen[acked..]);
-        acked = seen.len();
-    }
-    sidecar.deliveries(count)
-}
-
 /// Checks that each person's messages came in the order of their ids, none twice and none missing.
 #[track_caller]
 fn check_order(deliveries: &[Value], ids: &[u64]) {
@@ -85,7 +73,7 @@ fn a_delivery_that_was_not_acked_comes_again_after_a_crash_in_order_with_the_nex
 
     let sidecar = world.sidecar();
     sidecar.start_account(&bot);
-    let again = ack_all(&sidecar, 3);
+    let again = sidecar.ack_all(3);
     assert_eq!(texts(&again), ["one", "two", "three"]);
     assert_eq!(again[0]["deliveryId"], first["deliveryId"]);
     assert_eq!([&again[0]["attempt"], &again[1]["attempt"]], [2, 1]);
@@ -140,7 +128,7 @@ fn a_nacked_delivery_comes_again_after_its_delay_and_holds_up_only_its_own_conve
     let again = sidecar.deliveries(3).remove(2);
     assert!(nacked.elapsed() >= delay);
     assert_eq!((&again["deliveryId"], &again["attempt"]), (&one["deliveryId"], &json!(2)));
-    assert_eq!(texts(&ack_all(&sidecar, 4)[3..]), ["two"]);
+    assert_eq!(texts(&sidecar.ack_all(4)[3..]), ["two"]);
 }
 
 #[test]
@@ -233,7 +221,7 @@ fn a_gateway_that_stops_reading_loses_nothing_and_makes_nothing_grow() {
     let peak = common::memory(sidecar.pid(), "VmHWM");
     assert!(peak < before + (32 << 20), "5,000 messages took it from {before} to {peak} bytes");
     sidecar.listen();
-    check_order(&ack_all(&sidecar, 5_000), &ids);
+    check_order(&sidecar.ack_all(5_000), &ids);
     until("an empty inbox", || world.state.count("SELECT COUNT(*) FROM inbox") == 0);
 }
 
@@ -267,7 +255,7 @@ fn replaying_everything_the_server_ever_sent_causes_no_delivery() {
     let (mut sidecar, bot) = world.polling();
     let ids = world.control.burst(&bot.id, 20, 400).unwrap();
     world.control.push_raw(&bot.id, vec![raw(json!({ "from_user_id": ANN, "item_list": [] }))]).unwrap();
-    ack_all(&sidecar, ids.len() + 1);
+    sidecar.ack_all(ids.len() + 1);
 
     let nothing_comes = |sidecar: &Sidecar, what: &str| {
         let before = sidecar.seen().deliveries.len();
@@ -298,7 +286,7 @@ fn a_message_that_the_server_hands_over_twice_is_delivered_once() {
     let ids = world.control.burst(&bot.id, 10, 100).unwrap();
     let sidecar = world.sidecar();
     sidecar.start_account(&bot);
-    let all = ack_all(&sidecar, 100);
+    let all = sidecar.ack_all(100);
     last_word(&world, &sidecar, &bot);
     check_order(&all[..100], &ids);
     assert_eq!(sidecar.seen().deliveries.len(), 101);
@@ -375,7 +363,7 @@ fn a_stopped_account_delivers_nothing_and_goes_on_where_it_was() {
     world.writes(&bot, ANN, "three");
     assert_eq!(sidecar.status(&bot)["inbox"], json!({ "pending": 1, "inFlight": 0 }));
     sidecar.start_account(&bot);
-    assert_eq!(texts(&ack_all(&sidecar, 3)), ["one", "two", "three"]);
+    assert_eq!(texts(&sidecar.ack_all(3)), ["one", "two", "three"]);
     sidecar.call("shutdown", json!({}));
     assert!(sidecar.exit(EXIT).success());
 }

@@ -53,6 +53,17 @@ fn a_long_text_is_cut_at_4000_characters_in_order() {
 }
 
 #[test]
+fn a_text_of_more_than_a_hundred_messages_is_refused_whole() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = heard_from_ann(&world, &[&bot]);
+    let error = sidecar.refused("outbound.sendText", json!({ "to": ANN, "text": "word ".repeat(100 * 800 + 1) }));
+    assert_eq!(error["data"]["kind"], "invalid_params");
+    assert!(text(&error, "message").contains("101"), "{error}");
+    assert_eq!((world.sent().len(), world.state.count("SELECT count(*) FROM outbound")), (0, 0));
+}
+
+#[test]
 fn blank_texts_and_missing_people_are_refused_by_name() {
     let world = World::new();
     let bot = world.bot();

@@ -17,7 +17,7 @@ pub enum DmPolicy {
     Pairing,
     /// Only `allowFrom`.
     Allowlist,
-    /// Everyone.
+    /// Everyone, where `allowFrom` has `*`.
     Open,
     /// Nobody.
     Disabled,

@@ -32,6 +32,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const QR_STATUS: Duration = Duration::from_secs(35);
 /// What a long poll may take beyond what the server named, before it counts as unanswered.
 pub(super) const POLL_GRACE: Duration = Duration::from_secs(2);
+/// How long an answer to a poll may take for its next 64 KiB.
+const STALLED: Duration = Duration::from_secs(30);
 /// The largest answer that is read.
 pub(super) const MAX_ANSWER: usize = 32 * 1024 * 1024;
 /// Connections that were made less than this ago are not replaced: others asked for fresh ones in the same moment.
@@ -78,6 +80,8 @@ pub struct Ilink {
     replaced: Arc<Mutex<Option<Instant>>>,
     /// Where answers go that are too large for the memory; where the system puts such files if nothing is said.
     large: Option<Arc<Path>>,
+    /// How long an answer to a poll may take for its next 64 KiB.
+    pub(super) stalled: Duration,
 }
 
 impl Ilink {
@@ -91,12 +95,18 @@ impl Ilink {
             hosts,
             replaced: Arc::default(),
             large: None,
+            stalled: STALLED,
         })
     }
 
     /// The same, with a folder for answers that are too large for the memory: what people write must not lie where others look.
     pub fn with_folder(self, dir: &Path) -> Ilink {
         Ilink { large: Some(dir.into()), ..self }
+    }
+
+    /// The same, with the time in which something of an answer to a poll must come: 30 s if nothing is said.
+    pub fn with_stalled(self, stalled: Duration) -> Ilink {
+        Ilink { stalled, ..self }
     }
 
     pub(super) fn spills_to(&self) -> Option<Arc<Path>> {

@@ -56,6 +56,11 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 /// The addresses of a name, or why there are none.
 pub type Found = BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 
+/// The addresses of a name by the system's resolver.
+pub fn by_system(name: String) -> Found {
+    Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect()) })
+}
+
 /// Resolves names to public addresses only.
 #[derive(Clone)]
 pub struct PublicOnly {
@@ -65,9 +70,7 @@ pub struct PublicOnly {
 impl PublicOnly {
     /// By the system's resolver.
     pub fn system() -> PublicOnly {
-        PublicOnly::with(|name| {
-            Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect()) })
-        })
+        PublicOnly::with(by_system)
     }
 
     /// By another one.

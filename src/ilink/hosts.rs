@@ -10,18 +10,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::guard::is_public;
+use super::guard::{Found, by_system, is_public};
 
 /// How long an address that was silent is tried last.
 const AVOIDED: Duration = Duration::from_secs(30 * 60);
 /// Hosts that are remembered; there are two or three.
 const REMEMBERED: usize = 64;
 
-type LookUp = dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync;
+type LookUp = dyn Fn(String) -> Found + Send + Sync;
 
 /// What is known of the addresses of hosts. Clones share it.
 #[derive(Clone)]
@@ -56,16 +55,14 @@ impl Hosts {
             Box::pin(async move {
                 match pinned {
                     Some(addresses) => Ok(addresses),
-                    None => Ok(tokio::net::lookup_host((name, 0)).await?.map(|found| found.ip()).collect()),
+                    None => by_system(name).await,
                 }
             })
         })
     }
 
     /// Addresses from another source.
-    pub fn with(
-        look_up: impl Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
-    ) -> Hosts {
+    pub fn with(look_up: impl Fn(String) -> Found + Send + Sync + 'static) -> Hosts {
         Hosts { look_up: Arc::new(look_up), known: Arc::default() }
     }
 

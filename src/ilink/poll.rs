@@ -23,8 +23,7 @@ use super::types::Verdict;
 const NAME: &str = "getupdates";
 /// The largest answer that is read at all.
 const LARGEST: u64 = 256 * 1024 * 1024;
-/// An answer of which fewer bytes come in such a time, and not its end, is given up. All of it may take longer than a poll may.
-const STALLED: Duration = Duration::from_secs(30);
+/// An answer of which fewer bytes come within `stalled`, and not its end, is given up. All of it may take longer than a poll may.
 const AT_LEAST: usize = 64 * 1024;
 /// Bytes of messages that are read from disk at once.
 const BATCH: usize = 4 * 1024 * 1024;
@@ -101,7 +100,7 @@ impl Ilink {
         let status = response.status();
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(64 * 1024) as usize));
         let mut large: Option<Large> = None;
-        let (mut moves_by, mut moved) = (Instant::now() + STALLED, 0);
+        let (mut moves_by, mut moved) = (Instant::now() + self.stalled, 0);
         loop {
             let chunk = match tokio::time::timeout_at(moves_by, response.chunk()).await {
                 Ok(chunk) => chunk.map_err(|error| sort(NAME, error))?,
@@ -112,7 +111,7 @@ impl Ilink {
             };
             moved += chunk.as_ref().map_or(0, |chunk| chunk.len());
             if moved >= AT_LEAST {
-                (moves_by, moved) = (Instant::now() + STALLED, 0);
+                (moves_by, moved) = (Instant::now() + self.stalled, 0);
             }
             let is_last = chunk.is_none();
             body.extend_from_slice(&chunk.unwrap_or_default());
@@ -179,9 +178,9 @@ async fn spill(
 fn text_of(bytes: &[u8], is_last: bool) -> (String, Vec<u8>) {
     let (mut text, mut rest) = (String::with_capacity(bytes.len()), Vec::new());
     for chunk in bytes.utf8_chunks() {
-        // What was cut off before its character ended is the end of the bytes.
         text.push_str(chunk.valid());
         let invalid = chunk.invalid();
+        // A character may be cut off at the end of the bytes, and nowhere else.
         let begins = std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
         let is_end = bytes.as_ptr_range().end == invalid.as_ptr_range().end;
         if begins && is_end && !is_last {

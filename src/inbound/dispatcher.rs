@@ -339,49 +339,37 @@ impl Task {
         }
     }
 
-    fn acked(&mut self, account: AccountNo, key: u64) {
-        self.uncounted.retain(|(of, other, _)| (*of, *other) != (account, key));
+    /// The gateway no longer has a delivery. Returns whose it is.
+    fn taken_back(&mut self, account: AccountNo, key: u64) -> Option<LaneKey> {
+        self.to_release.retain(|other| *other != (account, key));
         if let Some((peer, bytes)) = self.in_flight.remove(&(account, key)) {
             self.unacked -= bytes;
             self.count_in_flight(account);
-            let lane_key = (account, peer);
+            return Some((account, peer));
+        }
+        let (peer, bytes) = self.released.remove(&(account, key))?;
+        self.released_bytes -= bytes;
+        Some((account, peer))
+    }
+
+    fn acked(&mut self, account: AccountNo, key: u64) {
+        self.uncounted.retain(|(of, other, _)| (*of, *other) != (account, key));
+        let lanes = match self.taken_back(account, key) {
+            Some(lane_key) => vec![lane_key],
+            // Acked before it was delivered in this run: after a restart, or from another connection. It may be anywhere.
+            None => self.lanes.keys().filter(|(of, _)| *of == account).cloned().collect(),
+        };
+        for lane_key in lanes {
             self.edit(&lane_key, |lane| lane.acked(key));
             self.settle(&lane_key);
-            return;
         }
-        if let Some((peer, bytes)) = self.released.remove(&(account, key)) {
-            self.released_bytes -= bytes;
-            let lane_key = (account, peer);
-            self.edit(&lane_key, |lane| lane.acked(key));
-            self.settle(&lane_key);
-            return self.release_more();
-        }
-        // Acked before it was delivered in this run: after a restart, or from another connection. It may be anywhere.
-        let of_account: Vec<LaneKey> = self.lanes.keys().filter(|(of, _)| *of == account).cloned().collect();
-        for lane_key in of_account {
-            self.edit(&lane_key, |lane| lane.acked(key));
-            self.settle(&lane_key);
-        }
+        self.release_more();
     }
 
     fn nacked(&mut self, account: AccountNo, key: u64, after: Duration) {
-        let released = self.released.remove(&(account, key));
-        let in_flight = self.in_flight.remove(&(account, key));
-        if let Some((_, bytes)) = &in_flight {
-            self.unacked -= *bytes;
-            self.count_in_flight(account);
-        }
-        let is_released = released.is_some();
-        if let Some((_, bytes)) = &released {
-            self.released_bytes -= *bytes;
-        }
-        let Some((peer, _)) = released.or(in_flight) else { return };
-        let lane_key = (account, peer);
+        let Some(lane_key) = self.taken_back(account, key) else { return };
         let back = self.edit(&lane_key, |lane| {
-            match is_released {
-                true => lane.give_back_released(key),
-                false => lane.give_back(true),
-            }
+            lane.give_back(key, true);
             if after > RETRY {
                 // Who is waited for does not fill the memory.
                 lane.spill_behind_next();
@@ -390,9 +378,7 @@ impl Task {
         if back.is_some() {
             self.wait(lane_key, after);
         }
-        if is_released {
-            self.release_more();
-        }
+        self.release_more();
     }
 
     fn release(&mut self, account: AccountNo, key: u64) {
@@ -542,7 +528,7 @@ impl Task {
             // It is being prepared, or waits for that.
             let Some((message, message_key, row, bytes)) = next else { continue };
             if !(self.deliver)(&message) {
-                self.edit(&key, |lane| lane.give_back(false));
+                self.edit(&key, |lane| lane.give_back(message_key, false));
                 self.wait(key, RETRY);
                 continue;
             }

@@ -183,8 +183,7 @@ impl Lane {
             self.prepared = None;
             return;
         }
-        if let Some(at) = self.released.iter().position(|message| message.key == key) {
-            self.released.remove(at);
+        if self.take_released(key).is_some() {
             return;
         }
         if let Some(at) = self.queue.iter().position(|message| message.key == key)
@@ -194,13 +193,19 @@ impl Lane {
         }
     }
 
-    /// Takes the message in flight back: it is the next one again, with one more attempt behind it. It waits.
-    pub fn give_back(&mut self, counted: bool) {
-        if let Some(mut message) = self.in_flight.take() {
-            message.attempt += u32::from(counted);
-            self.put(message);
-            self.waiting = true;
-        }
+    /// Takes a message back that the gateway has, or kept for later: it comes again before what is behind it and was not delivered
+    /// yet, with one more attempt behind it where this one is `counted`. It waits.
+    pub fn give_back(&mut self, key: u64, counted: bool) {
+        let in_flight = self.in_flight.take_if(|message| message.key == key);
+        let Some(mut message) = in_flight.or_else(|| self.take_released(key)) else { return };
+        message.attempt += u32::from(counted);
+        self.put(message);
+        self.waiting = true;
+    }
+
+    fn take_released(&mut self, key: u64) -> Option<Pending> {
+        let at = self.released.iter().position(|message| message.key == key)?;
+        Some(self.released.remove(at))
     }
 
     /// Puts a message where its turn is: those that are given back come in any order.
@@ -216,15 +221,6 @@ impl Lane {
         let released = self.in_flight.take_if(|message| fits && message.key == key);
         self.released.extend(released);
         self.in_flight.is_none()
-    }
-
-    /// Takes a released message back: it comes before what is behind it and was not delivered yet, with one more attempt behind it.
-    pub fn give_back_released(&mut self, key: u64) {
-        let Some(at) = self.released.iter().position(|message| message.key == key) else { return };
-        let mut message = self.released.remove(at);
-        message.attempt += 1;
-        self.put(message);
-        self.waiting = true;
     }
 
     /// Takes the message in flight back, with all behind it, to the database: it is read again when its turn comes.
@@ -369,7 +365,7 @@ mod tests {
         assert!(lane.release(10) && lane.is_ready());
         assert_eq!(lane.take_next().unwrap().id, 2);
         // Given back behind it, it is the next one; what is fetched anew holds it and the one in flight too.
-        lane.give_back_released(10);
+        lane.give_back(10, true);
         lane.spill_queue();
         lane.stop_waiting();
         lane.acked(20);
@@ -388,7 +384,7 @@ mod tests {
         lane.take_next();
         lane.release(20);
         lane.take_next();
-        lane.give_back_released(10);
+        lane.give_back(10, true);
         lane.spill_queue();
         lane.stop_waiting();
         lane.release(30);
@@ -416,7 +412,7 @@ mod tests {
                     keys.reverse();
                 }
                 for key in keys {
-                    lane.give_back_released(key);
+                    lane.give_back(key, true);
                     lane.spill_behind_next();
                 }
                 lane.stop_waiting();
@@ -457,7 +453,7 @@ mod tests {
         lane.arrived(message(1), true);
         lane.arrived(message(2), true);
         lane.take_next();
-        lane.give_back(true);
+        lane.give_back(10, true);
         assert!(!lane.is_ready());
         lane.stop_waiting();
         let again = lane.take_next().unwrap();

@@ -1,6 +1,6 @@
 //! What a message needs before it can be delivered: its media in files, its quote looked up.
 //!
-//! A conversation waits for that, for a bounded time that begins with its owner, and no other does. What cannot be had is said in
+//! A conversation waits for that, for a bounded time that begins with its turn, and no other does. What cannot be had is said in
 //! the part; the text is never lost with it.
 
 use std::path::Path;
@@ -72,7 +72,7 @@ struct Owner<'a> {
     account: &'a str,
     key: u64,
     at_once: Semaphore,
-    /// When the first of its files had its owner.
+    /// When the first of its files had its turn.
     began: OnceLock<Instant>,
 }
 
@@ -152,7 +152,7 @@ impl Preparer {
         Ok(Stored { mime: "text/plain".to_owned(), ..stored })
     }
 
-    /// The file of an item, when it is its owner, within its time.
+    /// The file of an item, when it is its turn, within its time.
     async fn fetch_in_turn(&self, owner: &Owner<'_>, item: &MediaItem) -> Result<Attachment, String> {
         // The semaphores are never closed.
         let _of_message = owner.at_once.acquire().await;

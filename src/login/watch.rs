@@ -220,7 +220,7 @@ impl Watch {
                         }
                     }
                 }
-                QrStatus::Redirect(host) => match self.redirected(host.as_deref()).await {
+                QrStatus::Redirect(host) => match self.redirected(host.as_deref(), &endpoint).await {
                     Some(base_url) => {
                         if endpoint.base_url != base_url {
                             endpoint.base_url = base_url;
@@ -274,9 +274,12 @@ impl Watch {
         }
     }
 
-    /// Where the server sends this login, if that may be asked.
-    async fn redirected(&self, host: Option<&str>) -> Option<String> {
+    /// Where the server sends this login, if that may be asked. It is sent to where it is `now` again and again.
+    async fn redirected(&self, host: Option<&str>, now: &Endpoint) -> Option<String> {
         let base_url = address::redirected(&self.home.base_url, host?)?;
+        if base_url == now.base_url {
+            return Some(base_url);
+        }
         self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await.then_some(base_url)
     }
 

@@ -31,7 +31,7 @@ pub enum SendError {
     /// There is nothing to send.
     #[error("text: nothing is left to send (it is blank, or holds only what WeChat cannot show)")]
     Empty,
-    /// It is a book.
+    /// It would be more wire messages than a text may become.
     #[error(
         "text: {parts} WeChat messages would be needed for it, and {MAX_CHUNKS} is the most; send it as a file, or in parts"
     )]

@@ -81,7 +81,7 @@ impl Settings {
         Duration::from_millis(set.unwrap_or(35_000))
     }
 
-    /// How long nothing of a file may move. `WEIXIN_STALLED_MS`: tests cannot wait.
+    /// How long nothing of a file, and too little of an answer to a poll, may move. `WEIXIN_STALLED_MS`: tests cannot wait.
     pub fn stalls(&self) -> Stalls {
         let set = std::env::var("WEIXIN_STALLED_MS").ok().and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
         set.map_or_else(Stalls::default, |time| Stalls { download: time, upload: time })

@@ -213,7 +213,7 @@ impl Sidecar {
             let stop = stop.clone();
             move || task(sidecar.clone(), stop.clone())
         };
-        tokio::spawn(async move { keep_running(what, stop, begin).await });
+        tokio::spawn(keep_running(what, stop, begin));
     }
 
     /// The wire client.

@@ -49,7 +49,8 @@ impl Wire {
                 let hosts = Hosts::system(&std::env::var("WEIXIN_HOST_ADDRESSES").unwrap_or_default());
                 let made = tokio::task::spawn_blocking(|| Ilink::new(hosts)).await;
                 let made = made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))??;
-                Ok(made.with_folder(&self.files.state().channel()))
+                let stalled = self.settings().stalls().download;
+                Ok(made.with_folder(&self.files.state().channel()).with_stalled(stalled))
             })
             .await
     }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// Answers each request with the JSON that a function gives for its path; an empty one is `{}`.
 pub struct Canned {
@@ -14,6 +15,15 @@ pub struct Canned {
 impl Canned {
     /// A server on a free port of the loopback. `count` names the path whose requests are counted.
     pub fn new(count: &'static str, answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Canned {
+        Canned::slow(count, Duration::ZERO, answer)
+    }
+
+    /// The same, but of what answers a path that is counted a byte comes every so often.
+    pub fn slow(
+        count: &'static str,
+        every: Duration,
+        answer: impl Fn(&str) -> String + Send + Sync + 'static,
+    ) -> Canned {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (asked, answer) = (Arc::new(AtomicUsize::new(0)), Arc::new(answer));
@@ -26,10 +36,21 @@ impl Canned {
                     let mut reader = BufReader::new(client.try_clone().unwrap());
                     let mut client = client;
                     while let Some(path) = request(&mut reader) {
-                        counted.fetch_add(usize::from(path.contains(count)), Ordering::SeqCst);
+                        let counts = path.contains(count);
+                        counted.fetch_add(usize::from(counts), Ordering::SeqCst);
                         let body = Some(answer(&path)).filter(|body| !body.is_empty()).unwrap_or("{}".into());
                         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-                        if client.write_all(head.as_bytes()).and_then(|()| client.write_all(body.as_bytes())).is_err() {
+                        let mut write = || {
+                            client.write_all(head.as_bytes())?;
+                            if !counts || every.is_zero() {
+                                return client.write_all(body.as_bytes());
+                            }
+                            body.as_bytes().iter().try_for_each(|byte| {
+                                std::thread::sleep(every);
+                                client.write_all(&[*byte])
+                            })
+                        };
+                        if write().is_err() {
                             return;
                         }
                     }

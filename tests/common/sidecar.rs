@@ -330,6 +330,18 @@ impl Sidecar {
         self.call("inbound.ack", json!({ "deliveryIds": ids }))["acked"].as_u64().unwrap()
     }
 
+    /// Acks everything until `count` deliveries have come; returns all.
+    #[track_caller]
+    pub fn ack_all(&self, count: usize) -> Vec<Value> {
+        let mut acked = 0;
+        while acked < count {
+            let seen = self.deliveries(acked + 1);
+            self.ack(&seen[acked..]);
+            acked = seen.len();
+        }
+        self.deliveries(count)
+    }
+
     /// Starts an account.
     #[track_caller]
     pub fn start_account(&self, bot: &Bot) {
