@@ -34,8 +34,8 @@ export type DeliveryPort = {
 
 /** The callbacks that the host's turn-adoption lifecycle gets for one delivery. */
 export type Adoption = {
-  /** Its files are fetched first, which may take minutes. */
-  onFetching: () => void;
+  /** It takes time before the host gets it: the person's next message may come, it may be a stop. */
+  onHeld: () => void;
   onAdopted: () => Promise<void>;
   onDeferred: () => void;
   onAbandoned: () => void;
@@ -70,12 +70,14 @@ export class Deliveries {
     this.#open.set(id, work);
     try {
       await dispatch(message, {
-        onFetching: () => this.#release(work),
+        onHeld: () => {
+          if (!work.released) this.#release(work);
+        },
         onAdopted: () => this.#adopt(work),
         onDeferred: () => {
           if (work.state !== "open") return;
           work.state = "deferred";
-          this.#release(work);
+          if (!work.released) this.#release(work);
         },
         onAbandoned: () => void this.#giveBack(work, new Error("the host abandoned the queued turn")),
       });

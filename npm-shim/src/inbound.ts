@@ -114,7 +114,7 @@ export async function dispatchInbound(
 
   // Only now: whoever may not write here has nothing fetched for them.
   if (message.deferMedia) {
-    adoption.onFetching();
+    adoption.onHeld();
     message = { ...message, ...(await fetchMedia(message.deliveryId)) };
   }
   const maxBytes = maxMediaBytes(cfg);
@@ -171,7 +171,8 @@ export async function dispatchInbound(
     ctxPayload,
     messageId: message.messageId,
     delivery: {
-      // Final answers go through the host's outbound queue, which survives a crash; see the message adapter.
+      // Final answers go through the host's outbound queue, which survives a crash; see the message adapter. The host asks
+      // this right before it sends.
       durable: (_payload, info) => {
         if (info.kind === "final") {
           progress.end();

@@ -5,7 +5,7 @@ import { isAbortRequestText } from "openclaw/plugin-sdk/command-primitives-runti
 import { channelConfig, type ResolvedAccount } from "./accounts.js";
 import { Deliveries } from "./deliveries.js";
 import { messageOf } from "./errors.js";
-import { hostLog, hostRuntime, speakAsGateway } from "./host.js";
+import { hostLog, hostRuntime, isRetired, speakAsGateway } from "./host.js";
 import { dispatchInbound } from "./inbound.js";
 import { sidecar } from "./sidecar.js";
 import { toSnapshot } from "./snapshot.js";
@@ -63,12 +63,14 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
             turns.run(
               accountId,
               next.from,
-              ({ onAhead, onHanded, onQueued, onAnswering, onSettled }) =>
-                dispatchInbound(deps, next, {
+              ({ onAhead, onHanded, onQueued, onAnswering, onSettled }) => {
+                // It waited, and the plugin was reloaded or turned off meanwhile: it is not acked, and comes to the next copy.
+                if (isRetired()) throw new Error("the WeChat plugin was reloaded or turned off meanwhile");
+                return dispatchInbound(deps, next, {
                   ...adoption,
-                  onFetching: () => {
+                  onHeld: () => {
                     onAhead();
-                    adoption.onFetching();
+                    adoption.onHeld();
                   },
                   onAdopted: () => {
                     onHanded();
@@ -81,8 +83,9 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
                   },
                   onAnswering,
                   onSettled,
-                }),
-              isAbortRequestText(next.text),
+                });
+              },
+              { urgent: isAbortRequestText(next.text), onHeld: adoption.onHeld },
             ),
           );
           void handled.finally(release);

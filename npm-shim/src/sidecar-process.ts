@@ -114,7 +114,9 @@ export class SidecarProcess {
     params: Methods[M]["params"],
     options: { timeoutMs?: number } = {},
   ): Promise<Methods[M]["result"]> {
-    const run = await this.#ensureRun();
+    let run = await this.#ensureRun();
+    // Two that begin in the same moment: the first finds out that it has just ended.
+    if (!run.isUsable) run = await this.#ensureRun();
     return await run.send(method, params, options.timeoutMs ?? this.#timing.requestMs);
   }
 

@@ -4,14 +4,14 @@
  * A message that comes while a turn runs steers it or waits behind it; the host decides. But one that the host checks
  * just before a turn is over, and queues just after, is answered twice: by "couldn't produce or deliver a reply", and
  * then by its turn (OpenClaw 2026.9.6: the parked message is drained before it was admitted). A turn ends soon after
- * its answer was sent, so a message that comes from then on is handed over when the turn is gone.
+ * its last answer, so a message that comes once OpenClaw has handed over a final one is kept until the turn is gone.
  */
 
-/** How long a message waits at most for a turn that gave its last answer: what the host does afterwards may take long. */
+/** How long a turn that gives a final answer counts as one that is about to end: what the host does afterwards may take long. */
 const MOST_END_MS = 20_000;
 /** How long after another send, as a tool's, a turn may last before the send was evidently not its answer. */
 const GRACE_MS = 2_500;
-/** How long a message waits at most: a file that is being sent takes as long as it takes, and people may want to stop that. */
+/** How long a message waits at most for a send that may be the last: a file takes as long as it takes, and people may want to stop that. */
 const MOST_WAIT_MS = 3_000;
 
 /** What becomes of a turn. */
@@ -20,7 +20,7 @@ export type Course = {
   onAhead: () => void;
   /** The host has it. */
   onHanded: () => void;
-  /** Its last answer is on its way: it is about to end. */
+  /** A final answer is on its way (a turn may have several, one after the other): it is about to end. */
   onAnswering: () => void;
   /** The host keeps it for later. */
   onQueued: () => void;
@@ -41,6 +41,8 @@ type Conversation = {
   /** Messages that are on their way to the host, and that nothing may overtake. */
   ahead: number;
   lastSentMs: number;
+  /** Messages that wait for the end of a turn, in order. */
+  held: symbol[];
   waiting: Set<() => void>;
 };
 
@@ -50,44 +52,50 @@ export class Turns {
   readonly #mostWaitMs: number;
   readonly #mostEndMs: number;
 
-  constructor(graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS) {
+  constructor({ graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS } = {}) {
     this.#graceMs = graceMs;
     this.#mostWaitMs = mostWaitMs;
     this.#mostEndMs = mostEndMs;
   }
 
   /**
-   * Runs a turn once the one before is not about to end; at once where it is `urgent`. `turn` gets what to call in its course.
-   * Rejects as `turn` does.
+   * Runs a turn once the one before is not about to end; at once where it is `urgent`. Where it has to wait, `onHeld` is called, and
+   * what comes afterwards waits behind it. `turn` gets what to call in its course. Rejects as `turn` does.
    */
-  async run(accountId: string, peer: string, turn: (course: Course) => Promise<void>, urgent = false): Promise<void> {
+  async run(accountId: string, peer: string, turn: (course: Course) => Promise<void>, { urgent = false, onHeld = () => {} } = {}): Promise<void> {
     const key = keyOf(accountId, peer);
     const conversation = this.#conversations.get(key) ?? newConversation();
     this.#conversations.set(key, conversation);
     conversation.users += 1;
+    const ahead = counted(conversation, "ahead");
     try {
-      if (!urgent) await this.#notEnding(conversation);
+      if (!urgent) await this.#notEnding(conversation, ahead.begin, onHeld);
       conversation.running += 1;
       const queued = counted(conversation, "queued");
-      const ahead = counted(conversation, "ahead");
       const answering = counted(conversation, "answering");
+      const onAnswering = () => {
+        answering.begin();
+        setTimeout(() => {
+          if (answering.end()) wake(conversation);
+        }, this.#mostEndMs).unref();
+      };
       const onSettled = () => {
-        if (!queued.end()) return;
-        answering.end();
-        this.#over(key, conversation);
+        if (queued.end()) this.#over(key, conversation);
       };
       const onHanded = () => {
         if (ahead.end()) wake(conversation);
       };
       try {
-        await turn({ onAhead: ahead.begin, onHanded, onQueued: queued.begin, onAnswering: answering.begin, onSettled });
+        await turn({ onAhead: ahead.begin, onHanded, onQueued: queued.begin, onAnswering, onSettled });
       } finally {
         onHanded();
-        if (!queued.counts()) answering.end();
+        // One that was queued answers later, and by other means.
+        answering.end();
         conversation.running -= 1;
         this.#over(key, conversation);
       }
     } finally {
+      if (ahead.end()) wake(conversation);
       conversation.users -= 1;
       this.#forget(key, conversation);
     }
@@ -116,17 +124,32 @@ export class Turns {
     this.#forget(key, conversation);
   }
 
-  async #notEnding(conversation: Conversation): Promise<void> {
-    while (conversation.ahead > 0) await changed(conversation);
+  /** Waits until no turn is about to end, behind those that wait already. Whoever had to wait is `ahead` from then on. */
+  async #notEnding(conversation: Conversation, begin: () => void, onHeld: () => void): Promise<void> {
+    const { held } = conversation;
+    const me = Symbol("held");
+    const hold = async (ms?: number) => {
+      if (!held.includes(me)) {
+        held.push(me);
+        onHeld();
+      }
+      await changed(conversation, ms);
+    };
+    // As long as it takes: what is ahead is handed over, or its dispatch ends.
+    while (conversation.ahead > 0 || (held[0] ?? me) !== me) await hold();
     const since = performance.now();
     for (;;) {
       const now = performance.now();
       const { answering, sending, lastSentMs } = conversation;
-      const until = since + (answering > 0 ? this.#mostEndMs : this.#mostWaitMs);
+      const until = answering > 0 ? Infinity : since + this.#mostWaitMs;
       const left = answering + sending > 0 ? Infinity : lastSentMs + this.#graceMs - now;
-      if (left <= 0 || now >= until) return;
-      await changed(conversation, Math.min(left, until - now));
+      if (left <= 0 || now >= until) break;
+      const most = Math.min(left, until - now);
+      await hold(most === Infinity ? undefined : most);
     }
+    if (held[0] !== me) return;
+    held.shift();
+    begin();
   }
 
   #forget(key: string, conversation: Conversation): void {
@@ -135,14 +158,13 @@ export class Turns {
   }
 }
 
-const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, answering: 0, ahead: 0, lastSentMs: -Infinity, waiting: new Set() });
+const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, answering: 0, ahead: 0, held: [], lastSentMs: -Infinity, waiting: new Set() });
 
 /** Counts one among a conversation's, once, from `begin` to `end`. `end` returns whether it was counted; after it nothing begins. */
 function counted(conversation: Conversation, what: "queued" | "ahead" | "answering") {
   let counts = false;
   let over = false;
   return {
-    counts: () => counts,
     begin: () => {
       if (counts || over) return;
       counts = true;

@@ -15,7 +15,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 test("a message in the middle of a turn is handed over at once: it may steer", async () => {
-  const turns = new Turns();
+  const turns = new Turns({ graceMs: 3_600_000, mostWaitMs: 3_600_000 });
   const end = gate();
   let second = false;
   const first = turns.run("a", "p", () => end.opened);
@@ -26,7 +26,7 @@ test("a message in the middle of a turn is handed over at once: it may steer", a
 });
 
 test("a message after the answer waits until its turn is gone", async () => {
-  const turns = new Turns(3_600_000);
+  const turns = new Turns({ graceMs: 3_600_000 });
   const end = gate();
   const said = [];
   const first = turns.run("a", "p", async () => {
@@ -46,7 +46,7 @@ test("a message after the answer waits until its turn is gone", async () => {
 });
 
 test("a message while the answer is being sent waits too, also when the send fails", async () => {
-  const turns = new Turns(3_600_000);
+  const turns = new Turns({ graceMs: 3_600_000 });
   const sent = gate();
   const said = [];
   const first = turns.run("a", "p", async () => {
@@ -62,7 +62,7 @@ test("a message while the answer is being sent waits too, also when the send fai
 });
 
 test("a turn that goes on after a send does not hold the next message for long", async () => {
-  const turns = new Turns(5);
+  const turns = new Turns({ graceMs: 5 });
   const end = gate();
   const first = turns.run("a", "p", async () => {
     await turns.sending("a", "p", async () => {});
@@ -74,7 +74,7 @@ test("a turn that goes on after a send does not hold the next message for long",
 });
 
 test("a turn that gave its last answer is waited for as long as it takes to end, but not for ever", async () => {
-  const turns = new Turns(5, 5, 3_600_000);
+  const turns = new Turns({ graceMs: 5, mostWaitMs: 5, mostEndMs: 3_600_000 });
   const end = gate();
   const said = [];
   const first = turns.run("a", "p", async ({ onAnswering }) => {
@@ -91,38 +91,55 @@ test("a turn that gave its last answer is waited for as long as it takes to end,
   await Promise.all([first, next]);
   assert.deepEqual(said, ["end", "next"]);
 
-  const impatient = new Turns(5, 5, 10);
+  const impatient = new Turns({ graceMs: 5, mostWaitMs: 5, mostEndMs: 10 });
   const never = gate();
   const held = impatient.run("a", "p", async ({ onAnswering }) => {
     onAnswering();
     await never.opened;
   });
   await settle();
-  await impatient.run("a", "p", async () => {});
+  await Promise.all([impatient.run("a", "p", async () => {}), pause(100)]);
   never.open();
   await held;
 });
 
-test("a queued turn that answers is about to end until the host says that it is over", async () => {
-  const turns = new Turns(5, 5, 3_600_000);
-  const said = [];
+test("what the host says in place of a message that it queued is not that message's end", async () => {
+  const turns = new Turns({ graceMs: 5, mostWaitMs: 5, mostEndMs: 3_600_000 });
   let queued;
   await turns.run("a", "p", async (given) => {
     queued = given;
     given.onQueued();
+    given.onAnswering();
   });
   queued.onAnswering();
-  const next = turns.run("a", "p", async () => void said.push("next"));
-  await pause(30);
-  assert.deepEqual(said, []);
-  queued.onSettled();
-  queued.onAnswering();
-  await next;
   await turns.run("a", "p", async () => {});
+  queued.onSettled();
+});
+
+test("who waits is passed by a stop, and by nobody else", async () => {
+  const turns = new Turns({ mostEndMs: 3_600_000 });
+  const end = gate();
+  const said = [];
+  const first = turns.run("a", "p", async ({ onAnswering }) => {
+    onAnswering();
+    await end.opened;
+  });
+  await settle();
+  const held = [];
+  const say = (text) => turns.run("a", "p", async () => void said.push(text), { urgent: text === "stop", onHeld: () => held.push(text) });
+  const waiting = [say("one"), say("two"), say("three")];
+  await settle();
+  assert.deepEqual(held, ["one", "two", "three"], "each lets the next one come");
+  await say("stop");
+  assert.deepEqual(said, ["stop"]);
+  const late = say("four");
+  end.open();
+  await Promise.all([first, ...waiting, late]);
+  assert.deepEqual(said, ["stop", "one", "two", "three", "four"]);
 });
 
 test("the end of a turn that the host kept for later is when the host says so", async () => {
-  const turns = new Turns(3_600_000, 3_600_000);
+  const turns = new Turns({ graceMs: 3_600_000, mostWaitMs: 3_600_000 });
   const said = [];
   let queued;
   await turns.run("a", "p", async (given) => {
@@ -147,16 +164,16 @@ test("a stop is handed over at once, and nobody waits for a large file", async (
   const sent = gate();
   // Only a stop gets through the first one at all; through the second everybody, after a while.
   for (const [mostWaitMs, urgent] of [[3_600_000, true], [20, false]]) {
-    const turns = new Turns(3_600_000, mostWaitMs);
+    const turns = new Turns({ graceMs: 3_600_000, mostWaitMs });
     void turns.run("a", "p", () => turns.sending("a", "p", () => sent.opened));
     await settle();
-    await turns.run("a", "p", async () => {}, urgent);
+    await turns.run("a", "p", async () => {}, { urgent });
   }
   sent.open();
 });
 
 test("what comes while a message's files are fetched waits for it, but a stop does not", async () => {
-  const turns = new Turns(3_600_000, 20);
+  const turns = new Turns({ graceMs: 3_600_000, mostWaitMs: 20 });
   const fetched = gate();
   const said = [];
   const first = turns.run("a", "p", async ({ onAhead, onHanded }) => {
@@ -167,7 +184,7 @@ test("what comes while a message's files are fetched waits for it, but a stop do
   });
   await settle();
   const second = turns.run("a", "p", async () => void said.push("what is this?"));
-  await turns.run("a", "p", async () => void said.push("/stop"), true);
+  await turns.run("a", "p", async () => void said.push("/stop"), { urgent: true });
   await settle();
   assert.deepEqual(said, ["/stop"]);
   fetched.open();
