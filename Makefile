@@ -1,8 +1,13 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all build pack demo test test-rust test-shim test-clients test-host test-fuzz fuzz contract bench clean
+.PHONY: all help build pack demo test test-long test-rust test-shim test-clients test-host test-fuzz fuzz contract bench clean
 
 all: build
 
+# What there is to make.
+help:
+	@awk '/^# /{text = text ? text " " substr($$0, 3) : substr($$0, 3)} /^[a-z][a-z -]*:/{split($$0, name, ":"); if (text && !/^\.PHONY/) printf "make %s\n    %s\n", name[1], text} !/^# /{text = ""}' $(MAKEFILE_LIST)
+
+# The release binary.
 build:
 	cargo build --release --locked
 
@@ -21,11 +26,16 @@ demo:
 test:
 	node tests/run-all.mjs
 
+# The long forms: a minute of fuzzing a target, a hundred kills on the real host, a gibibyte both ways, an hour of a hundred accounts.
+test-long:
+	node tests/run-all.mjs long
+
+# One group of the tests.
 test-rust test-shim test-clients test-host test-fuzz:
 	node tests/run-all.mjs $(@:test-%=%)
 
-# Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.
 FUZZ_SECONDS ?= 600
+# Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) node fuzz/run.mjs $(TARGETS)
 
@@ -39,9 +49,11 @@ npm-shim/node_modules: npm-shim/package-lock.json
 	cd npm-shim && npm ci --no-audit --no-fund
 	touch $@
 
+# The benchmarks, each figure beside its floor.
 bench:
 	cargo bench --locked
 
+# Removes what was built. Hosts and clients stay in the cache.
 clean:
 	cargo clean
 	rm -rf fuzz/target

@@ -2,6 +2,7 @@
 //
 //   node tests/run-all.mjs            everything
 //   node tests/run-all.mjs rust shim  only these groups
+//   node tests/run-all.mjs long       what takes too long for every day, and runs only when it is named
 //
 // A runner that fails does not stop the others; a step that is not a test runner (formatting, lints, a build) counts as one.
 // It ends in time, whatever hangs: a step that is not over by then is ended and has failed, and so have those after it.
@@ -10,13 +11,16 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Twice what everything takes. */
-const LIMIT_MS = Number(process.env.TEST_MINUTES || 80) * 60_000;
+const wanted = process.argv.slice(2);
 
+/** Twice what everything takes. */
+const LIMIT_MS = Number(process.env.TEST_MINUTES || (wanted.includes("long") ? 240 : 80)) * 60_000;
+
+/** What is run, in this order. `count` reads a runner's output; a step without it is one that passes or fails as a whole. */
 const steps = [
-  { group: "rust", name: "formatting", run: ["cargo", "fmt", "--check"] },
-  { group: "rust", name: "lints", run: ["cargo", "clippy", "--locked", "--all-targets", "--", "-D", "warnings"] },
-  { group: "rust", name: "Rust tests", run: ["cargo", "test", "--locked", "--no-fail-fast"], count: countCargo },
+  { group: "rust", name: "formatting", run: ["cargo", "fmt", "--all", "--check"] },
+  { group: "rust", name: "lints", run: ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"] },
+  { group: "rust", name: "Rust tests", run: ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"], count: countCargo },
   { group: "shim", name: "shim: install", run: ["npm", "ci", "--no-audit", "--no-fund"], cwd: "npm-shim" },
   { group: "shim", name: "shim: generated types", run: ["npm", "run", "gen:check"], cwd: "npm-shim" },
   { group: "shim", name: "shim: manifest", run: ["node", "plugin-manifest/generate.mjs", "--check"] },
@@ -28,6 +32,17 @@ const steps = [
   { group: "clients", name: "foreign clients", run: ["node", "--test", "--test-reporter=spec", "tests/clients/clients.test.mjs"], count: countNode },
   { group: "host", name: "sidecar for the host tests", run: ["cargo", "build", "--locked"] },
   { group: "host", name: "host tests", run: ["node", "tests/host/run.mjs"], count: countNode },
+  { group: "long", name: "fuzzing", run: ["node", "fuzz/run.mjs"], env: { FUZZ_SECONDS: "60" }, count: countFuzz },
+  { group: "long", name: "sidecar for the host tests", run: ["cargo", "build", "--locked"] },
+  {
+    group: "long",
+    name: "a hundred kills, ten minutes of supervision",
+    run: ["node", "tests/host/run.mjs", "kills|supervisor"],
+    env: { WEIXIN_KILLS: "100", WEIXIN_SUPERVISED_S: "600" },
+    count: countNode,
+  },
+  { group: "long", name: "a gibibyte both ways", run: ["cargo", "test", "--locked", "--release", "--test", "media", "--", "--ignored"], count: countCargo },
+  { group: "long", name: "soak", run: ["cargo", "test", "--locked", "--release", "--test", "soak", "--", "--ignored", "--nocapture"], count: countCargo },
 ];
 
 /** `test result: ok. 12 passed; 0 failed; …`, once for each test binary. */
@@ -73,6 +88,10 @@ function run({ run: [command, ...args], cwd, env }) {
     child.stderr.on("data", take(process.stderr));
     const over = (code) => {
       clearTimeout(limit);
+      // What it left running goes with it: it would hold our output open, and be in the way of the next step.
+      end(child, "SIGKILL");
+      for (const stream of [child.stdout, child.stderr]) stream.destroy();
+      running = undefined;
       resolve({ code: code ?? 1, output });
     };
     child.on("error", (error) => {
@@ -97,16 +116,23 @@ function end(child, signal) {
 
 const deadline = Date.now() + LIMIT_MS;
 let running;
-for (const signal of ["SIGINT", "SIGTERM"]) {
-  process.on(signal, () => {
+process.on("exit", () => running && end(running, "SIGKILL"));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.once(signal, () => {
     if (running) end(running, signal);
-    process.exit(1);
+    setTimeout(() => process.exit(1), running ? 5_000 : 0);
+    running?.once("exit", () => process.exit(1));
   });
 }
 
-const wanted = process.argv.slice(2);
+const groups = [...new Set(steps.map(({ group }) => group))];
+const unknown = wanted.find((name) => !groups.includes(name));
+if (unknown) {
+  console.error(`there is no group ${unknown}; there are ${groups.join(", ")}`);
+  process.exit(2);
+}
 const report = [];
-for (const step of steps.filter(({ group }) => wanted.length === 0 || wanted.includes(group))) {
+for (const step of steps.filter(({ group }) => (wanted.length === 0 ? group !== "long" : wanted.includes(group)))) {
   console.log(`\n== ${step.name}`);
   const began = Date.now();
   const inTime = Date.now() < deadline;
