@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{Gateway, Memory, Report, Samples};
-use openclaw_weixin_sidecar::simulator::{Content, Control, Media, NewBot, Simulator, SimulatorConfig};
+use ilink_simulator::{Content, Control, Media, NewBot, Simulator, SimulatorConfig};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@
 case " $* " in
 *" --target "*)
     case " $* " in
-    *" --crate-name openclaw_weixin_sidecar "* | *" --crate-name openclaw_weixin_fuzz "* | *" --crate-name serde_json "*)
+    *" --crate-name openclaw_weixin_sidecar "* | *" --crate-name ilink "* | *" --crate-name silk_decoder "* | *" --crate-name openclaw_weixin_fuzz "* | *" --crate-name serde_json "*)
         exec "$@" -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
             -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
             -Cllvm-args=-sanitizer-coverage-trace-compares

@@ -4,13 +4,11 @@
 //! users are the binary, the tests and the benchmarks.
 
 pub mod accounts;
-pub mod cdn;
 pub mod cli;
 pub mod contract;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod ilink;
 pub mod inbound;
 pub mod login;
 pub mod media;
@@ -20,6 +18,5 @@ pub mod private;
 pub mod process;
 pub mod rpc;
 pub mod service;
-pub mod simulator;
 pub mod store;
 pub mod supervise;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::{OwnMounts, State, World, eventually, run, skip, text, until};
-use openclaw_weixin_sidecar::simulator::LoginStep;
+use ilink_simulator::LoginStep;
 use serde_json::{Value, json};
 
 /// The files that a damaged database was put into.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bot, Sidecar, World, eventually, run, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, Rejected, Sent};
+use ilink_simulator::{Endpoint, FaultKind, LimitsPatch, Rejected, Sent};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";

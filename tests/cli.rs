@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Ran, World, run, text};
-use openclaw_weixin_sidecar::simulator::SimulatorConfig;
+use ilink_simulator::SimulatorConfig;
 use serde_json::json;
 
 const ANN: &str = "ann@im.wechat";

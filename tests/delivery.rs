@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bot, Sidecar, World, run, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, Rejected};
+use ilink_simulator::{Endpoint, FaultKind, Rejected};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";
@@ -27,7 +27,7 @@ fn heard(world: &World) -> (Sidecar, Bot) {
 }
 
 fn unlimited(world: &World) {
-    let none = openclaw_weixin_sidecar::simulator::LimitsPatch { quota_per_token: Some(None), ..Default::default() };
+    let none = ilink_simulator::LimitsPatch { quota_per_token: Some(None), ..Default::default() };
     world.control.set_limits(none);
 }
 

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::{Bot, EXIT, Launch, Sidecar, World, eventually, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LoginStep};
+use ilink_simulator::{Endpoint, FaultKind, LoginStep};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::files::{bytes, content_of, file, image, received};
 use common::{Bot, Canned, Launch, Sidecar, World, eventually, text, until};
-use openclaw_weixin_sidecar::simulator::{Content, Damage, Endpoint, FaultKind, Media, SimulatorConfig};
+use ilink_simulator::{Content, Damage, Endpoint, FaultKind, Media, SimulatorConfig};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 

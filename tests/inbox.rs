@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use common::{Bot, EXIT, Sidecar, World, eventually, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, NewMessages};
+use ilink_simulator::{Endpoint, FaultKind, NewMessages};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 

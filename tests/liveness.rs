@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use common::{Bot, JumpingClock, Sidecar, World, eventually, run, skip, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, Fault, FaultKind, LoginStep, SimulatorConfig};
+use ilink_simulator::{Endpoint, Fault, FaultKind, LoginStep, SimulatorConfig};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";

@@ -4,7 +4,7 @@ mod common;
 
 use base64::Engine as _;
 use common::{Canned, Launch, Sidecar, World, eventually, run, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LoginStep, SimulatorConfig};
+use ilink_simulator::{Endpoint, FaultKind, LoginStep, SimulatorConfig};
 use serde_json::{Value, json};
 
 fn confirm(user: Option<&str>, bot: Option<&str>) -> LoginStep {

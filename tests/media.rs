@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use common::files::*;
 use common::{World, memory, text, until};
+use ilink_simulator::{Address, Content, Damage, Endpoint, FaultKind, KeyEncoding, Media, MediaKind};
 use md5::{Digest as _, Md5};
-use openclaw_weixin_sidecar::simulator::{
-    Address, Content, Damage, Endpoint, FaultKind, KeyEncoding, Media, MediaKind,
-};
 use serde_json::{Value, json};
 
 #[test]
@@ -50,7 +48,7 @@ fn pictures_videos_and_voice_arrive_as_what_they_are_in_both_directions() {
     let bot = world.bot();
     let sidecar = started(&world, &bot, json!({ "voice": { "send": true } }));
     world.hears(&sidecar, &bot, ANN);
-    let silk = include_bytes!("../src/media/silk/testdata/24khz.silk");
+    let silk = include_bytes!("../crates/silk-decoder/testdata/24khz.silk");
     for (content, name, item, kind) in [
         (PNG, "a.png", image(Media::bytes(PNG)), MediaKind::Image),
         (MP4, "a.mp4", video(Media::bytes(MP4)), MediaKind::Video),

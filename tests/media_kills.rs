@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::{Bot, Random, Sidecar, World, text, until};
+use ilink_simulator::{Content, Damage, Endpoint, FaultKind, LimitsPatch, Media};
 use md5::{Digest as _, Md5};
-use openclaw_weixin_sidecar::simulator::{Content, Damage, Endpoint, FaultKind, LimitsPatch, Media};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";

@@ -6,7 +6,7 @@ use std::fs;
 
 use common::files::*;
 use common::{World, text};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, Media, MediaKind};
+use ilink_simulator::{Endpoint, FaultKind, LimitsPatch, Media, MediaKind};
 use serde_json::{Value, json};
 
 /// A photograph-like JPEG.

@@ -5,7 +5,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Canned, Tap, World, eventually, run, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, SimulatorConfig};
+use ilink_simulator::{Endpoint, FaultKind, SimulatorConfig};
 use serde_json::json;
 
 const ANN: &str = "ann@im.wechat";

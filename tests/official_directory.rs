@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bot, World, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, NewBot};
+use ilink_simulator::{Endpoint, NewBot};
 use serde_json::json;
 
 const ANN: &str = "ann@im.wechat";

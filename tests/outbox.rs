@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Bot, OwnMounts, ReadOnlySwitch, Sidecar, World, eventually, run, skip, text, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch, LoginStep};
+use ilink_simulator::{Endpoint, FaultKind, LimitsPatch, LoginStep};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@im.wechat";

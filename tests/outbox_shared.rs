@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Bot, Sidecar, World, run, until};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind, LimitsPatch};
+use ilink_simulator::{Endpoint, FaultKind, LimitsPatch};
 use serde_json::{Value, json};
 
 const ALICE: &str = "alice@im.wechat";

@@ -69,13 +69,15 @@ fn without_tests(source: &str) -> &str {
 
 #[test]
 fn only_the_process_room_can_signal_anybody_and_nothing_starts_a_process() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = package.join("src");
     let mut files = Vec::new();
     sources(&root, &mut files);
+    sources(&package.join("crates"), &mut files);
     assert!(files.len() > 80, "{}", files.len());
     let mut senders = Vec::new();
     for file in files {
-        let name = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let name = file.strip_prefix(&root).or(file.strip_prefix(package)).unwrap().to_str().unwrap().to_owned();
         let source = std::fs::read_to_string(&file).unwrap();
         let code = without_tests(&source);
         let room = ["process/linux.rs", "process/macos.rs", "process/windows.rs", "process/other.rs"];
@@ -360,7 +362,7 @@ fn a_hundred_gateways_killed_with_their_pipe_held_open_leave_no_sidecar_behind()
 
 #[test]
 fn a_server_that_does_not_answer_does_not_keep_a_sidecar_without_gateway() {
-    use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind};
+    use ilink_simulator::{Endpoint, FaultKind};
     let world = World::new();
     let bot = world.bot();
     world.lasting_fault(Endpoint::NotifyStop, FaultKind::Delay(Duration::from_secs(60)));

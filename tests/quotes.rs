@@ -6,8 +6,8 @@ mod common;
 use std::fs;
 
 use common::{Bot, Sidecar, World, text};
+use ilink_simulator::{Content, Media, Quote};
 use md5::{Digest as _, Md5};
-use openclaw_weixin_sidecar::simulator::{Content, Media, Quote};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Bot, Sidecar, World, eventually, run, text};
-use openclaw_weixin_sidecar::simulator::{Endpoint, FaultKind};
+use ilink_simulator::{Endpoint, FaultKind};
 use serde_json::json;
 
 const ANN: &str = "ann@im.wechat";

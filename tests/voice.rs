@@ -7,12 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Bot, Sidecar, World, text};
+use ilink_simulator::{Content, Endpoint, FaultKind, Media, MediaKind, Quote};
 use md5::{Digest as _, Md5};
-use openclaw_weixin_sidecar::simulator::{Content, Endpoint, FaultKind, Media, MediaKind, Quote};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";
-const VOICE: &[u8] = include_bytes!("../src/media/silk/testdata/24khz.silk");
+const VOICE: &[u8] = include_bytes!("../crates/silk-decoder/testdata/24khz.silk");
 /// The MD5 of the samples that the reference decoder makes of it: at 24 kHz they are what the WAV has.
 const SAMPLES: &str = "642fd55fa3193ceceb653af38f2a621f";
 /// The header of a WAV file, and 1.2 seconds.

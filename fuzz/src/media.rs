@@ -1,6 +1,6 @@
 //! What messages bring with files: keys, ciphertext, names, the first bytes of a file, selected parts of quotes.
 
-use openclaw_weixin_sidecar::cdn::{Decryptor, Encryptor, MediaKey, cipher_len};
+use ilink::cdn::{Decryptor, Encryptor, MediaKey, cipher_len};
 use openclaw_weixin_sidecar::fuzzing::{PartialText, selected};
 use openclaw_weixin_sidecar::media::{mime_of, safe_name};
 

@@ -2,7 +2,7 @@
 //! every request.
 
 use openclaw_weixin_sidecar::contract::AccountId;
-use openclaw_weixin_sidecar::ilink::bot_agent;
+use ilink::bot_agent;
 use openclaw_weixin_sidecar::inbound::DeliveryId;
 
 pub fn check(data: &[u8]) {

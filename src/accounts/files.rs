@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use super::atomic;
 use super::state_dir::StateDir;
 use crate::contract::AccountId;
-use crate::ilink::BotToken;
 use crate::private;
+use ilink::BotToken;
 
 /// Why an account's files cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]

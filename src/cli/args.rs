@@ -215,7 +215,7 @@ pub struct SimulateArgs {
     pub strict: bool,
     /// Refuse the QR codes of clients that declare an older version, as phones do
     #[arg(long, value_name = "VERSION")]
-    pub min_version: Option<crate::simulator::Version>,
+    pub min_version: Option<ilink_simulator::Version>,
     /// How long an empty poll is held, in milliseconds
     #[arg(long, default_value_t = 35_000, value_name = "MS")]
     pub hold: u64,

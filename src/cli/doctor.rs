@@ -10,9 +10,9 @@ use super::open::open;
 use super::output::{NOT_OK, Outcome};
 use crate::accounts::StateDir;
 use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, ErrorKind, StatusGetParams};
-use crate::ilink::shown_address;
 use crate::private;
 use crate::service::{Notices, Sidecar};
+use ilink::shown_address;
 
 #[derive(Serialize)]
 struct Check {

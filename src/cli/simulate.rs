@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::SimulateArgs;
-use crate::simulator::{SimulatorConfig, run_cli};
+use ilink_simulator::{SimulatorConfig, run_cli};
 
 /// Runs the simulator until it is ended.
 pub async fn run(args: SimulateArgs) -> ExitCode {

@@ -10,8 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::contract::MAX_TEXT_CHARS;
-use crate::ilink::{MESSAGE_TYPE_BOT, WireItem, WireMessage, without_half_characters};
 use crate::store::NewMessage;
+use ilink::{MESSAGE_TYPE_BOT, WireItem, WireMessage, without_half_characters};
 
 /// Ids of WeChat have some forty bytes.
 pub(super) const MOST_ID_BYTES: usize = 1_024;

@@ -15,9 +15,9 @@ use super::dispatcher::Dispatcher;
 use super::intake::read_message;
 use crate::accounts::Board;
 use crate::contract::{AccountId, AccountState, ProbableCause};
-use crate::ilink::{Ilink, IlinkError, Messages, Session, Updates};
 use crate::store::{AccountNo, NewMessage, Store, now_ms};
 use crate::supervise::caught;
+use ilink::{Ilink, IlinkError, Messages, Session, Updates};
 
 /// What the server may set the time of a poll to.
 const HOLD_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
@@ -421,10 +421,10 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::ilink::{BotToken, Endpoint, Hosts};
     use crate::inbound::{Outlet, Preparer};
     use crate::media::{Library, Room};
-    use crate::simulator::{NewBot, Simulator, SimulatorConfig};
+    use ilink::{BotToken, Endpoint, Hosts};
+    use ilink_simulator::{NewBot, Simulator, SimulatorConfig};
 
     #[tokio::test]
     async fn a_monitor_that_breaks_is_shown_and_polls_again_where_it_was() {

@@ -2,13 +2,13 @@
 
 use super::delivery_id::DeliveryId;
 use super::intake::{MOST_ID_BYTES, read_wire};
-use crate::cdn::{MediaKey, MediaSource};
 use crate::contract::{
     Conversation, ConversationKind, InboundMessage, MAX_PARTS, MAX_TEXT_CHARS, Part, PartType, Quote,
 };
-use crate::ilink::{CdnMedia, Items, MOST_ITEMS, PartialText, RefMessage, WireItem, item_type};
 use crate::media::voice_mime;
 use crate::store::now_ms;
+use ilink::cdn::{MediaKey, MediaSource};
+use ilink::{CdnMedia, Items, MOST_ITEMS, PartialText, RefMessage, WireItem, item_type};
 
 // `cut` makes the last part a file: the items that are held must fit.
 const _: () = assert!(MOST_ITEMS <= MAX_PARTS);
@@ -250,7 +250,7 @@ fn with_buttons(mut text: String, item: &WireItem) -> String {
 
 /// Where a file is. Only an image may come without a key: it is not encrypted then.
 fn source(media: Option<&CdnMedia>, hex: Option<&str>, image: bool) -> Result<MediaSource, String> {
-    let media = media.ok_or_else(|| crate::cdn::CdnError::NoSource.to_string())?;
+    let media = media.ok_or_else(|| ilink::cdn::CdnError::NoSource.to_string())?;
     let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
     let key = match (hex, filled(&media.aes_key)) {
         (Some(hex), _) => Some(MediaKey::from_hex(hex)),

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 
 use super::normalize::{Draft, MediaItem, QuoteItem, VOICE, WHOLE, cut_quote, readable};
 use super::quote::selected;
-use crate::cdn::{Cdn, CdnError, Downloaded, MediaSource};
 use crate::contract::{InboundMessage, Part, PartType, Quote};
 use crate::media::{Bounds, Kind, Library, Reserved, Room, Stored, extension_of, kind_of, mime_of, voice};
 use crate::store::{AccountNo, Store};
+use ilink::cdn::{Cdn, CdnError, Downloaded, MediaSource};
 
 /// How long a file may take, from its turn on.
 const FILE: Duration = Duration::from_secs(120);

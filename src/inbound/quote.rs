@@ -2,8 +2,8 @@
 
 use md5::{Digest as _, Md5};
 
-use crate::cdn::hex;
-use crate::ilink::PartialText;
+use ilink::PartialText;
+use ilink::cdn::hex;
 
 /// Finds the selected part of `text`. `None` where it cannot be found, or the MD5 says that it is not what was found.
 ///

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::texts::Text;
 use super::watch::{FetchError, Hooks, Snapshot, Watch, expiry, fetch_code};
 use crate::contract::{AccountId, Locale, LoginState};
-use crate::ilink::{Endpoint, Ilink, IlinkError};
+use ilink::{Endpoint, Ilink, IlinkError};
 
 /// How long the outcome of a login can be asked for after its end.
 const KEPT: Duration = Duration::from_secs(600);
@@ -175,8 +175,8 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::ilink::Hosts;
-    use crate::simulator::{Simulator, SimulatorConfig};
+    use ilink::Hosts;
+    use ilink_simulator::{Simulator, SimulatorConfig};
 
     #[tokio::test]
     async fn a_login_that_is_given_up_while_it_is_saved_is_saved() {

@@ -1,7 +1,7 @@
 //! What people are told during a login.
 
 use crate::contract::Locale;
-use crate::ilink::ProtocolVersion;
+use ilink::ProtocolVersion;
 
 /// What is known of codes that phones refuse, for a login on which nothing happens. The server says nothing of it: the status
 /// stays `wait`.

@@ -12,7 +12,9 @@ use super::qr::QrCode;
 use super::texts::{Text, hint, refused_host};
 use crate::accounts::Login;
 use crate::contract::{AccountId, Locale, LoginProgress, LoginState};
-use crate::ilink::{BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus, address, shown_address};
+use ilink::{
+    BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus, assigned_address, redirected_address, shown_address,
+};
 
 /// How long a login may take in all.
 const WHOLE: Duration = Duration::from_secs(480);
@@ -251,7 +253,7 @@ impl Watch {
         let base_url = match confirmed.base_url {
             None => None,
             Some(told) => {
-                let Some(base_url) = address::assigned(&self.home.base_url, &told) else {
+                let Some(base_url) = assigned_address(&self.home.base_url, &told) else {
                     return self.fail(&refused_host(self.locale, &shown_address(&told), false));
                 };
                 if !self.ilink.may_lead(&self.home.base_url, &base_url, &self.allowed_hosts).await {
@@ -274,9 +276,10 @@ impl Watch {
         }
     }
 
-    /// Where the server sends this login, if that may be asked. It is sent to where it is `now` again and again.
+    /// Where the server sends this login, if that may be asked. It is sent to where it is `now` again and again: that was checked
+    /// when it went there.
     async fn redirected(&self, host: Option<&str>, now: &Endpoint) -> Option<String> {
-        let base_url = address::redirected(&self.home.base_url, host?)?;
+        let base_url = redirected_address(&self.home.base_url, host?)?;
         if base_url == now.base_url {
             return Some(base_url);
         }
@@ -346,4 +349,78 @@ impl Watch {
 /// When a code that is fetched now runs out.
 pub(super) fn expiry() -> i64 {
     crate::store::now_ms() + CODE_LIFE.as_millis() as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use ilink::Hosts;
+
+    use super::*;
+
+    /// A login at a public host, where every name is one; nothing is connected to.
+    fn login() -> (Watch, watch::Receiver<Snapshot>) {
+        let hosts = Hosts::with(|_| Box::pin(async { Ok(vec![[8, 8, 8, 8].into()]) }));
+        let home = Endpoint {
+            base_url: "https://a.example".to_owned(),
+            route_tag: None,
+            bot_agent: String::new(),
+            version: Default::default(),
+        };
+        let qr = Arc::new(QrCode::new("https://a.example/code").unwrap());
+        let hooks = Hooks {
+            progress: Arc::new(|_| {}),
+            known_tokens: Arc::new(Vec::new),
+            save: Arc::new(|_| Box::pin(async { Ok(()) })),
+        };
+        let (shown, seen) = watch::channel(Snapshot {
+            state: LoginState::Waiting,
+            message: String::new(),
+            qr: qr.clone(),
+            qr_url: String::new(),
+            expires_at_ms: 0,
+            account: None,
+            user_id: None,
+        });
+        let login = Watch {
+            key: "key".to_owned(),
+            hint: None,
+            locale: Locale::En,
+            ilink: Ilink::new(hosts).unwrap(),
+            home,
+            allowed_hosts: Vec::new(),
+            hooks,
+            hint_after: WHOLE,
+            code: Code { name: String::new(), url: String::new(), qr },
+            numbers: mpsc::channel(1).1,
+            shown,
+            cancel: CancellationToken::new(),
+        };
+        (login, seen)
+    }
+
+    #[tokio::test]
+    async fn a_server_sends_no_login_into_a_private_network() {
+        let (login, _seen) = login();
+        for (host, leads) in [("b.example", true), ("10.0.0.1", false), ("127.0.0.1", false), ("[::1]", false)] {
+            assert_eq!(login.redirected(Some(host), &login.home).await.is_some(), leads, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_sends_no_account_into_a_private_network() {
+        for (base_url, state) in
+            [("https://b.example", LoginState::Confirmed), ("https://10.0.0.1", LoginState::Failed)]
+        {
+            let (mut login, seen) = login();
+            login
+                .confirmed(Confirmed {
+                    bot_token: BotToken::new("token"),
+                    bot_id: Some("bot@im.bot".to_owned()),
+                    user_id: None,
+                    base_url: Some(base_url.to_owned()),
+                })
+                .await;
+            assert_eq!(seen.borrow().state, state, "{base_url}");
+        }
+    }
 }

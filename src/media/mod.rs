@@ -6,7 +6,6 @@
 //! | `room` | how much room received files may take |
 //! | `mime` | what a file is, by its content |
 //! | `voice` | WeChat's voice messages |
-//! | `silk` | the decoder for them |
 //! | `sound` | WAV, MP3 and Ogg/Opus, for those that are sent (feature `silk`) |
 //! | `name` | file names that people gave, made safe |
 //! | `thumbnail` | small versions of pictures |
@@ -15,7 +14,6 @@ mod library;
 mod mime;
 mod name;
 mod room;
-pub mod silk;
 #[cfg(feature = "silk")]
 mod sound;
 mod thumbnail;

@@ -10,8 +10,6 @@ use std::path::Path;
 use nanomp3::Channels;
 use opus_pure::{MAX_PACKET_SAMPLES, OggOpusReader, Trim};
 
-use super::silk;
-
 /// What the encoder takes, in samples a second.
 const RATES: [u32; 7] = [8_000, 12_000, 16_000, 24_000, 32_000, 44_100, 48_000];
 /// What Opus is asked for: voice has no more in it.
@@ -50,13 +48,13 @@ struct Mixer {
 
 impl Mixer {
     fn new(channels: usize, rate: u32) -> Mixer {
-        let most = usize::try_from(u64::from(rate) * silk::LONGEST).unwrap_or(usize::MAX);
+        let most = usize::try_from(u64::from(rate) * silk_decoder::LONGEST).unwrap_or(usize::MAX);
         Mixer { channels: channels.max(1), most, samples: Vec::new() }
     }
 
     fn push(&mut self, frame: impl ExactSizeIterator<Item = i16>) -> Result<(), String> {
         if self.samples.len() >= self.most {
-            return Err(silk::Error::TooLong.to_string());
+            return Err(silk_decoder::Error::TooLong.to_string());
         }
         let count = frame.len().max(1) as i32;
         self.samples.push((frame.map(i32::from).sum::<i32>() / count) as i16);

@@ -5,12 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
-use super::silk;
 use crate::private;
 
 const WAV: hound::WavSpec = hound::WavSpec {
     channels: 1,
-    sample_rate: silk::OUTPUT_RATE,
+    sample_rate: silk_decoder::OUTPUT_RATE,
     bits_per_sample: 16,
     sample_format: hound::SampleFormat::Int,
 };
@@ -18,11 +17,11 @@ const WAV: hound::WavSpec = hound::WavSpec {
 const WAV_HEADER: u64 = 44;
 
 /// The largest WAV that a voice message becomes, in bytes: 16 bits a sample, and a header.
-pub const LARGEST: u64 = silk::LONGEST * silk::OUTPUT_RATE as u64 * 2 + 44;
+pub const LARGEST: u64 = silk_decoder::LONGEST * silk_decoder::OUTPUT_RATE as u64 * 2 + 44;
 
 /// Makes a WAV file of a SILK file, beside it, with at most `limit` bytes, and removes that one. Returns where it is. It has
 /// its name only when it is whole; where this fails the SILK file stays. Blocks.
-pub fn decode(file: &Path, limit: u64) -> Result<PathBuf, silk::Error> {
+pub fn decode(file: &Path, limit: u64) -> Result<PathBuf, silk_decoder::Error> {
     let wav = file.with_extension("wav");
     // A name of its own, for a message may be delivered again while this is still at work.
     let part = file.with_extension(format!("wav.{:08x}.part", rand::random::<u32>()));
@@ -36,11 +35,11 @@ pub fn decode(file: &Path, limit: u64) -> Result<PathBuf, silk::Error> {
     Ok(wav)
 }
 
-fn write_wav(file: &Path, out: &Path, limit: u64) -> Result<(), silk::Error> {
+fn write_wav(file: &Path, out: &Path, limit: u64) -> Result<(), silk_decoder::Error> {
     let input = BufReader::new(File::open(file)?);
     let mut writer = hound::WavWriter::new(BufWriter::new(private::new_file(out)?), WAV).map_err(io_error)?;
     let mut left = limit.saturating_sub(WAV_HEADER);
-    silk::decode(input, |samples| {
+    silk_decoder::decode(input, |samples| {
         let rest = left.checked_sub(2 * samples.len() as u64);
         left = rest.ok_or_else(|| io::Error::other(format!("as WAV it is larger than {limit} bytes")))?;
         samples.iter().try_for_each(|sample| writer.write_sample(*sample)).map_err(io_error)
@@ -56,9 +55,9 @@ pub fn wav_duration_ms(file: &Path) -> Option<u64> {
 }
 
 /// How long a SILK file plays, in milliseconds. Reads all of it.
-fn silk_duration_ms(file: &[u8]) -> Result<u64, silk::Error> {
-    let samples = silk::decode(file, |_| Ok(()))?;
-    Ok(samples * 1000 / u64::from(silk::OUTPUT_RATE))
+fn silk_duration_ms(file: &[u8]) -> Result<u64, silk_decoder::Error> {
+    let samples = silk_decoder::decode(file, |_| Ok(()))?;
+    Ok(samples * 1000 / u64::from(silk_decoder::OUTPUT_RATE))
 }
 
 fn io_error(error: hound::Error) -> io::Error {
@@ -108,7 +107,7 @@ fn to_silk(_file: &Path, mime: &str) -> Result<Vec<u8>, String> {
 mod tests {
     use super::*;
 
-    const VOICE: &[u8] = include_bytes!("silk/testdata/16khz-100ms-repeats.silk");
+    const VOICE: &[u8] = include_bytes!("../../crates/silk-decoder/testdata/16khz-100ms-repeats.silk");
 
     #[test]
     fn a_voice_message_becomes_wav_and_a_damaged_one_stays() {
@@ -119,7 +118,7 @@ mod tests {
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
         };
         fs::write(&file, &VOICE[..VOICE.len() / 2]).unwrap();
-        assert!(matches!(decode(&file, u64::MAX), Err(silk::Error::Cut { .. })));
+        assert!(matches!(decode(&file, u64::MAX), Err(silk_decoder::Error::Cut { .. })));
         assert_eq!(there(), ["0-voice.silk"]);
 
         fs::write(&file, VOICE).unwrap();
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(there(), ["0-voice.wav"]);
         assert_eq!(wav_duration_ms(&wav), Some(1200));
         let mut samples = Vec::new();
-        silk::decode(VOICE, |piece| {
+        silk_decoder::decode(VOICE, |piece| {
             samples.extend_from_slice(piece);
             Ok(())
         })
@@ -171,7 +170,7 @@ mod tests {
         let voice = fs::read(&out).unwrap();
         assert!(voice.starts_with(b"\x02#!SILK_V3") && !voice.ends_with(&[0xff, 0xff]));
         let mut samples: Vec<f32> = Vec::new();
-        silk::decode(&voice[..], |piece| {
+        silk_decoder::decode(&voice[..], |piece| {
             samples.extend(piece.iter().map(|sample| f32::from(*sample)));
             Ok(())
         })

@@ -4,10 +4,10 @@ use futures_util::future::BoxFuture;
 
 use super::media::MediaPart;
 use super::source::Spooled;
-use crate::cdn::Cdn;
 use crate::contract::{AccountId, Locale, OutboundUpdate, Recovery};
-use crate::ilink::{Ilink, Session};
 use crate::store::{Confirmations, Limits, Standing};
+use ilink::cdn::Cdn;
+use ilink::{Ilink, Session};
 
 /// How sends are paced and kept.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,8 +14,8 @@ use super::notice::with_notice;
 use super::outbox::{Inner, LaneKey, LastRecovery, Outbox, Outcome, SendError, WAIT, lock};
 use super::overflow;
 use crate::contract::{HeldReason, Recovery, RecoveryAction, RecoveryStep};
-use crate::ilink::{ContextToken, IlinkError, Limit, Outgoing, OutgoingItem};
 use crate::store::{AccountNo, Head, Held, OutboundPart, OutboundRow, Refused, SendState, StoreError, Turn, now_ms};
+use ilink::{ContextToken, IlinkError, Limit, Outgoing, OutgoingItem};
 
 /// The first wait after the network failed; each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);

@@ -8,8 +8,8 @@ use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
 
 use super::source::Spooled;
-use crate::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len, hex};
-use crate::ilink::{
+use ilink::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len, hex};
+use ilink::{
     Ilink, IlinkError, OutgoingItem, OutgoingMedia, OutgoingThumb, Session, ThumbRequest, UploadAnswer, UploadKey,
     UploadRequest,
 };

@@ -16,9 +16,9 @@ use super::markdown::{for_wechat, without_tags};
 use super::media::{MediaPart, UploadError};
 use super::rounds;
 use crate::contract::{AccountId, HeldReason, MAX_CHUNKS, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
-use crate::ilink::{BotToken, IlinkError};
 use crate::store::{AccountNo, NewPart, NewSend, OutboundRow, SendState, Store, StoreError};
 use crate::supervise::keep_running;
+use ilink::{BotToken, IlinkError};
 
 /// How long a caller waits, for pacing or for a retry, before it is told that the send is held.
 pub(super) const WAIT: Duration = Duration::from_secs(15);

@@ -3,8 +3,8 @@
 use super::backend::Answered;
 use super::outbox::{Outbox, client_id};
 use crate::contract::AccountId;
-use crate::ilink::{BotToken, ContextToken, IlinkError, Outgoing, OutgoingItem};
 use crate::store::{AccountNo, StoreError, now_ms};
+use ilink::{BotToken, ContextToken, IlinkError, Outgoing, OutgoingItem};
 
 /// So many messages are left for the answer itself, where progress is shown.
 const RESERVE: u32 = 4;

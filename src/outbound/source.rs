@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use md5::{Digest as _, Md5};
 
-use crate::cdn::hex;
 use crate::private;
 use crate::process::{self, open_beneath};
+use ilink::cdn::hex;
 
 const PIECE: usize = 256 * 1024;
 const HEAD: usize = 8 * 1024;

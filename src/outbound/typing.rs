@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::contract::AccountId;
-use crate::ilink::{ContextToken, Ilink, IlinkError, Session};
 use crate::store::{Store, StoreError};
+use ilink::{ContextToken, Ilink, IlinkError, Session};
 
 /// WeChat drops the indicator soon after this.
 const REPEAT: Duration = Duration::from_secs(5);

@@ -107,6 +107,13 @@ mod tests {
     }
 
     #[test]
+    fn the_message_of_an_error_is_cut_between_characters() {
+        let told = |text: String| error_object(ContractError::new(ErrorKind::InvalidParams, text)).message().to_owned();
+        assert_eq!(told("字".repeat(LONGEST_MESSAGE)), "字".repeat(LONGEST_MESSAGE));
+        assert_eq!(told("字".repeat(LONGEST_MESSAGE + 1)), "字".repeat(LONGEST_MESSAGE) + "…");
+    }
+
+    #[test]
     fn a_notification_has_no_id_and_a_null_id_is_one() {
         assert!(Call::parse(r#"{"jsonrpc":"2.0","method":"x"}"#).unwrap().id.is_none());
         assert_eq!(Call::parse(r#"{"jsonrpc":"2.0","method":"x","id":null}"#).unwrap().id, Some(Id::Null));

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::sidecar::Sidecar;
 use crate::accounts::{AccountFile, FilesError, Lease, read_legacy};
 use crate::contract::{Account, AccountId, AccountState, Config, ContractError, ErrorKind};
-use crate::ilink::{Session, shown_address};
 use crate::inbound::Monitor;
 use crate::store::{AccountNo, now_ms};
+use ilink::{Session, shown_address};
 
 /// How often the account files are looked at for logins of other processes: one `stat` for all accounts.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

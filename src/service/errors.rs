@@ -1,12 +1,12 @@
 //! Every room's errors as the contract's.
 
 use crate::accounts::{ArchiveError, FilesError, LeaseError};
-use crate::cdn::CdnError;
 use crate::contract::{AccountId, ContractError, ErrorKind, IlinkAnswer, NetworkCause};
-use crate::ilink::{IlinkError, Reach, Refusal};
 use crate::login::LoginError;
 use crate::outbound::{SendError, SourceError, UploadError};
 use crate::store::StoreError;
+use ilink::cdn::CdnError;
+use ilink::{IlinkError, Reach, Refusal};
 
 impl From<StoreError> for ContractError {
     fn from(error: StoreError) -> Self {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::accounts::AccountFile;
-use crate::cdn::Stalls;
 use crate::contract::Locale;
 use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES, Overflow};
-use crate::ilink::{Endpoint, ProtocolVersion, Session, bot_agent};
 use crate::media::{Bounds, Keep};
 use crate::outbound::OutboxSettings;
 use crate::store::Limits;
+use ilink::cdn::Stalls;
+use ilink::{Endpoint, ProtocolVersion, Session, bot_agent};
 
 const DAY_MS: f64 = 24.0 * 3_600_000.0;
 
@@ -81,10 +81,14 @@ impl Settings {
         Duration::from_millis(set.unwrap_or(35_000))
     }
 
-    /// How long nothing of a file, and too little of an answer to a poll, may move. `WEIXIN_STALLED_MS`: tests cannot wait.
+    /// How long too little of a file, or of an answer to a poll, may move, where that is set. `WEIXIN_STALLED_MS`: tests cannot wait.
+    pub fn stalled(&self) -> Option<Duration> {
+        std::env::var("WEIXIN_STALLED_MS").ok().and_then(|ms| ms.parse().ok()).map(Duration::from_millis)
+    }
+
+    /// The same for files.
     pub fn stalls(&self) -> Stalls {
-        let set = std::env::var("WEIXIN_STALLED_MS").ok().and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
-        set.map_or_else(Stalls::default, |time| Stalls { download: time, upload: time })
+        self.stalled().map_or_else(Stalls::default, |time| Stalls { download: time, upload: time })
     }
 
     /// Hosts of one's own network that URLs of media, and logins, may lead to: `WEIXIN_MEDIA_ALLOWED_HOSTS`, names or `name:port`,

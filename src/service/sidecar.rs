@@ -16,7 +16,6 @@ use crate::accounts::{AccountFiles, Board, StateDir};
 use crate::contract::{
     AccountId, AccountStatus, Config, ContractError, ErrorKind, Locale, LoginProgress, OutboundUpdate,
 };
-use crate::ilink::{Ilink, ProtocolVersion};
 use crate::inbound::{Deliver, Dispatcher, Outlet, Preparer, Resources};
 use crate::login::Sessions;
 use crate::media::{Library, Room};
@@ -24,6 +23,7 @@ use crate::outbound::{Outbox, Turns, Typing};
 use crate::process::Gateway;
 use crate::store::Store;
 use crate::supervise::keep_running;
+use ilink::{Ilink, ProtocolVersion};
 
 /// How long a stop may take before the process ends anyway.
 const DRAIN: Duration = Duration::from_millis(3_500);

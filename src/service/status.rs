@@ -13,10 +13,10 @@ use crate::contract::{
     AccountId, AccountStatus, BudgetStatus, ContractError, Delivery, DeliveryState, OutboxStatus, ProbeResult,
     ProcessStatus, StatusGetParams, StatusGetResult,
 };
-use crate::ilink::Refusal;
 use crate::process;
 use crate::store::{Answer, Confirmations, Standing, Store, StoreError};
 use crate::supervise::caught;
+use ilink::Refusal;
 
 /// How long a status waits for what the database knows: a disk that hangs must not hide that it does.
 const DISK: Duration = Duration::from_secs(2);

@@ -10,15 +10,15 @@ use super::errors::{not_configured, not_found};
 use super::settings::Settings;
 use super::status::tell_standing;
 use crate::accounts::{AccountFiles, Board};
-use crate::cdn::Cdn;
 use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate, Recovery};
-use crate::ilink::{Hosts, Ilink, Session};
 use crate::media::Library;
 use crate::outbound::{
     Answered, Backend, MediaPart, NotReady, OutboxSettings, Ready, Spooled, Typing, discard, measure,
 };
 use crate::private;
 use crate::store::{Confirmations, Standing, now_ms};
+use ilink::cdn::Cdn;
+use ilink::{Hosts, Ilink, Session};
 
 /// What a request to WeChat needs. Clones share it.
 #[derive(Clone)]
@@ -49,8 +49,11 @@ impl Wire {
                 let hosts = Hosts::system(&std::env::var("WEIXIN_HOST_ADDRESSES").unwrap_or_default());
                 let made = tokio::task::spawn_blocking(|| Ilink::new(hosts)).await;
                 let made = made.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))??;
-                let stalled = self.settings().stalls().download;
-                Ok(made.with_folder(&self.files.state().channel()).with_stalled(stalled))
+                let made = made.with_folder(&self.files.state().channel());
+                Ok(match self.settings().stalled() {
+                    Some(stalled) => made.with_stalled(stalled),
+                    None => made,
+                })
             })
             .await
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::delivery;
 use super::{AccountNo, Durability, Limits, Store, StoreError, now_ms};
 use crate::contract::{AccountId, HeldReason};
-use crate::ilink::MessageId;
+use ilink::MessageId;
 
 /// How long finished sends are kept, for `idempotencyKey`.
 const KEPT_FOR_MS: i64 = 7 * 24 * 3600 * 1000;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use openclaw_weixin_sidecar::simulator::{Content, LimitsPatch, Media, Sent};
+use ilink_simulator::{Content, LimitsPatch, Media, Sent};
 use serde_json::{Value, json};
 
 use super::{Bot, Sidecar, World, text};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use openclaw_weixin_sidecar::simulator::{
+use ilink_simulator::{
     BotReport, Content, Control, Endpoint, Fault, FaultKind, NewBot, NewMessages, Quote, Sent, SentFilter, Simulator,
     SimulatorConfig,
 };

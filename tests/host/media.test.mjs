@@ -81,7 +81,7 @@ describe("what a message can carry", () => {
   });
 
   test("a voice message is sound that the agent can read; one with a transcript is its words", async () => {
-    const silk = readFileSync(new URL("../../src/media/silk/testdata/24khz.silk", import.meta.url));
+    const silk = readFileSync(new URL("../../crates/silk-decoder/testdata/24khz.silk", import.meta.url));
     const voice = { type: "voice", media: { bytes: sha(silk) } };
     await ask(simulator, bot, bot.userId, "#spoken", { send: send([{ type: "text", text: "#spoken" }, voice]) });
     const told = context("#spoken");

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use ilink_simulator::{Content, Media, NewMessages, Quote};
 use md5::{Digest as _, Md5};
-use openclaw_weixin_sidecar::simulator::{Content, Media, NewMessages, Quote};
 
 use crate::common::{Bot, Random, World};
 use crate::plan::PEOPLE;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use openclaw_weixin_sidecar::simulator::{RejectedFilter, Sent};
+use ilink_simulator::{RejectedFilter, Sent};
 
 use crate::common::{Bot, World};
 use crate::gateway::Gateway;

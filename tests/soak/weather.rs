@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use openclaw_weixin_sidecar::simulator::{Endpoint, Fault, FaultKind, LoginStep};
+use ilink_simulator::{Endpoint, Fault, FaultKind, LoginStep};
 use serde_json::{Value, json};
 
 use crate::common::{Bot, Random, Sidecar, World};

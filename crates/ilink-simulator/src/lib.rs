@@ -1,7 +1,7 @@
 //! An iLink backend on loopback, inside the binary: for the demo, for the tests, and for people who build a bot
 //! without a phone at hand.
 //!
-//! It speaks the wire that `crate::ilink` speaks, from the other side, and shares no type with it on purpose: a
+//! It speaks the wire that `ilink` speaks, from the other side, and shares no type with it on purpose: a
 //! mistake in a shared type would be invisible to every test that runs one against the other.
 //!
 //! | file | what it is for |

@@ -104,7 +104,7 @@ impl Ilink {
         Ilink { large: Some(dir.into()), ..self }
     }
 
-    /// The same, with the time in which something of an answer to a poll must come: 30 s if nothing is said.
+    /// The same, with the time in which the next 64 KiB of an answer to a poll, or its end, must come: 30 s if nothing is said.
     pub fn with_stalled(self, stalled: Duration) -> Ilink {
         Ilink { stalled, ..self }
     }
@@ -425,8 +425,8 @@ pub(crate) fn tls() -> rustls::ClientConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outgoing::{MessageId, SendAnswer};
     use super::*;
+    use crate::outgoing::{MessageId, SendAnswer};
 
     fn sent(body: &str) -> Result<Option<MessageId>, IlinkError> {
         read_answer::<SendAnswer>("sendmessage", body.as_bytes()).map(|answer| answer.message_id)

@@ -1,5 +1,8 @@
-//! Addresses that a URL from outside must not lead to: this machine, its networks, the cloud's metadata. Checked after
-//! the name was resolved, for the very addresses that are then connected to.
+//! Addresses that what comes from outside must not lead to: this machine, its networks, the cloud's metadata.
+//!
+//! For URLs of media [`PublicOnly`] checks the very addresses that are then connected to. Hosts that a server names for a
+//! login or an account are looked up once, before they are asked the first time (`Ilink::may_lead`): they share their connections
+//! and a proxy, where there is one, with hosts that may be inside, so the connection cannot tell them apart.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -53,8 +56,16 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
+/// Whether any of a name's addresses is none of the public internet. A name with one inside and one outside is up to something.
+pub(crate) fn is_any_inside(found: &[IpAddr]) -> bool {
+    found.iter().any(|address| !is_public(*address))
+}
+
 /// The addresses of a name, or why there are none.
 pub type Found = BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+
+/// How names are looked up.
+pub(crate) type LookUp = dyn Fn(String) -> Found + Send + Sync;
 
 /// The addresses of a name by the system's resolver.
 pub fn by_system(name: String) -> Found {
@@ -64,7 +75,7 @@ pub fn by_system(name: String) -> Found {
 /// Resolves names to public addresses only.
 #[derive(Clone)]
 pub struct PublicOnly {
-    look_up: Arc<dyn Fn(String) -> Found + Send + Sync>,
+    look_up: Arc<LookUp>,
 }
 
 impl PublicOnly {
@@ -90,8 +101,7 @@ impl Resolve for PublicOnly {
         let look_up = (self.look_up)(host.clone());
         Box::pin(async move {
             let found = look_up.await?;
-            if found.iter().any(|address| !is_public(*address)) {
-                // All or nothing: a name with one address inside and one outside is up to something.
+            if is_any_inside(&found) {
                 return Err(Box::new(NotPublic(host)) as Box<dyn std::error::Error + Send + Sync>);
             }
             Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)

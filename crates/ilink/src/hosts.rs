@@ -5,7 +5,6 @@
 //! address that is no longer the host's is forgotten with its merits.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,14 +12,12 @@ use std::time::{Duration, Instant};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::guard::{Found, by_system, is_public};
+use super::guard::{Found, LookUp, by_system, is_any_inside, is_public};
 
 /// How long an address that was silent is tried last.
 const AVOIDED: Duration = Duration::from_secs(30 * 60);
 /// Hosts that are remembered; there are two or three.
 const REMEMBERED: usize = 64;
-
-type LookUp = dyn Fn(String) -> Found + Send + Sync;
 
 /// What is known of the addresses of hosts. Clones share it.
 #[derive(Clone)]
@@ -69,11 +66,10 @@ impl Hosts {
     /// Whether an address leads into a network of one's own. A name that cannot be looked up does not: where a proxy looks names
     /// up, none can be.
     pub async fn leads_inside(&self, url: &Url) -> bool {
-        let inside = |found: io::Result<Vec<IpAddr>>| found.is_ok_and(|found| !found.iter().all(|ip| is_public(*ip)));
         match url.host() {
             Some(Host::Ipv4(address)) => !is_public(address.into()),
             Some(Host::Ipv6(address)) => !is_public(address.into()),
-            Some(Host::Domain(name)) => inside((self.look_up)(name.to_owned()).await),
+            Some(Host::Domain(name)) => (self.look_up)(name.to_owned()).await.is_ok_and(|found| is_any_inside(&found)),
             None => true,
         }
     }
@@ -201,7 +197,7 @@ mod tests {
                 match name.as_str() {
                     "public.example" => Ok(vec!["8.8.8.8".parse().unwrap()]),
                     "both.example" => Ok(vec!["8.8.8.8".parse().unwrap(), "10.0.0.1".parse().unwrap()]),
-                    _ => Err(io::ErrorKind::NotFound.into()),
+                    _ => Err(std::io::ErrorKind::NotFound.into()),
                 }
             })
         });

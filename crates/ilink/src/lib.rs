@@ -1,7 +1,7 @@
-//! The iLink wire protocol: types, endpoints, headers, error classes. It knows nothing of the contract.
+//! iLink, WeChat's interface for bots: endpoints, types, error classes, media. It knows no gateway and keeps nothing.
 //!
-//! Facts come from the official plugin's published source (`@tencent-weixin/openclaw-weixin` on npm) and are
-//! collected in `docs/ilink-notes.md`.
+//! Facts come from the official plugin's published source (`@tencent-weixin/openclaw-weixin` on npm), and from what its users
+//! and those of other clients report. `examples/echo.rs` is a whole bot.
 //!
 //! | file | what is in it |
 //! | --- | --- |
@@ -16,9 +16,11 @@
 //! | `secret` | tokens that show nothing |
 //! | `types` | what comes over the wire |
 //! | `outgoing` | messages and uploads, as they go out |
+//! | [`cdn`] | files at the media host, encrypted |
 
-pub(crate) mod address;
+mod address;
 mod agent;
+pub mod cdn;
 mod client;
 mod error;
 mod guard;
@@ -29,9 +31,9 @@ mod poll;
 mod secret;
 mod types;
 
-pub use address::shown as shown_address;
+pub use address::{assigned as assigned_address, redirected as redirected_address, shown as shown_address};
 pub use agent::{NoVersion, ProtocolVersion, bot_agent};
-pub(crate) use client::tls;
+use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Limit, Reach, Refusal};
 pub use guard::{Found, NotPublic, PublicOnly, is_listed, is_public, public_only};
@@ -43,7 +45,8 @@ pub use secret::{BotToken, ContextToken};
 pub use types::*;
 
 #[cfg(fuzzing)]
-pub(crate) mod fuzzing {
+#[doc(hidden)]
+pub mod fuzzing {
     use super::IlinkError;
     use super::client::read_answer;
     use super::poll::Updates;

@@ -11,10 +11,13 @@ pub const FIRST_CURSOR: &str = "";
 /// The fields that say whether an answer is a success. All missing is a success.
 #[derive(Debug, Default, Deserialize)]
 pub struct Verdict {
+    /// 0, or nothing, where the server took the request.
     #[serde(default, deserialize_with = "lenient::code_opt")]
     pub ret: Option<i64>,
+    /// Why it did not: -14 is a stale login.
     #[serde(default, deserialize_with = "lenient::code_opt")]
     pub errcode: Option<i64>,
+    /// What the server says of it, for people.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub errmsg: Option<String>,
     /// Not iLink's: somebody on the way answered.
@@ -25,13 +28,16 @@ pub struct Verdict {
 /// A message that a person or a bot wrote.
 #[derive(Debug, Default, Deserialize)]
 pub struct WireMessage {
+    /// Its number in the bot's mailbox.
     #[serde(default, deserialize_with = "lenient::u64_opt")]
     pub seq: Option<u64>,
     /// A uint64, exact.
     #[serde(default, deserialize_with = "lenient::u64_opt")]
     pub message_id: Option<u64>,
+    /// Who wrote it: `…@im.wechat` for a person.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub from_user_id: Option<String>,
+    /// Whom it is for: the bot's id.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub to_user_id: Option<String>,
     /// Milliseconds since 1970.
@@ -43,13 +49,16 @@ pub struct WireMessage {
     /// When it was taken back; milliseconds since 1970.
     #[serde(default, deserialize_with = "lenient::i64_opt")]
     pub delete_time_ms: Option<i64>,
+    /// The conversation, as the server counts them.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub session_id: Option<String>,
     /// 1: a person's, 2: a bot's.
     #[serde(default, deserialize_with = "lenient::i64_opt")]
     pub message_type: Option<i64>,
+    /// What it consists of, in order.
     #[serde(default, deserialize_with = "item_list")]
     pub item_list: Items<WireItem>,
+    /// Goes back with an answer; a new message has a new one.
     #[serde(default, deserialize_with = "lenient::token_opt")]
     pub context_token: Option<ContextToken>,
 }
@@ -80,18 +89,25 @@ pub mod item_type {
 /// One item of a message.
 #[derive(Debug, Default, Deserialize)]
 pub struct WireItem {
+    /// One of [`item_type`], or another number.
     #[serde(default, rename = "type", deserialize_with = "lenient::i64_opt")]
     pub item_type: Option<i64>,
+    /// With a text.
     #[serde(default)]
     pub text_item: Option<TextItem>,
+    /// With a picture.
     #[serde(default)]
     pub image_item: Option<ImageItem>,
+    /// With a voice message.
     #[serde(default)]
     pub voice_item: Option<VoiceItem>,
+    /// With a file.
     #[serde(default)]
     pub file_item: Option<FileItem>,
+    /// With a video.
     #[serde(default)]
     pub video_item: Option<VideoItem>,
+    /// The message that it quotes.
     #[serde(default)]
     pub ref_msg: Option<RefMessage>,
     /// Buttons under it. Their shape is not known: seen in the field, described nowhere.
@@ -158,6 +174,7 @@ impl std::fmt::Debug for CdnMedia {
 /// A picture.
 #[derive(Default, Deserialize)]
 pub struct ImageItem {
+    /// Where it is.
     #[serde(default)]
     pub media: Option<CdnMedia>,
     /// The key as hex digits; comes before the one in `media`.
@@ -174,6 +191,7 @@ impl std::fmt::Debug for ImageItem {
 /// A video.
 #[derive(Debug, Default, Deserialize)]
 pub struct VideoItem {
+    /// Where it is.
     #[serde(default)]
     pub media: Option<CdnMedia>,
     /// Seconds.
@@ -184,6 +202,7 @@ pub struct VideoItem {
 /// Text.
 #[derive(Debug, Default, Deserialize)]
 pub struct TextItem {
+    /// What it says.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub text: Option<String>,
 }
@@ -191,6 +210,7 @@ pub struct TextItem {
 /// A voice message.
 #[derive(Debug, Default, Deserialize)]
 pub struct VoiceItem {
+    /// Where it is.
     #[serde(default)]
     pub media: Option<CdnMedia>,
     /// Milliseconds.
@@ -207,8 +227,10 @@ pub struct VoiceItem {
 /// A file.
 #[derive(Debug, Default, Deserialize)]
 pub struct FileItem {
+    /// Where it is.
     #[serde(default)]
     pub media: Option<CdnMedia>,
+    /// As its sender calls it.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub file_name: Option<String>,
     /// Bytes.
@@ -219,12 +241,16 @@ pub struct FileItem {
 /// What a message quotes.
 #[derive(Debug, Default, Deserialize)]
 pub struct RefMessage {
+    /// The id of the message.
     #[serde(default, deserialize_with = "lenient::u64_opt")]
     pub svr_id: Option<u64>,
+    /// A line that describes it.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub title: Option<String>,
+    /// The item that is quoted.
     #[serde(default)]
     pub message_item: Option<Box<WireItem>>,
+    /// What the person selected of its text.
     #[serde(default)]
     pub partial_text: Option<PartialText>,
 }
@@ -232,8 +258,10 @@ pub struct RefMessage {
 /// The part of a quoted text that the person selected: from an occurrence of `start` to one of `end`.
 #[derive(Debug, Default, Deserialize)]
 pub struct PartialText {
+    /// The first characters.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub start: Option<String>,
+    /// The last characters.
     #[serde(default, deserialize_with = "lenient::text_opt")]
     pub end: Option<String>,
     /// Which occurrence of `start`, from 0.

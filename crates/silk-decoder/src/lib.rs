@@ -16,6 +16,20 @@
 //! | `fixed`, `tables` | the arithmetic and the numbers of the format |
 //!
 //! A packet that is missing (its length is 0: nobody spoke) is silence, into which the voice before it dies away.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/24khz.silk");
+//! let file = std::io::BufReader::new(std::fs::File::open(path)?);
+//! let mut sound: Vec<i16> = Vec::new();
+//! let samples = silk_decoder::decode(file, |piece| {
+//!     sound.extend_from_slice(piece);
+//!     Ok(())
+//! })?;
+//! assert_eq!(samples, sound.len() as u64);
+//! # Ok(())
+//! # }
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -187,7 +187,7 @@ fn is_stable(filter: &[i16]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::silk::tables::{nlsf_narrow, nlsf_wide};
+    use crate::tables::{nlsf_narrow, nlsf_wide};
 
     #[test]
     fn frequencies_are_spread_whatever_they_were() {

@@ -4,13 +4,16 @@
 use md5::{Digest as _, Md5};
 
 use super::*;
-use crate::cdn::hex;
 
-const PAUSES: &[u8] = include_bytes!("testdata/16khz-pauses.silk");
-const PAUSES_TOLD: &[u8] = include_bytes!("testdata/16khz-pauses-told.silk");
-const LOUD: &[u8] = include_bytes!("testdata/24khz-80ms-loud.silk");
-const CHANGING: &[u8] = include_bytes!("testdata/changing.silk");
-const SHORT: &[u8] = include_bytes!("testdata/8khz.silk");
+const PAUSES: &[u8] = include_bytes!("../testdata/16khz-pauses.silk");
+const PAUSES_TOLD: &[u8] = include_bytes!("../testdata/16khz-pauses-told.silk");
+const LOUD: &[u8] = include_bytes!("../testdata/24khz-80ms-loud.silk");
+const CHANGING: &[u8] = include_bytes!("../testdata/changing.silk");
+const SHORT: &[u8] = include_bytes!("../testdata/8khz.silk");
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// A file's sound at the rates of its packets.
 fn as_packed(file: &[u8]) -> Vec<i16> {
@@ -53,18 +56,18 @@ fn file(packets: &[Vec<u8>]) -> Vec<u8> {
 fn the_sound_is_the_references_to_the_last_bit() {
     let files: [(&str, &[u8], &str); 8] = [
         ("8khz", SHORT, "dff060bd1d83e91ac04b3a0de4bee9bf"),
-        ("12khz-60ms", include_bytes!("testdata/12khz-60ms.silk"), "87361b23865cd2269ff702813b99157f"),
+        ("12khz-60ms", include_bytes!("../testdata/12khz-60ms.silk"), "87361b23865cd2269ff702813b99157f"),
         // Its pitch reaches back behind what is kept: this is where the reference writes beyond its buffers.
-        ("12khz-far-back", include_bytes!("testdata/12khz-far-back.silk"), "5c64357b2f422c9a8caf823e7ce91563"),
+        ("12khz-far-back", include_bytes!("../testdata/12khz-far-back.silk"), "5c64357b2f422c9a8caf823e7ce91563"),
         (
             "16khz-100ms-repeats",
-            include_bytes!("testdata/16khz-100ms-repeats.silk"),
+            include_bytes!("../testdata/16khz-100ms-repeats.silk"),
             "97b4ba2e75d8919c672d3410c593fcef",
         ),
-        ("24khz", include_bytes!("testdata/24khz.silk"), "642fd55fa3193ceceb653af38f2a621f"),
+        ("24khz", include_bytes!("../testdata/24khz.silk"), "642fd55fa3193ceceb653af38f2a621f"),
         ("24khz-80ms-loud", LOUD, "18e12df5adc3e0c1b35d2ac6e111a5af"),
         ("changing", CHANGING, "43b3c405fc9e4dc50b2427e0056812bb"),
-        ("quiet-to-8khz", include_bytes!("testdata/quiet-to-8khz.silk"), "ff2aa12840930169c625e8bff28298ba"),
+        ("quiet-to-8khz", include_bytes!("../testdata/quiet-to-8khz.silk"), "ff2aa12840930169c625e8bff28298ba"),
     ];
     for (name, file, md5) in files {
         let bytes: Vec<u8> = as_packed(file).iter().flat_map(|sample| sample.to_le_bytes()).collect();

@@ -31,7 +31,7 @@ struct Reading {
 
 /// The first `size` bytes of a file as a body, at most `pace` of them a second. It breaks off when `shutdown` is
 /// cancelled; `owner` lives as long as the body does.
-pub(in crate::simulator) fn of_file(
+pub(crate) fn of_file(
     owner: Arc<SpoolFile>,
     file: std::fs::File,
     size: u64,

@@ -8,20 +8,20 @@ use ecb::cipher::{Array, BlockModeDecrypt as _, BlockModeEncrypt as _, KeyInit a
 use md5::{Digest as _, Md5};
 
 /// A key as the wire means it, whatever its encoding.
-pub(in crate::simulator) type Key = [u8; 16];
+pub(crate) type Key = [u8; 16];
 
-pub(in crate::simulator) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
 /// What is read at once: whole blocks.
 const CHUNK: usize = 64 * 1024;
 
 /// The size of the ciphertext of `plain` bytes.
-pub(in crate::simulator) fn ciphertext_size(plain: u64) -> Option<u64> {
+pub(crate) fn ciphertext_size(plain: u64) -> Option<u64> {
     (plain / BLOCK as u64 + 1).checked_mul(BLOCK as u64)
 }
 
 /// Encrypts everything that is read.
-pub(in crate::simulator) fn encrypt(key: &Key, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+pub(crate) fn encrypt(key: &Key, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut cipher = ecb::Encryptor::<Aes128>::new(key.into());
     let mut buffer = vec![0; CHUNK + BLOCK];
     loop {
@@ -37,7 +37,7 @@ pub(in crate::simulator) fn encrypt(key: &Key, from: &mut impl Read, to: &mut im
 }
 
 /// Decrypts everything that is read; `InvalidData` when it is no ciphertext of this key.
-pub(in crate::simulator) fn decrypt(key: &Key, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+pub(crate) fn decrypt(key: &Key, from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut cipher = ecb::Decryptor::<Aes128>::new(key.into());
     // The last block carries the padding, and it is the last one only when nothing comes after it.
     let mut buffer = vec![0; CHUNK + BLOCK];
@@ -74,19 +74,19 @@ fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// Counts and digests what passes through a reader or a writer.
 #[derive(Debug)]
-pub(in crate::simulator) struct Measured<T> {
+pub(crate) struct Measured<T> {
     inner: T,
     size: u64,
     digest: Md5,
 }
 
 impl<T> Measured<T> {
-    pub(in crate::simulator) fn new(inner: T) -> Self {
+    pub(crate) fn new(inner: T) -> Self {
         Self { inner, size: 0, digest: Md5::new() }
     }
 
     /// The size, and the MD5 in hex.
-    pub(in crate::simulator) fn finish(self) -> (u64, String) {
+    pub(crate) fn finish(self) -> (u64, String) {
         (self.size, hex(&self.digest.finalize()))
     }
 
@@ -117,12 +117,12 @@ impl<T: Write> Write for Measured<T> {
 }
 
 /// Lower-case hex.
-pub(in crate::simulator) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Sixteen bytes from 32 hex digits of either case.
-pub(in crate::simulator) fn key_of_hex(hex: &[u8]) -> Option<Key> {
+pub(crate) fn key_of_hex(hex: &[u8]) -> Option<Key> {
     let (pairs, []) = hex.as_chunks::<2>() else {
         return None;
     };

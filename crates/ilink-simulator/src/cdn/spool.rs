@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::simulator::world::{lock, secret};
+use crate::world::{lock, secret};
 
 /// The directory. It is made when the first file is, under the system's directory for temporary files.
 #[derive(Debug, Default)]
@@ -60,13 +60,13 @@ fn create_private(path: &Path) -> io::Result<()> {
 
 /// A file of the spool; it goes when this is dropped.
 #[derive(Debug)]
-pub(in crate::simulator) struct SpoolFile {
+pub(crate) struct SpoolFile {
     path: PathBuf,
 }
 
 impl SpoolFile {
     /// Opens it for reading.
-    pub(in crate::simulator) fn open(&self) -> io::Result<File> {
+    pub(crate) fn open(&self) -> io::Result<File> {
         File::open(&self.path)
     }
 }

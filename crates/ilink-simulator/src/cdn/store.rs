@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::PREFIX;
 use super::spool::{Spool, SpoolFile};
-use crate::simulator::world::lock;
+use crate::world::lock;
 
 /// An upload as `getuploadurl` announced it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,7 +40,7 @@ pub struct Upload {
 
 /// How an object is handed out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::simulator) enum Manner {
+pub(crate) enum Manner {
     /// As fast as the client reads.
     Plain,
     /// So many bytes per second.
@@ -53,20 +53,20 @@ pub(in crate::simulator) enum Manner {
 
 /// Something that can be downloaded.
 #[derive(Debug)]
-pub(in crate::simulator) struct Object {
+pub(crate) struct Object {
     /// Whose it is.
-    pub(in crate::simulator) bot_id: String,
+    pub(crate) bot_id: String,
     /// The bytes as they are handed out.
-    pub(in crate::simulator) file: Arc<SpoolFile>,
-    pub(in crate::simulator) size: u64,
-    pub(in crate::simulator) manner: Manner,
+    pub(crate) file: Arc<SpoolFile>,
+    pub(crate) size: u64,
+    pub(crate) manner: Manner,
     /// How it came, if a client uploaded it.
-    pub(in crate::simulator) upload: Option<Arc<Upload>>,
+    pub(crate) upload: Option<Arc<Upload>>,
 }
 
 /// The store behind the CDN's two endpoints.
 #[derive(Debug, Default)]
-pub(in crate::simulator) struct Cdn {
+pub(crate) struct Cdn {
     spool: Spool,
     full_urls: AtomicBool,
     uploads: Mutex<HashMap<String, Arc<Upload>>>,
@@ -74,56 +74,56 @@ pub(in crate::simulator) struct Cdn {
 }
 
 impl Cdn {
-    pub(in crate::simulator) fn new(full_urls: bool) -> Self {
+    pub(crate) fn new(full_urls: bool) -> Self {
         Self { full_urls: full_urls.into(), ..Self::default() }
     }
 
     /// Whether `getuploadurl` gives an `upload_full_url`.
-    pub(in crate::simulator) fn full_urls(&self) -> bool {
+    pub(crate) fn full_urls(&self) -> bool {
         self.full_urls.load(Ordering::Relaxed)
     }
 
-    pub(in crate::simulator) fn set_full_urls(&self, full_urls: bool) {
+    pub(crate) fn set_full_urls(&self, full_urls: bool) {
         self.full_urls.store(full_urls, Ordering::Relaxed);
     }
 
     /// A new temporary file.
-    pub(in crate::simulator) fn file(&self) -> io::Result<(SpoolFile, File)> {
+    pub(crate) fn file(&self) -> io::Result<(SpoolFile, File)> {
         self.spool.create()
     }
 
     /// Records an announcement, and returns the upload parameter.
-    pub(in crate::simulator) fn announce(&self, upload: Upload) -> String {
+    pub(crate) fn announce(&self, upload: Upload) -> String {
         let parameter = parameter();
         lock(&self.uploads).insert(parameter.clone(), Arc::new(upload));
         parameter
     }
 
     /// What an upload parameter announced.
-    pub(in crate::simulator) fn upload(&self, parameter: &str) -> Option<Arc<Upload>> {
+    pub(crate) fn upload(&self, parameter: &str) -> Option<Arc<Upload>> {
         lock(&self.uploads).get(parameter).cloned()
     }
 
     /// Keeps an object, and returns the download parameter.
-    pub(in crate::simulator) fn keep(&self, object: Object) -> String {
+    pub(crate) fn keep(&self, object: Object) -> String {
         let parameter = parameter();
         lock(&self.objects).insert(parameter.clone(), Arc::new(object));
         parameter
     }
 
     /// What a download parameter names.
-    pub(in crate::simulator) fn object(&self, parameter: &str) -> Option<Arc<Object>> {
+    pub(crate) fn object(&self, parameter: &str) -> Option<Arc<Object>> {
         lock(&self.objects).get(parameter).cloned()
     }
 
     /// The bot that a parameter of either kind belongs to.
-    pub(in crate::simulator) fn owner(&self, parameter: &str) -> Option<String> {
+    pub(crate) fn owner(&self, parameter: &str) -> Option<String> {
         let upload = self.upload(parameter).map(|upload| upload.bot_id.clone());
         upload.or_else(|| self.object(parameter).map(|object| object.bot_id.clone()))
     }
 
     /// Removes all files. What is asked for afterwards cannot be read.
-    pub(in crate::simulator) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         self.spool.remove();
     }
 }
@@ -134,14 +134,14 @@ fn parameter() -> String {
 }
 
 /// The address of a download.
-pub(in crate::simulator) fn download_url(server: &str, parameter: &str) -> String {
+pub(crate) fn download_url(server: &str, parameter: &str) -> String {
     let query =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("encrypted_query_param", parameter).finish();
     format!("{server}{PREFIX}/download?{query}")
 }
 
 /// The address of an upload.
-pub(in crate::simulator) fn upload_url(server: &str, parameter: &str, filekey: &str) -> String {
+pub(crate) fn upload_url(server: &str, parameter: &str, filekey: &str) -> String {
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("encrypted_query_param", parameter)
         .append_pair("filekey", filekey)

@@ -16,9 +16,9 @@ use tokio::io::AsyncWriteExt as _;
 use super::ERROR_HEADER;
 use super::body::of_file;
 use super::store::{Manner, Object, Upload};
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::ledger::Rejected;
-use crate::simulator::world::World;
+use crate::endpoint::Endpoint;
+use crate::ledger::Rejected;
+use crate::world::World;
 
 /// The query of both. What is missing is unknown.
 #[derive(Debug, Default, Deserialize)]
@@ -129,7 +129,7 @@ async fn spool(body: Body, file: std::fs::File, limit: u64) -> Result<u64, Refus
 }
 
 /// Reads a body to its end, and forgets it.
-pub(in crate::simulator) async fn drain(body: Body) {
+pub(crate) async fn drain(body: Body) {
     let mut chunks = body.into_data_stream();
     while let Some(Ok(_)) = chunks.next().await {}
 }

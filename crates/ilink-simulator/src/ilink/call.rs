@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::simulator::bot::Bot;
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::ledger::Rejected;
-use crate::simulator::world::World;
+use crate::bot::Bot;
+use crate::endpoint::Endpoint;
+use crate::ledger::Rejected;
+use crate::world::World;
 
 /// The limit of `bot_agent`.
 const MAX_BOT_AGENT: usize = 256;

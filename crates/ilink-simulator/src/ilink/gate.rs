@@ -12,12 +12,12 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::call::{Caller, json_answer, text_header};
-use crate::simulator::cdn::{ERROR_HEADER, drain};
-use crate::simulator::connection::Connection;
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::faults::{FaultKind, Moment};
-use crate::simulator::report::HeadersSeen;
-use crate::simulator::world::World;
+use crate::cdn::{ERROR_HEADER, drain};
+use crate::connection::Connection;
+use crate::endpoint::Endpoint;
+use crate::faults::{FaultKind, Moment};
+use crate::report::HeadersSeen;
+use crate::world::World;
 
 /// The time in which the first half of a truncated answer travels, before the connection goes.
 const HALF_WAY: Duration = Duration::from_millis(50);

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{Refuse, check_app, json_answer, text_header};
-use crate::simulator::config::Version;
-use crate::simulator::control::take_step;
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::ledger::Rejected;
-use crate::simulator::login::{Login, LoginStep};
-use crate::simulator::world::{World, secret};
+use crate::config::Version;
+use crate::control::take_step;
+use crate::endpoint::Endpoint;
+use crate::ledger::Rejected;
+use crate::login::{Login, LoginStep};
+use crate::world::{World, secret};
 
 /// The most tokens a client may send along.
 const MAX_LOCAL_TOKENS: usize = 10;

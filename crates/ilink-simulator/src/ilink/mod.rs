@@ -1,4 +1,4 @@
-//! The iLink endpoints, all under `/ilink/bot/`; the CDN's are in `crate::simulator::cdn`, behind the same gate.
+//! The iLink endpoints, all under `/ilink/bot/`; the CDN's are in `crate::cdn`, behind the same gate.
 //!
 //! | file | what it is for |
 //! | --- | --- |

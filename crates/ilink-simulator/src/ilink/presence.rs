@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::{Call, Caller, Refuse, json_answer};
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::world::World;
+use crate::endpoint::Endpoint;
+use crate::world::World;
 
 #[derive(Debug, Deserialize)]
 struct ConfigBody {

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::call::{Call, Caller, Refuse, check_base_info, json_answer};
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::ledger::Sent;
-use crate::simulator::sent_media::SentMedia;
-use crate::simulator::world::World;
+use crate::endpoint::Endpoint;
+use crate::ledger::Sent;
+use crate::sent_media::SentMedia;
+use crate::world::World;
 
 /// A message of a bot. Fields are optional where their absence has an answer of its own.
 #[derive(Debug, Default, Deserialize)]

@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::call::{Call, Caller, Refuse};
-use crate::simulator::bot::Found;
-use crate::simulator::config::to_millis;
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::faults::Moment;
-use crate::simulator::world::World;
+use crate::bot::Found;
+use crate::config::to_millis;
+use crate::endpoint::Endpoint;
+use crate::faults::Moment;
+use crate::world::World;
 
 #[derive(Debug, Deserialize)]
 struct Body {

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{Call, Caller, Refuse, json_answer};
-use crate::simulator::cdn::cipher::{ciphertext_size, key_of_hex};
-use crate::simulator::cdn::{Upload, upload_url};
-use crate::simulator::endpoint::Endpoint;
-use crate::simulator::world::World;
+use crate::cdn::cipher::{ciphertext_size, key_of_hex};
+use crate::cdn::{Upload, upload_url};
+use crate::endpoint::Endpoint;
+use crate::world::World;
 
 /// An announcement. What is absent is wrong, and said to be.
 #[derive(Debug, Default, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Bench, eventually, json_of, quick, texts};
-use crate::simulator::{ControlError, Simulator, SimulatorConfig, SimulatorError};
+use crate::{ControlError, Simulator, SimulatorConfig, SimulatorError};
 
 #[tokio::test]
 async fn bots_are_made_with_what_is_given_and_ids_are_not_shared() {

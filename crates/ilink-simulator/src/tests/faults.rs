@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Account, Bench, message, texts};
-use crate::simulator::{Endpoint, Fault, FaultKind, SentFilter};
+use crate::{Endpoint, Fault, FaultKind, SentFilter};
 
 async fn fault(bench: &Bench, body: Value) {
     assert_eq!(bench.control_post("faults", body).await, json!({}));

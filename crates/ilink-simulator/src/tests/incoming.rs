@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::upload::{SIZES, decrypted, md5, sample};
 use super::{Account, Bench};
-use crate::simulator::cdn::cipher::key_of_hex;
-use crate::simulator::{
+use crate::cdn::cipher::key_of_hex;
+use crate::{
     Address, Content, ControlError, Damage, Endpoint, Fault, FaultKind, KeyEncoding, Media, NewMessages, Quote,
 };
 

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Account, Bench, message};
-use crate::simulator::quota::{Quota, Refusal};
-use crate::simulator::{Limits, LimitsPatch, Tokenless};
+use crate::quota::{Quota, Refusal};
+use crate::{Limits, LimitsPatch, Tokenless};
 
 async fn limits(bench: &Bench, body: Value) -> Value {
     let url = format!("{}/_sim/limits", bench.simulator.url());

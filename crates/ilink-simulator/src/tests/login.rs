@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Bench, json_of, quick};
-use crate::simulator::{LoginStep, NewBot, SimulatorConfig};
+use crate::{LoginStep, NewBot, SimulatorConfig};
 
 fn confirm() -> LoginStep {
     LoginStep::Confirm { user_id: None, bot_id: None }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Bench, eventually, quick};
-use crate::simulator::SimulatorConfig;
+use crate::SimulatorConfig;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_twenty_thousand_messages_is_handed_out_in_batches() {

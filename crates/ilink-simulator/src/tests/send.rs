@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Account, Bench, message};
-use crate::simulator::SentFilter;
+use crate::SentFilter;
 
 #[tokio::test]
 async fn a_message_is_delivered_and_listed_as_it_was_sent() {

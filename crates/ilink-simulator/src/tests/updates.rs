@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Bench, eventually, quick, texts};
-use crate::simulator::{NewMessages, SimulatorConfig};
+use crate::{NewMessages, SimulatorConfig};
 
 #[tokio::test]
 async fn messages_come_once_per_cursor_and_again_for_an_older_one() {

@@ -10,8 +10,8 @@ use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::{Account, Bench, message};
-use crate::simulator::cdn::cipher::hex;
-use crate::simulator::{Endpoint, Fault, FaultKind, LimitsPatch, MediaKind, SentFilter};
+use crate::cdn::cipher::hex;
+use crate::{Endpoint, Fault, FaultKind, LimitsPatch, MediaKind, SentFilter};
 
 /// Sizes around a block, and one of many chunks.
 pub(super) const SIZES: [usize; 8] = [0, 1, 15, 16, 17, 64 * 1024, 64 * 1024 + 16, 3 << 20];

@@ -7,7 +7,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::error::CdnError;
-use crate::ilink::{NotPublic, PublicOnly, is_listed, public_only, tls};
+use crate::{NotPublic, PublicOnly, is_listed, public_only, tls};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long nothing may move before a transfer is given up.

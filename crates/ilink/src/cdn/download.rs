@@ -1,7 +1,7 @@
 //! From the media host, or from a URL, into a file.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use super::cipher::Decryptor;
 use super::client::{Cdn, REDIRECTS, accepted, asked, retried};
 use super::error::CdnError;
 use super::key::MediaKey;
-use crate::private;
 
 /// Bytes that are written at once.
 const BATCH: usize = 256 * 1024;
@@ -220,12 +219,21 @@ struct Partial {
     kept: bool,
 }
 
+/// Makes a file to write to, which only this user may read. One that is there is an error.
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 impl Partial {
     fn create(target: &Path) -> Result<Partial, CdnError> {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{:08x}.part", rand::random::<u32>()));
         let path = target.with_file_name(name);
-        let file = private::new_file(&path).map_err(|error| CdnError::file(&path, error))?;
+        let file = private_file(&path).map_err(|error| CdnError::file(&path, error))?;
         Ok(Partial { file, path, target: target.to_owned(), kept: false })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::ilink::Reach;
+use crate::Reach;
 
 /// Why a media file was not fetched or not sent. Its texts go to the gateway: no secrets, no addresses with parameters.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -87,8 +87,8 @@ impl CdnError {
 
     /// From the HTTP client; what it was asked for is left out, it may hold keys.
     pub(super) fn from_reqwest(error: reqwest::Error) -> CdnError {
-        match crate::ilink::IlinkError::from_reqwest("cdn", error) {
-            crate::ilink::IlinkError::Network { reach, detail, .. } => CdnError::Network { reach, detail },
+        match crate::IlinkError::from_reqwest("cdn", error) {
+            crate::IlinkError::Network { reach, detail, .. } => CdnError::Network { reach, detail },
             other => CdnError::Answer(other.to_string()),
         }
     }

@@ -59,7 +59,7 @@ impl fmt::Debug for MediaKey {
 }
 
 /// Bytes as hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
