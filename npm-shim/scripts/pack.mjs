@@ -37,7 +37,7 @@ export async function pack({ out, binary }) {
       copyFileSync(binary, target);
       chmodSync(target, 0o755);
       // Its condition: it goes where the binary goes.
-      copyFileSync(path.join(repository, "src", "media", "silk", "LICENSE-SILK"), path.join(path.dirname(target), "LICENSE-SILK"));
+      copyFileSync(path.join(repository, "crates", "silk-decoder", "LICENSE-SILK"), path.join(path.dirname(target), "LICENSE-SILK"));
     }
     mkdirSync(out, { recursive: true });
     const run = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", path.resolve(out)], {
