@@ -3,9 +3,11 @@
 //! `docs/architecture.md` maps the rooms and names what holds them together. The library is not a public API: its
 //! users are the binary, the tests and the benchmarks.
 
+pub mod account_id;
 pub mod accounts;
 pub mod cli;
 pub mod contract;
+pub mod events;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

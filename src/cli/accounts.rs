@@ -14,12 +14,13 @@ use super::output::{NOT_OK, Outcome, table};
 use crate::contract::{
     AccountsExportParams, AccountsImportParams, AccountsListResult, AccountsRemoveResult, ContractError, ErrorKind,
 };
+use crate::events::Events;
 use crate::private;
-use crate::service::{Notices, Sidecar};
+use crate::service::Sidecar;
 
 /// Lists or removes.
 pub async fn run(common: &Common, args: AccountsArgs) -> Result<Outcome, ContractError> {
-    let sidecar = open(common, Notices::none()).await?;
+    let sidecar = open(common, Events::none()).await?;
     let outcome = match args.action.unwrap_or(AccountsAction::List) {
         AccountsAction::List => list(AccountsListResult { accounts: sidecar.accounts().await? }),
         AccountsAction::Remove { account } => {

@@ -10,8 +10,9 @@ use super::open::open;
 use super::output::{NOT_OK, Outcome};
 use crate::accounts::StateDir;
 use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, ErrorKind, StatusGetParams};
+use crate::events::Events;
 use crate::private;
-use crate::service::{Notices, Sidecar};
+use crate::service::Sidecar;
 use ilink::shown_address;
 
 #[derive(Serialize)]
@@ -36,7 +37,7 @@ pub async fn run(common: &Common, args: DoctorArgs) -> Result<Outcome, ContractE
     };
     let mut checks =
         vec![Check::new("state directory", writable(&state.channel())), Check::new("database", database(&state))];
-    match open(common, Notices::none()).await {
+    match open(common, Events::none()).await {
         Err(error) => checks.push(Check::new("accounts", Err(error.message))),
         Ok(sidecar) => {
             check_accounts(&sidecar, args.offline, &mut checks).await;

@@ -10,14 +10,18 @@ use super::args::{Common, LoginArgs};
 use super::open::open;
 use super::output::Outcome;
 use crate::contract::{ContractError, ErrorKind, Locale, LoginProgress, LoginStartParams, LoginState};
+use crate::events::{Event, Events};
 use crate::plain::lines;
-use crate::service::{Notices, Sidecar};
+use crate::service::Sidecar;
 
 /// Logs in.
 pub async fn run(common: &Common, args: LoginArgs) -> Result<Outcome, ContractError> {
     let (progress, mut steps) = mpsc::unbounded_channel::<LoginProgress>();
-    let notices = Notices { progress: Arc::new(move |step| drop(progress.send(step))), ..Notices::none() };
-    let sidecar = open(common, notices).await?;
+    let events = Events::new(move |event| match event {
+        Event::Login(step) => progress.send(step).is_ok(),
+        _ => false,
+    });
+    let sidecar = open(common, events).await?;
     let params = LoginStartParams { account_id: args.account, force: Some(true), label: args.label };
     let started = sidecar.start_login(params).await?;
     show_code(common, &started.qr_text, &started.qr_url, &started.message);

@@ -8,12 +8,13 @@ use serde_json::Value;
 use super::args::Common;
 use crate::accounts::StateDir;
 use crate::contract::{CHANNEL_ID, Config, ContractError, Locale};
+use crate::events::Events;
 use crate::plain::lines;
 use crate::process::Gateway;
-use crate::service::{Notices, Open, Sidecar};
+use crate::service::{Open, Sidecar};
 
 /// Opens the state directory with the settings of `openclaw.json`.
-pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, ContractError> {
+pub async fn open(common: &Common, events: Events) -> Result<Arc<Sidecar>, ContractError> {
     let config = StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default();
     let sidecar = Sidecar::open(Open {
         state_dir: common.state_dir.clone(),
@@ -25,7 +26,8 @@ pub async fn open(common: &Common, notices: Notices) -> Result<Arc<Sidecar>, Con
         host: None,
         defer_media: false,
         status_interval: None,
-        notices,
+        events,
+        end: Arc::new(|| {}),
     })
     .await?;
     for warning in sidecar.warnings() {

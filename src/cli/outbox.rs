@@ -8,7 +8,8 @@ use super::args::{Common, OutboxAction, OutboxArgs};
 use super::open::open;
 use super::output::{NOT_OK, Outcome, table};
 use crate::contract::{BudgetParams, BudgetResult, ContractError, HeldReason, QueueParams, QueueResult};
-use crate::service::{Notices, Sidecar};
+use crate::events::Events;
+use crate::service::Sidecar;
 use crate::store::now_ms;
 
 /// How long `flush` watches what it set off.
@@ -16,7 +17,7 @@ const FLUSH: Duration = Duration::from_secs(15);
 
 /// Lists, cancels or flushes.
 pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractError> {
-    let sidecar = open(common, Notices::none()).await?;
+    let sidecar = open(common, Events::none()).await?;
     let params = QueueParams { account_id: args.account.clone(), to: args.to };
     if let Some(to) = args.budget {
         let budget = sidecar.budget(BudgetParams { to, account_id: args.account }).await;

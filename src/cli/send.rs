@@ -6,7 +6,7 @@ use super::args::{Common, SendArgs};
 use super::open::open;
 use super::output::{Outcome, UNCONFIRMED};
 use crate::contract::{ContractError, ErrorKind, SendMediaParams, SendStatus, SendTextParams};
-use crate::service::Notices;
+use crate::events::Events;
 
 /// Sends a text, a file, or both.
 pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractError> {
@@ -14,7 +14,7 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         Some("-") => Some(read_stdin()?),
         _ => args.text,
     };
-    let sidecar = open(common, Notices::none()).await?;
+    let sidecar = open(common, Events::none()).await?;
     let (to, account_id, run_id, idempotency_key) = (args.to, args.account, None, args.idempotency_key);
     let sent = match args.file {
         Some(path) => {

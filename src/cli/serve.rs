@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Common;
-use crate::contract::{AccountStatus, InboundMessage, LoginProgress, OutboundUpdate};
+use crate::events::{Event, Events};
 use crate::inbound::WINDOW;
 use crate::process;
 use crate::rpc::{End, Outgoing, Server, stdout_writer};
-use crate::service::{Host, Notices, VERSION, module};
+use crate::service::{Host, VERSION, module};
 
 /// How long requests under way may take to answer after the gateway closed stdin.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ pub async fn run(common: Common) -> ExitCode {
         Ok(writer) => writer,
         Err(error) => return failed("stdout cannot be written", &error),
     };
-    let (for_notices, for_end) = (outgoing.clone(), stop.clone());
-    let host = Arc::new(Host::new(common.state_dir, move || notices(&for_notices, &for_end)));
+    let of_events = stop.clone();
+    let host = Arc::new(Host::new(common.state_dir, events(outgoing.clone()), move || end_alone(&of_events)));
     let methods = match module(host.clone()) {
         Ok(methods) => methods,
         Err(error) => return failed("the methods could not be registered", &error),
@@ -72,17 +72,14 @@ pub async fn run(common: Common) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn notices(outgoing: &Outgoing, stop: &CancellationToken) -> Notices {
-    let stop = stop.clone();
-    let (deliveries, statuses, logins, sends) =
-        (outgoing.clone(), outgoing.clone(), outgoing.clone(), outgoing.clone());
-    Notices {
-        deliver: Box::new(move |message: &InboundMessage| deliveries.deliver("inbound.message", message)),
-        status: Box::new(move |status: AccountStatus| statuses.status(status)),
-        progress: Arc::new(move |progress: LoginProgress| logins.notify("login.progress", &progress)),
-        update: Box::new(move |update: OutboundUpdate| sends.notify("outbound.update", &update)),
-        end: Arc::new(move || end_alone(&stop)),
-    }
+/// Events as notifications on stdout.
+fn events(outgoing: Outgoing) -> Events {
+    Events::new(move |event| match event {
+        Event::Message(message) => outgoing.deliver("inbound.message", message),
+        Event::Status(status) => outgoing.notify_latest(status.account_id.clone(), "account.status", status),
+        Event::Login(progress) => outgoing.notify("login.progress", &progress),
+        Event::SendEnded(update) => outgoing.notify("outbound.update", &update),
+    })
 }
 
 /// Ends a process whose gateway is gone.

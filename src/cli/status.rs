@@ -7,11 +7,11 @@ use super::open::open;
 use super::output::{NOT_OK, Outcome, table};
 use crate::accounts::{Lease, LeaseError};
 use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, StatusGetParams};
-use crate::service::Notices;
+use crate::events::Events;
 
 /// Shows the status.
 pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractError> {
-    let sidecar = open(common, Notices::none()).await?;
+    let sidecar = open(common, Events::none()).await?;
     let params = StatusGetParams { account_id: args.account, probe: Some(args.probe) };
     let status = sidecar.status(params).await?;
     let mut rows =

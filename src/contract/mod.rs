@@ -5,7 +5,6 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `ids` | [`AccountId`] and how OpenClaw normalises it |
 //! | `config` | [`Config`], the value of `channels.openclaw-weixin` |
 //! | `requests` | parameters and results of every method |
 //! | `notifications` | what the sidecar says by itself |
@@ -14,14 +13,13 @@
 
 mod config;
 mod error;
-mod ids;
 mod methods;
 mod notifications;
 mod requests;
 
+pub use crate::account_id::AccountId;
 pub use config::*;
 pub use error::*;
-pub use ids::*;
 pub use methods::*;
 pub use notifications::*;
 pub use requests::*;

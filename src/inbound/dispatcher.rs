@@ -18,9 +18,10 @@ use super::delivery_id::DeliveryId;
 use super::lane::{FETCH, Lane, Size};
 use super::normalize::{Draft, normalize};
 use super::prepare::Preparer;
-use crate::accounts::Board;
+use crate::accounts::StatusRegistry;
 use crate::contract::{AccountId, InboundMessage};
-use crate::store::{AccountNo, Fetched, Store, StoreError, TakenIn};
+use crate::events::{self, Events};
+use crate::store::{AccountNo, Fetched, Ingested, Store, StoreError};
 use crate::supervise::caught;
 
 /// Deliveries in flight at most, over all accounts.
@@ -48,7 +49,7 @@ type LaneKey = (AccountNo, Arc<str>);
 enum Event {
     Started { account: AccountNo, id: AccountId, lanes: Vec<(String, i64)> },
     Stopped { account: AccountNo },
-    Arrived { account: AccountNo, taken: TakenIn },
+    Arrived { account: AccountNo, taken: Ingested },
     Acked { keys: Vec<(AccountNo, u64)> },
     Nacked { account: AccountNo, key: u64, after: Duration },
     Released { account: AccountNo, key: u64 },
@@ -56,13 +57,10 @@ enum Event {
     Prepared { lane: LaneKey, epoch: u64, key: u64, size: Size, message: Box<InboundMessage> },
 }
 
-/// Puts a delivery on its way to the gateway without waiting. `false`: there is no room now.
-pub type Deliver = Box<dyn Fn(&InboundMessage) -> bool + Send>;
-
 /// What the dispatcher asks of the rest of the program.
 pub struct Outlet {
     /// The way to the gateway.
-    pub deliver: Deliver,
+    pub events: Events,
     /// Called when the dispatcher is broken by a defect: nothing would be delivered any more.
     pub broken: Box<dyn FnOnce() + Send>,
     /// Whether media are fetched only when the gateway asks for them.
@@ -85,18 +83,18 @@ impl Dispatcher {
     /// Starts the dispatcher's task; it ends with `stop`.
     pub fn start(
         store: Store,
-        board: Board,
+        board: StatusRegistry,
         preparer: Preparer,
         outlet: Outlet,
         stop: CancellationToken,
     ) -> Dispatcher {
         let (events, inbox) = mpsc::unbounded_channel();
-        let Outlet { deliver, broken, defer_media } = outlet;
+        let Outlet { events: gateway, broken, defer_media } = outlet;
         let task = Task {
             store: store.clone(),
             board,
             preparer,
-            deliver,
+            gateway,
             defer_media,
             events: events.downgrade(),
             accounts: HashMap::new(),
@@ -141,7 +139,7 @@ impl Dispatcher {
     }
 
     /// What announces a poll's messages, to be called in the order of commits.
-    pub fn announcer(&self, account: AccountNo) -> impl FnOnce(TakenIn) + Send + 'static {
+    pub fn announcer(&self, account: AccountNo) -> impl FnOnce(Ingested) + Send + 'static {
         let events = self.events.clone();
         move |taken| {
             let _ = events.send(Event::Arrived { account, taken });
@@ -186,9 +184,9 @@ impl Dispatcher {
 
 struct Task {
     store: Store,
-    board: Board,
+    board: StatusRegistry,
     preparer: Preparer,
-    deliver: Deliver,
+    gateway: Events,
     defer_media: bool,
     /// For fetches to report back; weak, so that the task ends when every handle is gone.
     events: mpsc::WeakUnboundedSender<Event>,
@@ -326,7 +324,7 @@ impl Task {
         self.in_memory.messages < IN_MEMORY.messages && self.in_memory.bytes + more <= IN_MEMORY.bytes
     }
 
-    fn arrived(&mut self, account: AccountNo, taken: TakenIn) {
+    fn arrived(&mut self, account: AccountNo, taken: Ingested) {
         if !self.accounts.contains_key(&account) {
             return;
         }
@@ -527,7 +525,7 @@ impl Task {
             };
             // It is being prepared, or waits for that.
             let Some((message, message_key, row, bytes)) = next else { continue };
-            if !(self.deliver)(&message) {
+            if !self.gateway.emit(events::Event::Message(&message)) {
                 self.edit(&key, |lane| lane.give_back(message_key, false));
                 self.wait(key, RETRY);
                 continue;
@@ -660,7 +658,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::inbound::intake::read_message;
+    use crate::inbound::ingest::read_message;
     use crate::media::{Library, Room};
 
     type Broken = oneshot::Receiver<()>;
@@ -668,7 +666,7 @@ mod tests {
     /// A dispatcher that is told of one message.
     async fn told(
         message: serde_json::Value,
-        deliver: impl Fn(&InboundMessage) -> bool + Send + 'static,
+        deliver: impl Fn(&InboundMessage) -> bool + Send + Sync + 'static,
     ) -> (Dispatcher, Broken, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
@@ -676,14 +674,14 @@ mod tests {
         let preparer =
             Preparer::new(store.clone(), library.clone(), Room::new(library), Arc::new(|| panic!("a defect")));
         let (say, broken) = oneshot::channel();
-        let outlet =
-            Outlet { deliver: Box::new(deliver), broken: Box::new(move || say.send(()).unwrap()), defer_media: false };
+        let events = Events::new(move |event| matches!(event, events::Event::Message(message) if deliver(message)));
+        let outlet = Outlet { events, broken: Box::new(move || say.send(()).unwrap()), defer_media: false };
         let stop = CancellationToken::new();
-        let dispatcher = Dispatcher::start(store.clone(), Board::new(|_| {}), preparer, outlet, stop);
+        let dispatcher = Dispatcher::start(store.clone(), StatusRegistry::new(|_| {}), preparer, outlet, stop);
         let id = AccountId::normalize("bot");
-        let account = store.account(&id).await.unwrap().no;
+        let account = store.get_or_create_account(&id).await.unwrap().no;
         let message = read_message(&message.to_string(), false).unwrap();
-        store.take_in(account, None, vec![message], |_| {}).await.unwrap();
+        store.ingest(account, None, vec![message], |_| {}).await.unwrap();
         dispatcher.start_account(&id, account).await.unwrap();
         (dispatcher, broken, dir)
     }

@@ -6,7 +6,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `monitor` | the poll loop of one account |
-//! | `intake` | a polled message, ready for the inbox |
+//! | `ingest` | a polled message, ready for the inbox |
 //! | `dispatcher` | who is delivered what, and when: the window and the lanes |
 //! | `lane` | one conversation's backlog in memory |
 //! | `normalize` | a wire message as the contract says it, and what is missing |
@@ -16,7 +16,7 @@
 
 mod delivery_id;
 mod dispatcher;
-mod intake;
+mod ingest;
 mod lane;
 mod monitor;
 mod normalize;
@@ -31,8 +31,8 @@ pub mod fuzzing {
 }
 
 pub use delivery_id::DeliveryId;
-pub use dispatcher::{Deliver, Dispatcher, Outlet, WINDOW};
-pub use intake::read_message;
+pub use dispatcher::{Dispatcher, Outlet, WINDOW};
+pub use ingest::read_message;
 pub use monitor::Monitor;
 pub use normalize::{Draft, normalize};
 pub use prepare::{Preparer, Resources};

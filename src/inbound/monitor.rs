@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::Dispatcher;
-use super::intake::read_message;
-use crate::accounts::Board;
+use super::ingest::read_message;
+use crate::accounts::StatusRegistry;
 use crate::contract::{AccountId, AccountState, ProbableCause};
 use crate::store::{AccountNo, NewMessage, Store, now_ms};
 use crate::supervise::caught;
@@ -61,7 +61,7 @@ pub struct Monitor {
     /// Who delivers what is in the inbox.
     pub dispatcher: Dispatcher,
     /// Where its state is shown.
-    pub board: Board,
+    pub board: StatusRegistry,
     /// Whether to keep what people write, for quotes.
     pub keep_texts: Box<dyn Fn() -> bool + Send + Sync>,
     /// Told who wrote, after their messages are on disk. Must not block.
@@ -177,7 +177,7 @@ impl Monitor {
             if empty && asked.elapsed() <= hold {
                 stretch = 1;
             }
-            match self.take_in(updates, cancel).await {
+            match self.ingest(updates, cancel).await {
                 Ok(taken) => {
                     since_prune += taken.received;
                     // What came again, at the same place, will come again at once.
@@ -264,7 +264,7 @@ impl Monitor {
     }
 
     /// Puts messages and cursor on disk; the error is for a person. The cursor goes there with the last of the messages.
-    async fn take_in(&mut self, updates: Updates, cancel: &CancellationToken) -> Result<Taken, String> {
+    async fn ingest(&mut self, updates: Updates, cancel: &CancellationToken) -> Result<Taken, String> {
         let cursor = updates.get_updates_buf.filter(|cursor| !cursor.is_empty() && *cursor != self.cursor);
         let cursor = cursor.filter(|cursor| {
             let fits = cursor.len() <= LARGEST_CURSOR;
@@ -316,7 +316,7 @@ impl Monitor {
         let mut duplicates = 0;
         if received > 0 || cursor.is_some() {
             let announce = self.dispatcher.announcer(self.number);
-            let taken = self.store.take_in(self.number, cursor.clone(), messages, announce).await;
+            let taken = self.store.ingest(self.number, cursor.clone(), messages, announce).await;
             duplicates = taken.map_err(|error| error.to_string())?;
         }
         if let Some(cursor) = cursor {
@@ -400,7 +400,7 @@ fn read(account: &AccountId, raw: &str, keep_texts: bool) -> Option<NewMessage> 
     })
 }
 
-fn show_polling(board: &Board, id: &AccountId) {
+fn show_polling(board: &StatusRegistry, id: &AccountId) {
     board.update(id, |entry| {
         entry.state = AccountState::Polling;
         entry.paused_until_ms = None;
@@ -421,6 +421,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+    use crate::events::{Event, Events};
     use crate::inbound::{Outlet, Preparer};
     use crate::media::{Library, Room};
     use ilink::{BotToken, Endpoint, Hosts};
@@ -433,13 +434,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
         let id = AccountId::normalize("bot");
-        let row = store.account(&id).await.unwrap();
+        let row = store.get_or_create_account(&id).await.unwrap();
         let states = Arc::new(Mutex::new(Vec::new()));
         let seen = states.clone();
-        let board = Board::new(move |status| seen.lock().unwrap().push((status.state, status.last_error)));
+        let board = StatusRegistry::new(move |status| seen.lock().unwrap().push((status.state, status.last_error)));
         let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
         let outlet = Outlet {
-            deliver: Box::new(move |message| say.send(message.text.clone()).is_ok()),
+            events: Events::new(move |event| match event {
+                Event::Message(message) => say.send(message.text.clone()).is_ok(),
+                _ => false,
+            }),
             broken: Box::new(|| {}),
             defer_media: false,
         };

@@ -1,7 +1,7 @@
 //! A wire message as the contract says it, and what must be fetched before it is whole.
 
 use super::delivery_id::DeliveryId;
-use super::intake::{MOST_ID_BYTES, read_wire};
+use super::ingest::{MOST_ID_BYTES, read_wire};
 use crate::contract::{
     Conversation, ConversationKind, InboundMessage, MAX_PARTS, MAX_TEXT_CHARS, Part, PartType, Quote,
 };

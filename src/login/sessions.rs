@@ -175,6 +175,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::events::Events;
     use ilink::Hosts;
     use ilink_simulator::{Simulator, SimulatorConfig};
 
@@ -186,7 +187,7 @@ mod tests {
         let (saving, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (begun, wait) = (saving.clone(), go_on.clone());
         let hooks = Hooks {
-            progress: Arc::new(|_| {}),
+            events: Events::none(),
             known_tokens: Arc::new(Vec::new),
             save: Arc::new(move |_| {
                 let (begun, wait) = (begun.clone(), wait.clone());

@@ -12,6 +12,7 @@ use super::qr::QrCode;
 use super::texts::{Text, hint, refused_host};
 use crate::accounts::Login;
 use crate::contract::{AccountId, Locale, LoginProgress, LoginState};
+use crate::events::{Event, Events};
 use ilink::{
     BotToken, Confirmed, Endpoint, Ilink, IlinkError, QrStatus, assigned_address, redirected_address, shown_address,
 };
@@ -25,15 +26,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// QR codes in one login, the first included.
 const CODES: u32 = 3;
 
-type Progress = dyn Fn(LoginProgress) + Send + Sync;
 type Tokens = dyn Fn() -> Vec<BotToken> + Send + Sync;
 type Save = dyn Fn(Login) -> BoxFuture<'static, Result<(), String>> + Send + Sync;
 
 /// What a login needs of the rest of the program.
 #[derive(Clone)]
 pub struct Hooks {
-    /// Told of every change; must not block.
-    pub progress: Arc<Progress>,
+    /// Told of every change.
+    pub events: Events,
     /// Tokens of local bots, newest first; called on a blocking thread.
     pub known_tokens: Arc<Tokens>,
     /// Saves what the login brought; the error is for a person.
@@ -336,12 +336,12 @@ impl Watch {
         };
         if is_end(state) {
             // Progress first: who waits for the end then has heard all of it.
-            (self.hooks.progress)(progress);
+            self.hooks.events.emit(Event::Login(progress));
             show();
         } else {
             // State first: who hears of it and acts on it at once finds it so.
             show();
-            (self.hooks.progress)(progress);
+            self.hooks.events.emit(Event::Login(progress));
         }
     }
 }
@@ -368,7 +368,7 @@ mod tests {
         };
         let qr = Arc::new(QrCode::new("https://a.example/code").unwrap());
         let hooks = Hooks {
-            progress: Arc::new(|_| {}),
+            events: Events::none(),
             known_tokens: Arc::new(Vec::new),
             save: Arc::new(|_| Box::pin(async { Ok(()) })),
         };

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::backend::{Answered, NotReady, OutboxSettings, Ready};
+use super::context::{Answered, NotReady, OutboxSettings, Ready};
 use super::media::{MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
 use super::outbox::{Inner, LaneKey, LastRecovery, Outbox, Outcome, SendError, WAIT, lock};
 use super::overflow;
-use crate::contract::{HeldReason, Recovery, RecoveryAction, RecoveryStep};
-use crate::store::{AccountNo, Head, Held, OutboundPart, OutboundRow, Refused, SendState, StoreError, Turn, now_ms};
+use crate::contract::{Recovery, RecoveryAction, RecoveryStep};
+use crate::store::{
+    AccountNo, Head, Held, HoldReason, OutboundPart, OutboundRow, Refused, SendDecision, SendState, StoreError, now_ms,
+};
 use ilink::{ContextToken, IlinkError, Limit, Outgoing, OutgoingItem};
 
 /// The first wait after the network failed; each is twice the one before.
@@ -146,23 +148,23 @@ impl Lane<'_> {
         if self.recovering.as_ref().is_some_and(|(id, _)| *id != row.id) {
             self.not_recovered();
         }
-        let ready = match inner.backend.ready(account).await {
+        let ready = match inner.context.ready(account).await {
             Ok(ready) => ready,
             Err(NotReady::NoLogin(error)) => {
                 tracing::warn!(%account, error, "a message waits: its account cannot be used");
-                return self.hold(number, HeldReason::SessionExpired, None).await;
+                return self.hold(number, HoldReason::SessionExpired, None).await;
             }
             // A file that cannot be read now says nothing of the login.
             Err(NotReady::Now(error)) => return self.retry(number, &row, &error).await,
         };
         if inner.is_stale(account, &ready.session.token) {
-            return self.hold(number, HeldReason::SessionExpired, None).await;
+            return self.hold(number, HoldReason::SessionExpired, None).await;
         }
         let Some(part) = row.parts.iter().find(|part| !part.taken) else {
             // All parts are there, only the row's end was not written.
             return Ok(Next::Rest);
         };
-        let settings = inner.backend.settings();
+        let settings = inner.context.settings();
         let media = part.media.as_deref().map(MediaPart::from_json);
         let uploaded = match &media {
             None => None,
@@ -172,7 +174,7 @@ impl Lane<'_> {
                 return Ok(Next::Again);
             }
             Some(Some(media)) if media.uploaded.is_none() => {
-                if let Some(Turn::Hold { reason, until_ms }) =
+                if let Some(SendDecision::Hold { reason, until_ms }) =
                     inner.store.would_hold(number, peer, row.id, part.n, settings.limits).await?
                 {
                     if media.rest {
@@ -181,7 +183,7 @@ impl Lane<'_> {
                     }
                     return self.hold(number, reason, until_ms).await;
                 }
-                return self.bring(number, &ready, &row, part.n, media.clone()).await;
+                return self.upload(number, &ready, &row, part.n, media.clone()).await;
             }
             Some(Some(media)) => media.uploaded.as_ref().map(|uploaded| media.item(uploaded)),
         };
@@ -189,9 +191,9 @@ impl Lane<'_> {
             return Ok(Next::Again);
         }
         let (token, left) = match inner.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
-            Turn::Go { token, left } => (token, left),
-            Turn::Wait(ms) => return Ok(Next::Sleep(Duration::from_millis(ms as u64))),
-            Turn::Hold { reason, until_ms } => return self.hold(number, reason, until_ms).await,
+            SendDecision::Go { token, left } => (token, left),
+            SendDecision::Wait(ms) => return Ok(Next::Sleep(Duration::from_millis(ms as u64))),
+            SendDecision::Hold { reason, until_ms } => return self.hold(number, reason, until_ms).await,
         };
         let more = left == 0 && settings.notice && self.more_waits(&row).await?;
         let text = if more { with_notice(&part.text, settings.locale) } else { part.text.clone() };
@@ -211,27 +213,27 @@ impl Lane<'_> {
                 self.reached();
                 let id = answer.message_id;
                 let said = if part.media.is_none() { part.text.clone() } else { String::new() };
-                let said = inner.backend.keeps_texts().then_some(said);
+                let said = inner.context.keeps_texts().then_some(said);
                 // The message is out: that it is not written down must not send it again.
                 let taken =
                     persist(inner, || inner.store.part_taken(&row, part.n, id.clone(), said.clone(), settings.limits))
                         .await?;
                 if let Some(media) = media.flatten() {
-                    inner.backend.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
+                    inner.context.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
                 }
                 if id.is_none() {
                     let client_id = part.client_id.as_str();
                     tracing::warn!(%account, client_id, "WeChat took a message and gave it no id; perhaps nobody sees it");
                 }
-                inner.backend.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+                inner.context.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
                 if taken.untold {
                     inner.tell_standing(account, number).await;
                 }
                 self.sent_again(true);
                 if let Some(row) = taken.finished
-                    && !inner.tell(row.id, Outcome::Taken)
+                    && !inner.resolve(row.id, Outcome::Taken)
                 {
-                    inner.report(&row);
+                    inner.notify_end(&row);
                 }
                 Ok(Next::Again)
             }
@@ -245,7 +247,7 @@ impl Lane<'_> {
     }
 
     /// Brings a part's file to the media host, or finds it there.
-    async fn bring(
+    async fn upload(
         &mut self,
         number: AccountNo,
         ready: &Ready,
@@ -294,7 +296,7 @@ impl Lane<'_> {
                     return self.give_up_rest(row, n, &media, true).await;
                 }
                 Err(error) => {
-                    inner.backend.counted(&self.key.0, Answered::Refused);
+                    inner.context.counted(&self.key.0, Answered::Refused);
                     inner.end(row.id, SendState::Failed, Some(SendError::Upload(error))).await?;
                     return Ok(Next::Again);
                 }
@@ -328,7 +330,7 @@ impl Lane<'_> {
     ) -> Result<Next, StoreError> {
         let inner = &self.outbox.inner;
         inner.store.give_up_rest(row.id, n, for_good).await?;
-        inner.backend.file_done(&row.account_id, None, media.clone());
+        inner.context.file_done(&row.account_id, None, media.clone());
         Ok(Next::Again)
     }
 
@@ -344,7 +346,7 @@ impl Lane<'_> {
         lock(&self.outbox.inner.asking).insert(self.key.clone());
         tracing::warn!(account = %self.key.0, %error, failures = self.failures, "a message was not confirmed; sending it again");
         if now_ms() - row.created_at + wait.as_millis() as i64 >= WAIT.as_millis() as i64 {
-            self.hold(number, HeldReason::Offline, None).await?;
+            self.hold(number, HoldReason::Offline, None).await?;
         }
         Ok(Next::Sleep(wait))
     }
@@ -362,10 +364,10 @@ impl Lane<'_> {
         let (account, peer) = self.key;
         if error.is_stale_token() {
             tracing::warn!(%account, "a message waits for a new login: WeChat no longer accepts this one");
-            return self.hold(number, HeldReason::SessionExpired, None).await;
+            return self.hold(number, HoldReason::SessionExpired, None).await;
         }
         if let Some(limit) = error.limit() {
-            let settings = inner.backend.settings();
+            let settings = inner.context.settings();
             if limit == Limit::Unprepared && self.begins_recovery(number, settings.recovery_every_ms).await? {
                 tracing::warn!(%account, %error, "WeChat did not prepare a message; trying a recovery");
                 self.recover(ready, row.id).await;
@@ -381,11 +383,11 @@ impl Lane<'_> {
                 Refused::QuotaLowered => {
                     let (limit, _) = inner.store.quota(number, settings.limits.quota).await?;
                     tracing::warn!(%account, %error, limit, "WeChat allows this bot fewer messages than was thought");
-                    self.hold(number, HeldReason::Quota, None).await
+                    self.hold(number, HoldReason::Quota, None).await
                 }
                 Refused::Closed { until_ms } => {
                     tracing::warn!(%account, %error, until_ms, "WeChat limits this bot; its messages wait");
-                    self.hold(number, HeldReason::Throttled, Some(until_ms)).await
+                    self.hold(number, HoldReason::Throttled, Some(until_ms)).await
                 }
             };
         }
@@ -393,7 +395,7 @@ impl Lane<'_> {
             return self.retry(number, &row, &error).await;
         }
         self.sent_again(false);
-        inner.backend.counted(account, Answered::Refused);
+        inner.context.counted(account, Answered::Refused);
         inner.end(row.id, SendState::Failed, Some(SendError::Ilink(error))).await?;
         Ok(Next::Again)
     }
@@ -421,9 +423,9 @@ impl Lane<'_> {
         };
         note(RecoveryAction::Connections, ready.ilink.reconnect(None));
         note(RecoveryAction::NotifyStart, ready.ilink.notify_start(&ready.session).await.is_ok());
-        note(RecoveryAction::TypingTicket, inner.backend.fresh_ticket(ready, account, peer).await);
+        note(RecoveryAction::TypingTicket, inner.context.fresh_ticket(ready, account, peer).await);
         let recovery = Recovery { at_ms: now_ms(), tried, ok: None };
-        inner.backend.recovering(account, recovery.clone());
+        inner.context.recovering(account, recovery.clone());
         self.recovering = Some((send, recovery));
     }
 
@@ -445,7 +447,7 @@ impl Lane<'_> {
         lock(&self.outbox.inner.recoveries).insert(account.clone(), LastRecovery::Ended(Instant::now()));
         recovery.ok = Some(ok);
         tracing::warn!(%account, ok, "the recovery ended");
-        self.outbox.inner.backend.recovering(account, recovery);
+        self.outbox.inner.context.recovering(account, recovery);
     }
 
     /// Plans a file for what is left of an answer, where part `n` has the last place and more is behind it. Only of an
@@ -466,21 +468,21 @@ impl Lane<'_> {
             return Ok(false);
         }
         let text = overflow::text_of(whole, &rest);
-        let Some(spooled) = inner.backend.spool_text(text).await else { return Ok(false) };
+        let Some(spooled) = inner.context.spool_text(text).await else { return Ok(false) };
         let file = overflow::file(spooled, settings.locale);
         inner.store.plan_rest(row.id, n, file.to_json()).await
     }
 
     /// Holds everything that waits in the conversation, and tells who waits for it.
-    async fn hold(&mut self, number: AccountNo, reason: HeldReason, until_ms: Option<i64>) -> Result<Next, StoreError> {
+    async fn hold(&mut self, number: AccountNo, reason: HoldReason, until_ms: Option<i64>) -> Result<Next, StoreError> {
         self.not_recovered();
         let inner = &self.outbox.inner;
         let Held { held, dropped } = inner.store.hold(number, &self.key.1, reason).await?;
         for id in held {
-            inner.tell(id, Outcome::Held(reason));
+            inner.resolve(id, Outcome::Held(reason));
         }
         for id in dropped {
-            inner.tell(id, Outcome::Dropped);
+            inner.resolve(id, Outcome::Dropped);
         }
         Ok(match until_ms {
             Some(until) => Next::Sleep(Duration::from_millis((until - now_ms()).max(1) as u64)),

@@ -8,15 +8,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::backend::Backend;
 use super::chunk::chunk;
 use super::claim::Claimant;
+use super::context::OutboxContext;
 use super::lane;
+use super::maintenance;
 use super::markdown::{for_wechat, without_tags};
 use super::media::{MediaPart, UploadError};
-use super::rounds;
-use crate::contract::{AccountId, HeldReason, MAX_CHUNKS, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
-use crate::store::{AccountNo, NewPart, NewSend, OutboundRow, SendState, Store, StoreError};
+use crate::contract::{AccountId, MAX_CHUNKS, OutboundUpdate, TEXT_CHUNK_LIMIT, UpdateStatus};
+use crate::store::{AccountNo, HoldReason, NewPart, NewSend, OutboundRow, SendState, Store, StoreError};
 use crate::supervise::keep_running;
 use ilink::{BotToken, IlinkError};
 
@@ -60,7 +60,7 @@ pub enum Sent {
     Taken(OutboundRow),
     /// It is kept, and sent by itself when it can be. As long as the guard lives nobody is told how it ended: first the caller
     /// learns that it is held.
-    Held(OutboundRow, HeldReason, Unanswered),
+    Held(OutboundRow, HoldReason, Unanswered),
     /// It was an extra, and there is no room for it now.
     Dropped,
 }
@@ -136,7 +136,7 @@ impl Drop for Unanswered {
             unanswered.remove(&self.id).and_then(|ending| ending.update)
         };
         if let Some(update) = ended {
-            inner.backend.ended(update);
+            inner.context.ended(update);
         }
     }
 }
@@ -154,7 +154,7 @@ pub(super) enum Outcome {
     /// The server took all of it; the row says whether it confirmed it.
     Taken,
     /// It is held.
-    Held(HeldReason),
+    Held(HoldReason),
     /// It was an extra, and is given up.
     Dropped,
     /// It failed.
@@ -178,7 +178,7 @@ pub struct Outbox {
 
 pub(super) struct Inner {
     pub store: Store,
-    pub backend: Box<dyn Backend>,
+    pub context: Box<dyn OutboxContext>,
     /// This process in claims.
     pub me: Arc<Claimant>,
     /// Lanes with a task; setting off the notify makes the task look again.
@@ -206,11 +206,11 @@ pub(super) struct Inner {
 
 impl Outbox {
     /// An outbox on this database. Its tasks end with `stop`.
-    pub fn new(store: Store, backend: impl Backend, stop: CancellationToken) -> Outbox {
+    pub fn new(store: Store, context: impl OutboxContext, stop: CancellationToken) -> Outbox {
         let outbox = Outbox {
             inner: Arc::new(Inner {
                 store,
-                backend: Box::new(backend),
+                context: Box::new(context),
                 me: Arc::new(Claimant::this_process()),
                 lanes: Mutex::default(),
                 waiting: Mutex::default(),
@@ -228,9 +228,9 @@ impl Outbox {
         let inner = Arc::downgrade(&outbox.inner);
         let stop = &outbox.inner.stop;
         let of_sweep = inner.clone();
-        let sweep = move || rounds::sweep(of_sweep.clone());
+        let sweep = move || maintenance::sweep(of_sweep.clone());
         tokio::spawn(keep_running("the outbox's forgetting", stop.clone(), sweep));
-        let adopt = move || rounds::adopt(inner.clone());
+        let adopt = move || maintenance::adopt(inner.clone());
         tokio::spawn(keep_running("the outbox's look at what others left", stop.clone(), adopt));
         outbox
     }
@@ -244,7 +244,7 @@ impl Outbox {
             Content::Text(text) => (text, None),
             Content::Media(media, text) => (text.unwrap_or_default(), Some(media)),
         };
-        let settings = self.inner.backend.settings();
+        let settings = self.inner.context.settings();
         let whole = for_wechat(&text);
         let text = if settings.escape_tags { without_tags(&whole) } else { Cow::Borrowed(&*whole) };
         let texts = chunk(&text, TEXT_CHUNK_LIMIT);
@@ -284,7 +284,7 @@ impl Outbox {
         let (outcome, mut waits) = oneshot::channel();
         lock(&inner.waiting).entry(id).or_default().push(outcome);
         // It may have ended after its row was read and before there was anybody to tell: nobody will.
-        if let Ok(Some(now)) = inner.store.send(id).await
+        if let Ok(Some(now)) = inner.store.find_send(id).await
             && now.state != SendState::Pending
         {
             drop(waits);
@@ -301,19 +301,19 @@ impl Outbox {
             Some(Outcome::Held(reason)) => Some(reason),
             Some(Outcome::Dropped) => return Ok(Sent::Dropped),
             Some(Outcome::Failed(error)) => return Err(error),
-            None if inner.stop.is_cancelled() => return Ok(Sent::Held(row, HeldReason::Offline, unanswered)),
+            None if inner.stop.is_cancelled() => return Ok(Sent::Held(row, HoldReason::Offline, unanswered)),
             None => {
                 let asks = lock(&inner.asking).contains(&(account, row.peer.clone()));
-                let reason = if asks { HeldReason::Offline } else { HeldReason::Throttled };
+                let reason = if asks { HoldReason::Offline } else { HoldReason::Throttled };
                 // Held only if it still waits: what ended meanwhile has ended, and nobody will say so later.
                 inner.store.hold_send(id, reason).await?
             }
         };
-        let row = inner.store.send(id).await?.unwrap_or(row);
+        let row = inner.store.find_send(id).await?.unwrap_or(row);
         match (row.state, row.held.or(reason)) {
             (SendState::Pending, reason) => {
-                inner.give_up().await;
-                Ok(Sent::Held(row, reason.unwrap_or(HeldReason::Throttled), unanswered))
+                inner.expire().await;
+                Ok(Sent::Held(row, reason.unwrap_or(HoldReason::Throttled), unanswered))
             }
             (SendState::Cancelled, _) if row.extra => Ok(Sent::Dropped),
             _ => ended(row),
@@ -389,7 +389,7 @@ impl Outbox {
 
 impl Inner {
     /// Tells whoever waits for a send; nobody is a fine answer too.
-    pub fn tell(&self, id: i64, outcome: Outcome) -> bool {
+    pub fn resolve(&self, id: i64, outcome: Outcome) -> bool {
         let callers = lock(&self.waiting).remove(&id).unwrap_or_default();
         let told = callers.into_iter().map(|caller| caller.send(outcome.clone()).is_ok());
         // All of them are told, not only until one listens.
@@ -414,8 +414,8 @@ impl Inner {
         };
         self.drop_files(&row);
         let why = error.unwrap_or_else(|| SendError::Ended("it was cancelled".to_owned()));
-        if !self.tell(id, Outcome::Failed(why)) {
-            self.report(&row);
+        if !self.resolve(id, Outcome::Failed(why)) {
+            self.notify_end(&row);
         }
         Ok(true)
     }
@@ -433,7 +433,7 @@ impl Inner {
             Err(error) => return tracing::debug!(%account, %error, "whether sends are confirmed could not be read"),
         };
         let (before, now) = untold;
-        self.backend.standing(account, before, now);
+        self.context.standing(account, before, now);
         if let Err(error) = self.store.told(number, now.standing()).await {
             tracing::debug!(%account, %error, "what was told of an account was not written down");
         }
@@ -461,8 +461,8 @@ impl Inner {
     }
 
     /// Gives up what waited too long, and the oldest where too many wait.
-    pub async fn give_up(&self) {
-        let settings = self.backend.settings();
+    pub async fn expire(&self) {
+        let settings = self.context.settings();
         let ended = match self.store.expire_sends(settings.hold_ttl_ms, settings.max_held).await {
             Ok(ended) => ended,
             Err(error) => return tracing::warn!(%error, "old sends could not be given up"),
@@ -471,8 +471,8 @@ impl Inner {
             tracing::warn!(queue_id = queue_id(row.id), to = row.peer, "a held message was given up");
             self.drop_files(&row);
             let why = SendError::Ended(row.error.clone().unwrap_or_default());
-            if !self.tell(row.id, Outcome::Failed(why)) {
-                self.report(&row);
+            if !self.resolve(row.id, Outcome::Failed(why)) {
+                self.notify_end(&row);
             }
         }
     }
@@ -481,13 +481,13 @@ impl Inner {
     fn drop_files(&self, row: &OutboundRow) {
         for part in row.parts.iter().filter(|part| !part.taken) {
             if let Some(media) = part.media.as_deref().and_then(MediaPart::from_json) {
-                self.backend.file_done(&row.account_id, None, media);
+                self.context.file_done(&row.account_id, None, media);
             }
         }
     }
 
     /// `outbound.update` for a send that was reported as held.
-    pub fn report(&self, row: &OutboundRow) {
+    pub fn notify_end(&self, row: &OutboundRow) {
         let status = match row.state {
             SendState::Pending => return,
             SendState::Sent => UpdateStatus::Sent,
@@ -512,7 +512,7 @@ impl Inner {
             };
             match lock(&self.unanswered).get_mut(&row.id) {
                 Some(ending) => ending.update = Some(update),
-                None => self.backend.ended(update),
+                None => self.context.ended(update),
             }
         }
     }
@@ -559,14 +559,14 @@ mod tests {
 
     use super::*;
     use crate::contract::{Locale, Recovery};
-    use crate::outbound::backend::{Answered, NotReady, OutboxSettings, Ready};
+    use crate::outbound::context::{Answered, NotReady, OutboxSettings, Ready};
     use crate::outbound::source::Spooled;
     use crate::store::{Confirmations, Limits, Standing};
 
-    /// A backend that breaks when it is first asked, and has no login then.
+    /// A context that breaks when it is first asked, and has no login then.
     struct Breaks(Arc<AtomicU32>);
 
-    impl Backend for Breaks {
+    impl OutboxContext for Breaks {
         fn ready<'a>(&'a self, _: &'a AccountId) -> BoxFuture<'a, Result<Ready, NotReady>> {
             assert!(self.0.fetch_add(1, Ordering::Relaxed) > 0, "a defect");
             Box::pin(async { Err(NotReady::NoLogin("no login".to_owned())) })
@@ -613,7 +613,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
         let account = AccountId::normalize("bot");
-        let number = store.account(&account).await.unwrap().no;
+        let number = store.get_or_create_account(&account).await.unwrap().no;
         let asked = Arc::new(AtomicU32::new(0));
         let stop = CancellationToken::new();
         let _ending = stop.clone().drop_guard();
@@ -629,7 +629,7 @@ mod tests {
         };
         let accepted = outbox.accept(request).await.unwrap().unwrap();
         let sent = tokio::time::timeout(WAIT, outbox.settle(accepted)).await.unwrap();
-        assert!(matches!(sent, Ok(Sent::Held(_, HeldReason::SessionExpired, _))), "{sent:?}");
+        assert!(matches!(sent, Ok(Sent::Held(_, HoldReason::SessionExpired, _))), "{sent:?}");
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 }

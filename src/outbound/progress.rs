@@ -1,6 +1,6 @@
 //! Tool progress: the first to go when messages run short. It is never held and never tried again.
 
-use super::backend::Answered;
+use super::context::Answered;
 use super::outbox::{Outbox, client_id};
 use crate::contract::AccountId;
 use crate::store::{AccountNo, StoreError, now_ms};
@@ -83,8 +83,8 @@ impl Outbox {
     ) -> Result<bool, StoreError> {
         let inner = &self.inner;
         let usable =
-            inner.backend.ready(account).await.is_ok_and(|ready| !inner.is_stale(account, &ready.session.token));
-        let allowed = inner.store.allowance(number, to, inner.backend.settings().limits).await?;
+            inner.context.ready(account).await.is_ok_and(|ready| !inner.is_stale(account, &ready.session.token));
+        let allowed = inner.store.allowance(number, to, inner.context.settings().limits).await?;
         if !usable || !allowed.has_spare(messages, EXTRA_RESERVE) {
             return Ok(false);
         }
@@ -95,11 +95,11 @@ impl Outbox {
     pub async fn show(&self, progress: Progress) -> Result<Shown, StoreError> {
         let inner = &self.inner;
         let Progress { account, number, to, run_id, tool, call, end } = progress;
-        let ready = match inner.backend.ready(&account).await {
+        let ready = match inner.context.ready(&account).await {
             Ok(ready) if !inner.is_stale(&account, &ready.session.token) => ready,
             _ => return Ok(Shown::Dropped),
         };
-        let limits = inner.backend.settings().limits;
+        let limits = inner.context.settings().limits;
         let Some(token) = inner.store.take_spare_turn(number, &to, RESERVE, limits).await? else {
             return Ok(Shown::Dropped);
         };
@@ -120,7 +120,7 @@ impl Outbox {
             Ok(answer) => {
                 // What it says of the bot counts for nothing: WeChat was reported to drop such messages of every bot.
                 let id = answer.message_id.map(|id| id.text);
-                inner.backend.counted(&account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+                inner.context.counted(&account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
                 Ok(Shown::Sent(client_id, id))
             }
             Err(error) => {
@@ -143,7 +143,7 @@ impl Outbox {
             self.inner.set_stale(account, token.clone());
         } else if error.limit().is_some() {
             // As after any other refusal: every try now would prolong it.
-            self.inner.store.refused(number, to, None, self.inner.backend.settings().limits).await?;
+            self.inner.store.refused(number, to, None, self.inner.context.settings().limits).await?;
         }
         Ok(())
     }

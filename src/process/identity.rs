@@ -1,6 +1,6 @@
 //! Who a process is, beyond its reusable number, and whether it still is.
 
-use super::kin;
+use super::protected;
 use super::system::{self, Handle, NoHandle};
 
 /// Who a process is.
@@ -28,7 +28,7 @@ pub struct Gateway {
 
 /// How a process that was known by number and start time is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Liveness {
     /// It is there, suspended or not.
     Lives,
     /// It is not: its number is free, or somebody else's, or a dead process's that nobody has asked after.
@@ -59,7 +59,7 @@ impl Gateway {
     pub fn of_this_process(told: Option<u32>) -> Gateway {
         let parent = system::parent_pid();
         match told {
-            Some(pid) if pid != parent && !kin::is_ancestor(pid) => Gateway { pid, started: 0 },
+            Some(pid) if pid != parent && !protected::is_ancestor(pid) => Gateway { pid, started: 0 },
             _ => {
                 let pid = told.unwrap_or(parent);
                 Gateway { pid, started: system::start_time(pid).unwrap_or(0) }
@@ -68,29 +68,29 @@ impl Gateway {
     }
 
     /// Whether it is still there.
-    pub fn standing(self) -> Standing {
+    pub fn standing(self) -> Liveness {
         standing(self.pid, self.started)
     }
 }
 
 /// How the process is that had this number and start time, in this process's own `boot_id`.
-pub fn standing(pid: u32, started: i64) -> Standing {
+pub fn standing(pid: u32, started: i64) -> Liveness {
     if pid == 0 || started == 0 {
-        return Standing::Unknown;
+        return Liveness::Unknown;
     }
     let handle = match Handle::open(pid) {
-        Err(NoHandle::NoProcess) => return Standing::Gone,
+        Err(NoHandle::NoProcess) => return Liveness::Gone,
         Err(NoHandle::Refused) => None,
         Ok(handle) => Some(handle),
     };
     let now = system::start_time(pid);
     if handle.is_some_and(|handle| handle.has_ended()) {
-        return Standing::Gone;
+        return Liveness::Gone;
     }
     match now {
-        Some(now) if now == started => Standing::Lives,
-        Some(_) => Standing::Gone,
-        None => Standing::Unknown,
+        Some(now) if now == started => Liveness::Lives,
+        Some(_) => Liveness::Gone,
+        None => Liveness::Unknown,
     }
 }
 
@@ -100,7 +100,7 @@ pub fn may_live(pid: u32, started: i64) -> bool {
     match Handle::open(pid) {
         Err(NoHandle::NoProcess) => false,
         _ if started == 0 => true,
-        _ => standing(pid, started) != Standing::Gone,
+        _ => standing(pid, started) != Liveness::Gone,
     }
 }
 
@@ -117,8 +117,8 @@ mod tests {
     fn this_process_lives_and_a_reused_number_is_another() {
         let me = this_process();
         assert!(me.started > 0 && !me.boot_id.is_empty() && file_name(&me.program).is_some(), "{me:?}");
-        assert_eq!(standing(me.pid, me.started), Standing::Lives);
-        assert_eq!(standing(me.pid, me.started + 1), Standing::Gone);
+        assert_eq!(standing(me.pid, me.started), Liveness::Lives);
+        assert_eq!(standing(me.pid, me.started + 1), Liveness::Gone);
         assert!(may_live(me.pid, me.started) && may_live(me.pid, 0) && !may_live(me.pid, me.started + 1));
     }
 
@@ -126,27 +126,27 @@ mod tests {
     fn a_dead_child_is_gone_before_and_after_somebody_asks_after_it() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (pid, started) = (child.id(), system::start_time(child.id()).unwrap());
-        assert_eq!(standing(pid, started), Standing::Lives);
+        assert_eq!(standing(pid, started), Liveness::Lives);
         child.kill().unwrap();
-        while standing(pid, started) == Standing::Lives {
+        while standing(pid, started) == Liveness::Lives {
             std::thread::yield_now();
         }
-        assert_eq!(standing(pid, started), Standing::Gone, "a zombie is not alive");
+        assert_eq!(standing(pid, started), Liveness::Gone, "a zombie is not alive");
         child.wait().unwrap();
-        assert_eq!(standing(pid, started), Standing::Gone);
+        assert_eq!(standing(pid, started), Liveness::Gone);
     }
 
     #[test]
     fn the_gateway_is_the_parent_or_an_ancestor_and_anything_else_is_never_gone() {
         let parent = Gateway::of_this_process(None);
-        assert_eq!((parent.pid, parent.standing()), (system::parent_pid(), Standing::Lives));
+        assert_eq!((parent.pid, parent.standing()), (system::parent_pid(), Liveness::Lives));
         assert_eq!(Gateway::of_this_process(Some(parent.pid)), parent);
         let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let told = Gateway::of_this_process(Some(stranger.id()));
         assert_eq!(told, Gateway { pid: stranger.id(), started: 0 });
         stranger.kill().unwrap();
         stranger.wait().unwrap();
-        assert_eq!(told.standing(), Standing::Unknown);
-        assert_eq!(Gateway::NONE.standing(), Standing::Unknown);
+        assert_eq!(told.standing(), Liveness::Unknown);
+        assert_eq!(Gateway::NONE.standing(), Liveness::Unknown);
     }
 }

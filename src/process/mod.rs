@@ -8,7 +8,7 @@
 //! | `beneath` | opening a file that lies in a folder, and no other one |
 //! | `clock` | whether the machine slept |
 //! | `identity` | who a process is, and whether it still is |
-//! | `kin` | the processes that are never signalled: this one, its ancestors, the gateway's service |
+//! | `protected` | the processes that are never signalled: this one, its ancestors, the gateway's service |
 //! | `parent` | noticing that the gateway is gone |
 //! | `takeover` | when a stale owner of a lease may be ended, and ending it |
 //! | `linux`, `macos`, `windows`, `other` | the same small interface for each system |
@@ -16,8 +16,8 @@
 mod beneath;
 pub mod clock;
 mod identity;
-mod kin;
 mod parent;
+mod protected;
 mod takeover;
 
 #[cfg(target_os = "linux")]
@@ -34,10 +34,10 @@ mod system;
 mod system;
 
 pub use beneath::open_beneath;
-pub use identity::{Gateway, Identity, Standing, may_live, this_process};
-pub use kin::remember_ancestors;
+pub use identity::{Gateway, Identity, Liveness, may_live, this_process};
 pub use parent::{gateway_gone, parent_gone};
-pub use takeover::{Doubt, Facts, Kinship, Recorded, Request, Verdict, decide, end_stale, facts};
+pub use protected::remember_ancestors;
+pub use takeover::{Facts, KeepReason, Kinship, Recorded, Request, Verdict, decide, end_stale, facts};
 
 /// This process's resident memory in bytes; 0 where the system does not tell.
 pub fn resident_bytes() -> u64 {

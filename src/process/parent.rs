@@ -7,8 +7,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use super::identity::{Gateway, Standing};
-use super::kin;
+use super::identity::{Gateway, Liveness};
+use super::protected;
 use super::system::{self, Handle};
 
 /// How often it is looked at.
@@ -39,7 +39,7 @@ pub fn gateway_gone(gateway: Gateway) -> impl Future<Output = ()> + Send {
     let known = gateway.pid > 1 && gateway.started != 0 && gateway.pid != system::parent_pid();
     let handle = if known { Handle::open(gateway.pid).ok() } else { None };
     // Behind the opening: the handle is that of the process that is an ancestor and has this start time.
-    let handle = handle.filter(|_| kin::is_ancestor(gateway.pid) && gateway.standing() == Standing::Lives);
+    let handle = handle.filter(|_| protected::is_ancestor(gateway.pid) && gateway.standing() == Liveness::Lives);
     ended(handle)
 }
 

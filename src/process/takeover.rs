@@ -7,8 +7,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::identity::{Gateway, Identity, Standing, file_name, standing, this_process};
-use super::kin::Kin;
+use super::identity::{Gateway, Identity, Liveness, file_name, standing, this_process};
+use super::protected::ProtectedProcesses;
 use super::system::{self, Handle, NoHandle};
 
 /// How long a process may take to end by itself after SIGTERM; the contract gives a sidecar five seconds.
@@ -42,7 +42,7 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kinship {
     /// It is this process, an ancestor of it, the gateway or its service, or an ancestor of those.
-    Kin,
+    ProtectedProcesses,
     /// None of them.
     Stranger,
     /// Not all of them could be read.
@@ -55,14 +55,14 @@ pub struct Facts {
     /// Whether the owner wrote itself down in this boot and in these namespaces; elsewhere its numbers mean others.
     pub same_system: Option<bool>,
     /// Whether the process with the recorded number and start time is there.
-    pub owner: Standing,
+    pub owner: Liveness,
     /// Whether it runs this program: the executable that it recorded, and that is this one's file, or an older file of
     /// the same name.
     pub same_program: Option<bool>,
     /// Whether it holds the lock of the lease, as the system says.
     pub holds_lock: Option<bool>,
     /// Whether the gateway that it recorded is there.
-    pub gateway: Standing,
+    pub gateway: Liveness,
     /// How it is related to this process.
     pub kinship: Kinship,
     /// Whether it was asked to yield.
@@ -77,12 +77,12 @@ pub enum Verdict {
     /// End it.
     End,
     /// Leave it alone.
-    Leave(Doubt),
+    Leave(KeepReason),
 }
 
 /// Why the owner is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Doubt {
+pub enum KeepReason {
     /// Not written down here and now.
     #[error("it belongs to another container, namespace or boot")]
     OtherSystem,
@@ -97,7 +97,7 @@ pub enum Doubt {
     LockUnclear,
     /// It is this process, an ancestor, the gateway or its service.
     #[error("it belongs to this gateway's own processes")]
-    Kin,
+    ProtectedProcesses,
     /// It might be.
     #[error("it is not certain that it does not belong to this gateway's own processes")]
     KinUnclear,
@@ -125,38 +125,38 @@ pub enum Doubt {
 pub fn decide(facts: &Facts) -> Verdict {
     // Its numbers mean something here.
     if facts.same_system != Some(true) {
-        return Verdict::Leave(Doubt::OtherSystem);
+        return Verdict::Leave(KeepReason::OtherSystem);
     }
     // It is the very process that was written down, not another one with its number.
     match facts.owner {
-        Standing::Lives => {}
-        Standing::Gone => return Verdict::Leave(Doubt::OwnerGone),
-        Standing::Unknown => return Verdict::Leave(Doubt::OwnerUnclear),
+        Liveness::Lives => {}
+        Liveness::Gone => return Verdict::Leave(KeepReason::OwnerGone),
+        Liveness::Unknown => return Verdict::Leave(KeepReason::OwnerUnclear),
     }
     // Nobody needs it any more. A gateway that lives comes first: it is what a person most likely has to know.
-    if facts.gateway == Standing::Lives {
-        return Verdict::Leave(Doubt::GatewayLives);
+    if facts.gateway == Liveness::Lives {
+        return Verdict::Leave(KeepReason::GatewayLives);
     }
     // Nobody whom this gateway needs.
     match facts.kinship {
         Kinship::Stranger => {}
-        Kinship::Kin => return Verdict::Leave(Doubt::Kin),
-        Kinship::Unknown => return Verdict::Leave(Doubt::KinUnclear),
+        Kinship::ProtectedProcesses => return Verdict::Leave(KeepReason::ProtectedProcesses),
+        Kinship::Unknown => return Verdict::Leave(KeepReason::KinUnclear),
     }
     // A sidecar, and the one whose lease this is.
     if facts.same_program != Some(true) {
-        return Verdict::Leave(Doubt::OtherProgram);
+        return Verdict::Leave(KeepReason::OtherProgram);
     }
     if facts.holds_lock != Some(true) {
-        return Verdict::Leave(Doubt::LockUnclear);
+        return Verdict::Leave(KeepReason::LockUnclear);
     }
-    if facts.gateway != Standing::Gone {
-        return Verdict::Leave(Doubt::GatewayUnclear);
+    if facts.gateway != Liveness::Gone {
+        return Verdict::Leave(KeepReason::GatewayUnclear);
     }
     // It does not go by itself.
     match facts.request {
         Request::NotMade => Verdict::Ask,
-        Request::Refused => Verdict::Leave(Doubt::Answers),
+        Request::Refused => Verdict::Leave(KeepReason::Answers),
         Request::Ignored => Verdict::End,
     }
 }
@@ -166,8 +166,8 @@ pub fn decide(facts: &Facts) -> Verdict {
 pub fn facts(recorded: &Recorded, lock: &Path, told: Gateway, request: Request) -> Facts {
     let Identity { pid, started, boot_id, program } = &recorded.owner;
     let me = this_process();
-    let kinship = match Kin::now(told.pid).contains(*pid) {
-        Some(true) => Kinship::Kin,
+    let kinship = match ProtectedProcesses::now(told.pid).contains(*pid) {
+        Some(true) => Kinship::ProtectedProcesses,
         Some(false) => Kinship::Stranger,
         None => Kinship::Unknown,
     };
@@ -197,13 +197,13 @@ pub fn end_stale(
     told: Gateway,
     request: Request,
     wanted: impl Fn() -> bool,
-) -> Result<(), Doubt> {
+) -> Result<(), KeepReason> {
     // First the handle, then the facts. They are read by number; as long as the process of the handle has not ended, its
     // number is nobody else's, so they are the facts of that process, which alone the handle can reach.
     let handle = match Handle::open(recorded.owner.pid) {
         Ok(handle) => handle,
         Err(NoHandle::NoProcess) => return Ok(()),
-        Err(NoHandle::Refused) => return Err(Doubt::OwnerUnclear),
+        Err(NoHandle::Refused) => return Err(KeepReason::OwnerUnclear),
     };
     type Step = (&'static str, fn(&Handle) -> bool, Duration);
     let steps: [Step; 2] = [("SIGTERM", Handle::terminate, TERM_GRACE), ("SIGKILL", Handle::kill, KILL_GRACE)];
@@ -214,16 +214,16 @@ pub fn end_stale(
         }
         match verdict {
             Verdict::End if wanted() => {}
-            Verdict::End => return Err(Doubt::Withdrawn),
+            Verdict::End => return Err(KeepReason::Withdrawn),
             Verdict::Leave(doubt) => return Err(doubt),
-            Verdict::Ask => return Err(Doubt::Answers),
+            Verdict::Ask => return Err(KeepReason::Answers),
         }
         tracing::warn!(pid = recorded.owner.pid, signal = name, "ending a stale sidecar whose gateway is gone");
         let until = Instant::now() + grace;
         let mut left = if signal(&handle) { grace } else { Duration::ZERO };
         while !handle.wait(left.min(LOOK_EVERY)) && !left.is_zero() {
             if !wanted() {
-                return Err(Doubt::Withdrawn);
+                return Err(KeepReason::Withdrawn);
             }
             left = until.saturating_duration_since(Instant::now());
         }
@@ -231,7 +231,7 @@ pub fn end_stale(
             return Ok(());
         }
     }
-    Err(Doubt::Survived)
+    Err(KeepReason::Survived)
 }
 
 #[cfg(test)]
@@ -241,10 +241,10 @@ mod tests {
     /// Everything speaks for the end.
     const STALE: Facts = Facts {
         same_system: Some(true),
-        owner: Standing::Lives,
+        owner: Liveness::Lives,
         same_program: Some(true),
         holds_lock: Some(true),
-        gateway: Standing::Gone,
+        gateway: Liveness::Gone,
         kinship: Kinship::Stranger,
         request: Request::Ignored,
     };
@@ -252,14 +252,14 @@ mod tests {
     #[test]
     fn of_all_combinations_of_facts_one_ends_a_process_and_one_asks_it() {
         let told = [Some(true), Some(false), None];
-        let standings = [Standing::Lives, Standing::Gone, Standing::Unknown];
+        let standings = [Liveness::Lives, Liveness::Gone, Liveness::Unknown];
         let mut verdicts = Vec::new();
         for same_system in told {
             for owner in standings {
                 for same_program in told {
                     for holds_lock in told {
                         for gateway in standings {
-                            for kinship in [Kinship::Kin, Kinship::Stranger, Kinship::Unknown] {
+                            for kinship in [Kinship::ProtectedProcesses, Kinship::Stranger, Kinship::Unknown] {
                                 for request in [Request::NotMade, Request::Refused, Request::Ignored] {
                                     let facts = Facts {
                                         same_system,
@@ -317,15 +317,15 @@ mod tests {
         let owner = this_process();
         let parent = Gateway::of_this_process(None);
         let recorded = Recorded { owner: owner.clone(), gateway: Gateway { started: 1, ..parent } };
-        let expected = Facts { kinship: Kinship::Kin, ..STALE };
+        let expected = Facts { kinship: Kinship::ProtectedProcesses, ..STALE };
         assert_eq!(facts(&recorded, lock.path(), Gateway::NONE, Request::Ignored), expected);
         assert_eq!(
             end_stale(&recorded, lock.path(), Gateway::NONE, Request::Ignored, || true),
-            Err(Doubt::Kin),
+            Err(KeepReason::ProtectedProcesses),
             "even this process itself, with everything else against it"
         );
         let of_parent = Recorded { owner: Identity { pid: parent.pid, started: parent.started, ..owner }, ..recorded };
         let ended = end_stale(&of_parent, lock.path(), Gateway::NONE, Request::Ignored, || true);
-        assert_eq!(ended, Err(Doubt::Kin));
+        assert_eq!(ended, Err(KeepReason::ProtectedProcesses));
     }
 }

@@ -1,7 +1,7 @@
 //! The only way to stdout: one thread writes whole lines in the order in which they were queued.
 //!
 //! The queue has no bound of its own, because everything in it has one: a response holds the permit of its request until
-//! it is written, a delivery a place in the window, and of an account's status only the newest waits.
+//! it is written, a delivery a place in the window, and of what replaces itself only the newest waits.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -12,13 +12,11 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::contract::AccountStatus;
-
 enum Item {
     /// A line, and what is given back when it is written.
     Line(String, Option<OwnedSemaphorePermit>),
-    /// The newest status of this account.
-    Status(String),
+    /// The newest notification with this key.
+    Latest(String),
     /// Nothing more is written.
     End,
 }
@@ -27,9 +25,12 @@ enum Item {
 #[derive(Clone)]
 pub struct Outgoing {
     queue: mpsc::UnboundedSender<Item>,
-    statuses: Arc<Mutex<HashMap<String, AccountStatus>>>,
+    latest: Arc<Mutex<Latest>>,
     window: Arc<Semaphore>,
 }
+
+/// Notifications that the next with their key replaces, each as what writes its line.
+type Latest = HashMap<String, Box<dyn FnOnce() -> Option<String> + Send>>;
 
 #[derive(Serialize)]
 struct Notification<'a, T> {
@@ -58,10 +59,8 @@ impl Outgoing {
     }
 
     /// Queues a notification of which there are few.
-    pub fn notify<T: Serialize>(&self, method: &'static str, params: &T) {
-        if let Some(line) = notification(method, params) {
-            let _ = self.queue.send(Item::Line(line, None));
-        }
+    pub fn notify<T: Serialize>(&self, method: &'static str, params: &T) -> bool {
+        notification(method, params).is_some_and(|line| self.queue.send(Item::Line(line, None)).is_ok())
     }
 
     /// Ends the thread when everything queued before is written.
@@ -69,13 +68,11 @@ impl Outgoing {
         let _ = self.queue.send(Item::End);
     }
 
-    /// Queues an account's status; one that still waits to be written is replaced.
-    pub fn status(&self, status: AccountStatus) {
-        let account = status.account_id.clone();
-        let waiting = self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(account.clone(), status);
-        if waiting.is_none() {
-            let _ = self.queue.send(Item::Status(account));
-        }
+    /// Queues a notification; one with the same `key` that still waits to be written is replaced.
+    pub fn notify_latest<T: Serialize + Send + 'static>(&self, key: String, method: &'static str, params: T) -> bool {
+        let line = Box::new(move || notification(method, &params));
+        let waiting = self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), line);
+        waiting.is_some() || self.queue.send(Item::Latest(key)).is_ok()
     }
 }
 
@@ -88,8 +85,8 @@ pub fn stdout_writer(
 ) -> io::Result<(Outgoing, tokio::sync::oneshot::Receiver<()>)> {
     let (queue, items) = mpsc::unbounded_channel();
     let (done, is_done) = tokio::sync::oneshot::channel();
-    let statuses: Arc<Mutex<HashMap<String, AccountStatus>>> = Arc::default();
-    let shared = statuses.clone();
+    let latest: Arc<Mutex<Latest>> = Arc::default();
+    let shared = latest.clone();
     std::thread::Builder::new().name("stdout".into()).spawn(move || {
         // A panic is seen as what it is: nothing is written any more.
         match catch_unwind(AssertUnwindSafe(|| write_loop(output, items, &shared))) {
@@ -105,14 +102,10 @@ pub fn stdout_writer(
         }
         let _ = done.send(());
     })?;
-    Ok((Outgoing { queue, statuses, window: Arc::new(Semaphore::new(window)) }, is_done))
+    Ok((Outgoing { queue, latest, window: Arc::new(Semaphore::new(window)) }, is_done))
 }
 
-fn write_loop(
-    output: impl Write,
-    mut items: mpsc::UnboundedReceiver<Item>,
-    statuses: &Mutex<HashMap<String, AccountStatus>>,
-) -> io::Result<()> {
+fn write_loop(output: impl Write, mut items: mpsc::UnboundedReceiver<Item>, latest: &Mutex<Latest>) -> io::Result<()> {
     let mut output = io::BufWriter::with_capacity(64 * 1024, output);
     let mut permits = Vec::new();
     while let Some(first) = items.blocking_recv() {
@@ -124,11 +117,10 @@ fn write_loop(
                     permits.extend(permit);
                     Some(line)
                 }
-                Item::Status(account) => statuses
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&account)
-                    .and_then(|status| notification("account.status", &status)),
+                Item::Latest(key) => {
+                    let line = latest.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                    line.and_then(|line| line())
+                }
             };
             if let Some(line) = line {
                 output.write_all(line.as_bytes())?;

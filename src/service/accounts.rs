@@ -114,7 +114,7 @@ impl Sidecar {
         let session = self.session(id).await?;
         let ilink = self.ilink().await?.clone();
         let lease = self.take_lease(id).await?;
-        let row = self.store.account(id).await?;
+        let row = self.store.get_or_create_account(id).await?;
         let cursor = if row.imported { row.cursor } else { self.import(id, row.no).await? };
         self.store.set_lease(id, self.as_owner()).await?;
         self.dispatcher.start_account(id, row.no).await?;
@@ -135,10 +135,10 @@ impl Sidecar {
             dispatcher: self.dispatcher.clone(),
             board: self.board.clone(),
             keep_texts: {
-                let wire = self.wire.clone();
-                Box::new(move || wire.settings().keeps_texts())
+                let clients = self.clients.clone();
+                Box::new(move || clients.settings().keeps_texts())
             },
-            heard: self.heard(id, row.no),
+            heard: self.on_inbound(id, row.no),
             first_hold: self.settings().first_hold(),
             woken: self.woken.subscribe(),
             taken_over: {
@@ -154,7 +154,7 @@ impl Sidecar {
     }
 
     /// What a monitor tells of the people who wrote: their conversations go on where something waits.
-    fn heard(&self, id: &AccountId, number: AccountNo) -> Box<dyn Fn(Vec<String>) + Send + Sync> {
+    fn on_inbound(&self, id: &AccountId, number: AccountNo) -> Box<dyn Fn(Vec<String>) + Send + Sync> {
         let (outbox, id) = (self.outbox.clone(), id.clone());
         Box::new(move |peers| {
             let (outbox, id) = (outbox.clone(), id.clone());
@@ -231,13 +231,13 @@ impl Sidecar {
         if let Err(problem) = settings.channel_version() {
             tracing::error!(problem, "the declared version stays the built-in one");
         }
-        self.wire.set_settings(settings);
+        self.clients.set_settings(settings);
         self.renew().await;
     }
 
     /// An account's authorisation, from its file.
     pub(super) async fn session(&self, id: &AccountId) -> Result<Session, ContractError> {
-        self.wire.session(id).await
+        self.clients.session(id).await
     }
 
     /// The process id of who last took an account's lease.
@@ -265,7 +265,7 @@ impl Sidecar {
             tracing::info!(account = %id, peers = legacy.tokens.len(), "took over what the official plugin knew");
         }
         self.store.import(number, legacy.cursor, legacy.tokens, now_ms()).await?;
-        Ok(self.store.account(id).await?.cursor)
+        Ok(self.store.get_or_create_account(id).await?.cursor)
     }
 
     pub(super) async fn is_running(&self, id: &AccountId) -> bool {

@@ -87,7 +87,7 @@ impl Sidecar {
             self.remove_account(id).await?;
         }
         for (id, label) in labels {
-            let row = self.store.account(&id).await?;
+            let row = self.store.get_or_create_account(&id).await?;
             self.store.set_label(row.no, label).await?;
         }
         tracing::info!(imported = ?result.imported, kept = ?result.kept, "accounts were imported");

@@ -1,10 +1,10 @@
-//! Every room's errors as the contract's.
+//! Every room's errors, and reasons to hold a send, as the contract's.
 
 use crate::accounts::{ArchiveError, FilesError, LeaseError};
-use crate::contract::{AccountId, ContractError, ErrorKind, IlinkAnswer, NetworkCause};
+use crate::contract::{AccountId, ContractError, ErrorKind, HeldReason, IlinkAnswer, NetworkCause};
 use crate::login::LoginError;
 use crate::outbound::{SendError, SourceError, UploadError};
-use crate::store::StoreError;
+use crate::store::{HoldReason, StoreError};
 use ilink::cdn::CdnError;
 use ilink::{IlinkError, Reach, Refusal};
 
@@ -94,6 +94,19 @@ impl From<LoginError> for ContractError {
                 made.message = message;
                 made
             }
+        }
+    }
+}
+
+impl From<HoldReason> for HeldReason {
+    fn from(reason: HoldReason) -> HeldReason {
+        match reason {
+            HoldReason::Quota => HeldReason::Quota,
+            HoldReason::Throttled => HeldReason::Throttled,
+            HoldReason::NoContext => HeldReason::NoContext,
+            HoldReason::ContextExpired => HeldReason::ContextExpired,
+            HoldReason::SessionExpired => HeldReason::SessionExpired,
+            HoldReason::Offline => HeldReason::Offline,
         }
     }
 }

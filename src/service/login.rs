@@ -19,7 +19,7 @@ impl Sidecar {
         let weak = Arc::downgrade(self);
         let files = self.files.clone();
         let hooks = Hooks {
-            progress: self.progress.clone(),
+            events: self.events.clone(),
             known_tokens: Arc::new(move || files.known_tokens()),
             save: Arc::new(move |login| Box::pin(save(weak.clone(), login, label.clone()))),
         };
@@ -87,7 +87,7 @@ async fn save(sidecar: Weak<Sidecar>, login: Login, label: Option<String>) -> Re
         }
     }
     if let Some(label) = label {
-        let kept = match sidecar.store.account(&id).await {
+        let kept = match sidecar.store.get_or_create_account(&id).await {
             Ok(row) => sidecar.store.set_label(row.no, label).await,
             Err(error) => Err(error),
         };

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 
-use super::sidecar::{Notices, Open, Sidecar};
+use super::sidecar::{Open, Sidecar};
 use crate::contract::*;
+use crate::events::Events;
 use crate::inbound::DeliveryId;
 use crate::rpc::register;
 
@@ -23,16 +24,18 @@ const STATUS_AT_MOST: Duration = Duration::from_secs(1);
 /// What the methods work on: the sidecar, once `initialize` has opened it.
 pub struct Host {
     sidecar: OnceLock<Arc<Sidecar>>,
-    /// Who is told what; taken by `initialize`.
-    notices: Box<dyn Fn() -> Notices + Send + Sync>,
+    /// The way to the gateway.
+    events: Events,
+    /// See [`Open::end`].
+    end: Arc<dyn Fn() + Send + Sync>,
     /// Where the state is, over what the gateway says; for `serve --state-dir`.
     state_dir: Option<PathBuf>,
 }
 
 impl Host {
     /// Nothing is open yet.
-    pub fn new(state_dir: Option<PathBuf>, notices: impl Fn() -> Notices + Send + Sync + 'static) -> Host {
-        Host { sidecar: OnceLock::new(), notices: Box::new(notices), state_dir }
+    pub fn new(state_dir: Option<PathBuf>, events: Events, end: impl Fn() + Send + Sync + 'static) -> Host {
+        Host { sidecar: OnceLock::new(), events, end: Arc::new(end), state_dir }
     }
 
     /// The sidecar, once it is open.
@@ -66,7 +69,8 @@ impl Host {
             host: Some((params.host.name.clone(), params.host.version.clone())),
             defer_media: params.defer_media.unwrap_or(false),
             status_interval: params.status_interval_ms.map(|ms| Duration::from_millis(ms).max(STATUS_AT_MOST)),
-            notices: (self.notices)(),
+            events: self.events.clone(),
+            end: self.end.clone(),
         };
         tracing::info!(host = params.host.name, version = params.host.version, "initialize");
         let sidecar = Sidecar::open(open).await?;

@@ -15,13 +15,14 @@
 //! | `housekeeping` | old media and texts are removed |
 //! | `send_media` | files and tool progress: what may be sent, and as what |
 //! | `wake` | every account polls anew when the machine slept |
-//! | `wire` | the client, the settings and the sessions, for whoever sends |
+//! | `clients` | the client, the settings and the sessions, for whoever sends |
 //! | `status` | how everything is |
 //! | `methods` | the contract's methods on all this |
 //! | `errors` | every room's errors as the contract's |
 
 mod accounts;
 mod archive;
+mod clients;
 mod deliveries;
 mod errors;
 mod housekeeping;
@@ -34,11 +35,10 @@ mod sidecar;
 mod status;
 mod takeover;
 mod wake;
-mod wire;
 
 pub use methods::{Host, module};
 pub use settings::Settings;
-pub use sidecar::{Notices, Open, Sidecar};
+pub use sidecar::{Open, Sidecar};
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

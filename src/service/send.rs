@@ -42,7 +42,7 @@ impl Sidecar {
         let account = self.account_for(account, &to).await?;
         // An account that does not exist is an error now, not a message that waits for ever.
         self.session(&account).await?;
-        let number = self.store.account(&account).await?.no;
+        let number = self.store.get_or_create_account(&account).await?.no;
         let accepted = match known {
             Some(row) => Ok(Some(Accepted::again(account.clone(), row))),
             None => {
@@ -72,7 +72,7 @@ impl Sidecar {
                 Ok(SendResult {
                     status: SendStatus::Held,
                     queue_id: Some(queue_id(row.id)),
-                    held_reason: Some(reason),
+                    held_reason: Some(reason.into()),
                     ..result(row)
                 })
             }
@@ -86,7 +86,7 @@ impl Sidecar {
         let to = peer(&params.to)?;
         let account = self.account_for(params.account_id.as_deref(), &to).await?;
         self.session(&account).await?;
-        let number = self.store.account(&account).await?.no;
+        let number = self.store.get_or_create_account(&account).await?.no;
         let allowed = self.store.allowance(number, &to, self.settings().outbox(self.locale).limits).await?;
         Ok(BudgetResult {
             left: allowed.left,
@@ -101,7 +101,7 @@ impl Sidecar {
     /// Forgets what was learned about how much an account's bot may send.
     pub async fn reset_budget(&self, id: &AccountId) -> Result<(), ContractError> {
         self.session(id).await?;
-        self.store.reset_quota(self.store.account(id).await?.no).await?;
+        self.store.reset_quota(self.store.get_or_create_account(id).await?.no).await?;
         // What was held for the old figure may go now.
         self.flush(Some(id)).await
     }
@@ -120,7 +120,7 @@ impl Sidecar {
                 queue_id: queue_id(row.id),
                 kind: media.as_ref().map_or("text", |media| media.kind.name()).to_owned(),
                 created_at_ms: row.created_at,
-                reason: row.held,
+                reason: row.held.map(Into::into),
                 preview: match row.parts.iter().find(|part| !part.taken) {
                     Some(part) if part.media.is_none() => preview(&part.text),
                     _ => media.map(|media| preview(&media.name)).unwrap_or_default(),

@@ -51,7 +51,7 @@ impl Sidecar {
         let (of, named) = (account.clone(), path.clone());
         // What a message brought: its account's folder, its key's.
         let key = blocking(move || Ok(library.key_of(of.as_str(), Path::new(&named)))).await?;
-        let number = self.store.account(account).await?.no;
+        let number = self.store.get_or_create_account(account).await?.no;
         let is_theirs = match key {
             Some(key) => self.store.is_of(number, to, key).await?,
             None => false,
@@ -80,7 +80,7 @@ impl Sidecar {
     async fn spool_url(&self, url: &str) -> Result<(Spooled, Option<String>), ContractError> {
         let library = self.library.clone();
         let place = blocking(move || place(&library)).await?;
-        let fetched = self.wire.cdn().fetch_url(url, self.settings().media_max_bytes(), &place).await?;
+        let fetched = self.clients.cdn().fetch_url(url, self.settings().media_max_bytes(), &place).await?;
         let spooled = blocking(move || Ok(measure(&place)?)).await?;
         Ok((spooled, fetched.file_name))
     }
@@ -143,7 +143,7 @@ impl Sidecar {
         let to = peer(&params.to)?;
         let account = self.account_for(params.account_id.as_deref(), &to).await?;
         self.session(&account).await?;
-        let number = self.store.account(&account).await?.no;
+        let number = self.store.get_or_create_account(&account).await?.no;
         let end = match params.phase {
             ProgressPhase::Start => None,
             ProgressPhase::End => Some(ToolEnd::from_text(params.status.as_deref().unwrap_or("completed"))),

@@ -9,17 +9,16 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::Slot;
+use super::clients::{Clients, SendContext};
 use super::settings::Settings;
 use super::status::{self, Change};
-use super::wire::{OutboxBackend, Wire};
-use crate::accounts::{AccountFiles, Board, StateDir};
-use crate::contract::{
-    AccountId, AccountStatus, Config, ContractError, ErrorKind, Locale, LoginProgress, OutboundUpdate,
-};
-use crate::inbound::{Deliver, Dispatcher, Outlet, Preparer, Resources};
+use crate::accounts::{AccountFiles, StateDir, StatusRegistry};
+use crate::contract::{AccountId, Config, ContractError, ErrorKind, Locale};
+use crate::events::Events;
+use crate::inbound::{Dispatcher, Outlet, Preparer, Resources};
 use crate::login::Sessions;
 use crate::media::{Library, Room};
-use crate::outbound::{Outbox, Turns, Typing};
+use crate::outbound::{Outbox, PeerLocks, Typing};
 use crate::process::Gateway;
 use crate::store::Store;
 use crate::supervise::keep_running;
@@ -27,33 +26,6 @@ use ilink::{Ilink, ProtocolVersion};
 
 /// How long a stop may take before the process ends anyway.
 const DRAIN: Duration = Duration::from_millis(3_500);
-
-/// Who is told what. None of them may block.
-pub struct Notices {
-    /// A message for the gateway. `false`: there is no room now.
-    pub deliver: Deliver,
-    /// An account's state changed.
-    pub status: Box<dyn Fn(AccountStatus) + Send + Sync>,
-    /// A login's state changed.
-    pub progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
-    /// A send that was reported as held has ended.
-    pub update: Box<dyn Fn(OutboundUpdate) + Send + Sync>,
-    /// The gateway is gone, or a part of this program is broken: the process is to end.
-    pub end: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Notices {
-    /// Nobody is told; for the command line.
-    pub fn none() -> Notices {
-        Notices {
-            deliver: Box::new(|_| false),
-            status: Box::new(|_| {}),
-            progress: Arc::new(|_| {}),
-            update: Box::new(|_| {}),
-            end: Arc::new(|| {}),
-        }
-    }
-}
 
 /// What a sidecar is opened with.
 pub struct Open {
@@ -73,29 +45,31 @@ pub struct Open {
     pub defer_media: bool,
     /// How often accounts tell how they are although nothing changed.
     pub status_interval: Option<Duration>,
-    /// Who is told what.
-    pub notices: Notices,
+    /// The way to the gateway.
+    pub events: Events,
+    /// Called when the gateway is gone, or a part of this program is broken: the process is to end. Must not block.
+    pub end: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// The sidecar.
 pub struct Sidecar {
     pub(super) files: AccountFiles,
     pub(super) store: Store,
-    pub(super) board: Board,
+    pub(super) board: StatusRegistry,
     pub(super) dispatcher: Dispatcher,
-    pub(super) wire: Wire,
+    pub(super) clients: Clients,
     pub(super) library: Library,
     pub(super) room: Room,
     pub(super) preparer: Preparer,
     pub(super) media_roots: Vec<PathBuf>,
     pub(super) outbox: Outbox,
-    pub(super) turns: Turns,
+    pub(super) turns: PeerLocks,
     pub(super) typing: Typing,
     pub(super) logins: Sessions,
-    pub(super) progress: Arc<dyn Fn(LoginProgress) + Send + Sync>,
+    pub(super) events: Events,
     pub(super) locale: Locale,
     pub(super) gateway: Gateway,
-    /// Called when the gateway is gone.
+    /// See [`Open::end`].
     pub(super) end: Arc<dyn Fn() + Send + Sync>,
     /// One per account that was ever started; its lock orders start, stop and removal.
     pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
@@ -127,7 +101,7 @@ impl Sidecar {
         let stop = CancellationToken::new();
         let (changes, changed) = mpsc::unbounded_channel();
         let to_gateway = changes.clone();
-        let board = Board::new(move |status| {
+        let board = StatusRegistry::new(move |status| {
             let _ = to_gateway.send(Change::Status(Box::new(status)));
         });
         let library = Library::new(state.channel().join("media"));
@@ -137,8 +111,8 @@ impl Sidecar {
         if let Err(problem) = settings.channel_version() {
             warnings.push(format!("{problem}; {} is declared instead", ProtocolVersion::NEWEST));
         }
-        let wire = Wire::new(files.clone(), settings);
-        let of_media = wire.clone();
+        let clients = Clients::new(files.clone(), settings);
+        let of_media = clients.clone();
         let resources = Arc::new(move || {
             let settings = of_media.settings();
             Resources {
@@ -150,37 +124,37 @@ impl Sidecar {
         });
         let room = Room::new(library.clone());
         let preparer = Preparer::new(store.clone(), library.clone(), room.clone(), resources);
-        let broken = open.notices.end.clone();
+        let (events, broken) = (open.events, open.end.clone());
         let outlet =
-            Outlet { deliver: open.notices.deliver, broken: Box::new(move || broken()), defer_media: open.defer_media };
+            Outlet { events: events.clone(), broken: Box::new(move || broken()), defer_media: open.defer_media };
         let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer.clone(), outlet, stop.clone());
         let typing = Typing::new(store.clone());
-        let backend = OutboxBackend {
-            wire: wire.clone(),
+        let context = SendContext {
+            clients: clients.clone(),
             board: board.clone(),
             library: library.clone(),
             locale: open.locale,
             typing: typing.clone(),
-            update: open.notices.update,
+            events: events.clone(),
         };
         let sidecar = Arc::new(Sidecar {
             files,
-            wire,
+            clients,
             library,
             room,
             preparer,
             media_roots,
-            turns: Turns::default(),
-            outbox: Outbox::new(store.clone(), backend, stop.clone()),
+            turns: PeerLocks::default(),
+            outbox: Outbox::new(store.clone(), context, stop.clone()),
             typing,
             store,
             board,
             dispatcher,
             logins: Sessions::default(),
-            progress: open.notices.progress,
+            events: events.clone(),
             locale: open.locale,
             gateway: open.gateway,
-            end: open.notices.end,
+            end: open.end,
             slots: Mutex::default(),
             files_changed: Notify::new(),
             woken: tokio::sync::watch::Sender::new(0),
@@ -189,7 +163,7 @@ impl Sidecar {
             changes,
             started: Instant::now(),
         });
-        tokio::spawn(status::pass_on(sidecar.store.clone(), sidecar.wire.clone(), changed, open.notices.status));
+        tokio::spawn(status::pass_on(sidecar.store.clone(), sidecar.clients.clone(), changed, events));
         sidecar.keep("the look at account files", super::accounts::watch_files);
         sidecar.keep("the look at the clocks", super::wake::watch);
         sidecar.keep("housekeeping", super::housekeeping::run);
@@ -218,12 +192,12 @@ impl Sidecar {
 
     /// The wire client.
     pub async fn ilink(&self) -> Result<&Ilink, ContractError> {
-        self.wire.ilink().await
+        self.clients.ilink().await
     }
 
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
-        self.wire.settings()
+        self.clients.settings()
     }
 
     /// The account files.
@@ -246,7 +220,7 @@ impl Sidecar {
         &self,
         work: impl FnOnce(&AccountFiles) -> T + Send + 'static,
     ) -> Result<T, ContractError> {
-        self.wire.with_files(work).await
+        self.clients.with_files(work).await
     }
 
     /// Ends every login under way, so that whoever waits for one is answered.

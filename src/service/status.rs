@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::clients::Clients;
 use super::sidecar::Sidecar;
-use super::wire::Wire;
-use crate::accounts::Board;
+use crate::accounts::StatusRegistry;
 use crate::contract::{
     AccountId, AccountStatus, BudgetStatus, ContractError, Delivery, DeliveryState, OutboxStatus, ProbeResult,
     ProcessStatus, StatusGetParams, StatusGetResult,
 };
+use crate::events::{Event, Events};
 use crate::process;
 use crate::store::{Answer, Confirmations, Standing, Store, StoreError};
 use crate::supervise::caught;
@@ -43,7 +44,7 @@ impl Sidecar {
         };
         let mut accounts: Vec<AccountStatus> =
             ids.iter().map(|id| crate::accounts::status(id, &self.board.get(id))).collect();
-        add_what_is_on_disk(&self.store, &self.wire, &mut accounts).await?;
+        add_what_is_on_disk(&self.store, &self.clients, &mut accounts).await?;
         if params.probe.unwrap_or(false) {
             let probes = futures_util::future::join_all(ids.iter().map(|id| self.probe(id))).await;
             for (status, probe) in accounts.iter_mut().zip(probes) {
@@ -92,12 +93,16 @@ impl Sidecar {
 }
 
 /// Adds what the database knows of accounts, of all processes together.
-async fn add_what_is_on_disk(store: &Store, wire: &Wire, accounts: &mut [AccountStatus]) -> Result<(), StoreError> {
+async fn add_what_is_on_disk(
+    store: &Store,
+    clients: &Clients,
+    accounts: &mut [AccountStatus],
+) -> Result<(), StoreError> {
     let pending = store.inbox_counts().await?;
     let waiting = store.outbox_counts().await?;
     let confirmations = store.confirmations().await?;
     let learned = store.learned_quotas().await?;
-    let configured = wire.settings().quota();
+    let configured = clients.settings().quota();
     for status in accounts {
         let id = status.account_id.as_str();
         status.inbox.pending = pending.get(id).copied().unwrap_or(0);
@@ -126,7 +131,7 @@ fn delivery(found: Confirmations) -> Delivery {
 }
 
 /// Tells that what a bot sends is not confirmed any more, or is again: in the log, for whoever runs this, and to the gateway.
-pub(super) fn tell_standing(board: &Board, id: &AccountId, before: Standing, now: Confirmations) {
+pub(super) fn tell_standing(board: &StatusRegistry, id: &AccountId, before: Standing, now: Confirmations) {
     match (before, now.standing()) {
         (_, Standing::Muted) => tracing::error!(
             account = %id,
@@ -155,18 +160,18 @@ pub(super) enum Change {
 /// Passes on what the board shows, in its order, with what is on disk.
 pub(super) async fn pass_on(
     store: Store,
-    wire: Wire,
+    clients: Clients,
     mut changes: mpsc::UnboundedReceiver<Change>,
-    tell: impl Fn(AccountStatus),
+    events: Events,
 ) {
     let mut batch = Vec::new();
     while changes.recv_many(&mut batch, BATCH).await > 0 {
         let batch = std::mem::take(&mut batch);
-        let _ = caught("a change of an account's status", pass_on_batch(&store, &wire, batch, &tell)).await;
+        let _ = caught("a change of an account's status", pass_on_batch(&store, &clients, batch, &events)).await;
     }
 }
 
-async fn pass_on_batch(store: &Store, wire: &Wire, batch: Vec<Change>, tell: &impl Fn(AccountStatus)) {
+async fn pass_on_batch(store: &Store, clients: &Clients, batch: Vec<Change>, events: &Events) {
     let (mut accounts, mut flushed) = (Vec::new(), Vec::new());
     for change in batch {
         match change {
@@ -175,12 +180,14 @@ async fn pass_on_batch(store: &Store, wire: &Wire, batch: Vec<Change>, tell: &im
         }
     }
     if !accounts.is_empty() {
-        let added = tokio::time::timeout(DISK, add_what_is_on_disk(store, wire, &mut accounts)).await;
+        let added = tokio::time::timeout(DISK, add_what_is_on_disk(store, clients, &mut accounts)).await;
         if !matches!(added, Ok(Ok(()))) {
             tracing::debug!("the database did not say what it knows of accounts");
         }
     }
-    accounts.into_iter().for_each(tell);
+    for status in accounts {
+        events.emit(Event::Status(status));
+    }
     for done in flushed {
         let _ = done.send(());
     }

@@ -13,7 +13,7 @@ use super::accounts::Slot;
 use super::sidecar::Sidecar;
 use crate::accounts::Lease;
 use crate::contract::{AccountId, AccountState, ContractError, ErrorKind};
-use crate::process::{self, Doubt, Gateway, Identity, Recorded, Request, Standing, Verdict};
+use crate::process::{self, Gateway, Identity, KeepReason, Liveness, Recorded, Request, Verdict};
 use crate::store::{LeaseOwner, StoreError};
 
 /// How often an owner looks for requests, and an account that waits for the lock.
@@ -56,7 +56,7 @@ impl Sidecar {
                 // It is free now, unless a third one was faster.
                 Ok(()) => match self.start_unless_locked(id, slot).await {
                     Some(done) => return done,
-                    None => Doubt::OwnerGone,
+                    None => KeepReason::OwnerGone,
                 },
             },
         };
@@ -77,11 +77,11 @@ impl Sidecar {
         id: &AccountId,
         slot: &Arc<Slot>,
         owner: &LeaseOwner,
-    ) -> Result<Result<(), Doubt>, ContractError> {
+    ) -> Result<Result<(), KeepReason>, ContractError> {
         tracing::warn!(account = %id, pid = owner.pid, "a sidecar without a gateway holds the account; asking it to yield");
         match self.store.ask_for_lease(id, owner, std::process::id()).await {
             Ok(true) => {}
-            Ok(false) => return Ok(Err(Doubt::OwnerGone)),
+            Ok(false) => return Ok(Err(KeepReason::OwnerGone)),
             // Nobody can write: most likely it was suspended in the middle of a transaction. It has had its time.
             Err(StoreError::Busy { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -90,7 +90,7 @@ impl Sidecar {
         while Instant::now() < until {
             tokio::time::sleep(TRY_EVERY).await;
             if !slot.wanted.load(Ordering::Relaxed) {
-                return Ok(Err(Doubt::Withdrawn));
+                return Ok(Err(KeepReason::Withdrawn));
             }
             match self.start_unless_locked(id, slot).await {
                 Some(Ok(())) => return Ok(Ok(())),
@@ -114,7 +114,7 @@ impl Sidecar {
     }
 
     /// Says on the board, and in an error, who polls the account and what a person can do.
-    fn superseded(&self, id: &AccountId, slot: &Slot, owner: &LeaseOwner, doubt: Doubt) -> ContractError {
+    fn superseded(&self, id: &AccountId, slot: &Slot, owner: &LeaseOwner, doubt: KeepReason) -> ContractError {
         let message = locked_text(id, owner, doubt);
         if slot.wanted.load(Ordering::Relaxed) {
             self.board.update(id, |entry| {
@@ -128,7 +128,7 @@ impl Sidecar {
     /// Ends this process if it was asked to yield and its gateway is gone; else it keeps its accounts.
     async fn answer_requests(&self, me: &Identity) -> Result<(), StoreError> {
         let Some(by) = self.store.lease_wanted(me.pid, me.started, &me.boot_id).await? else { return Ok(()) };
-        if self.gateway.standing() == Standing::Gone {
+        if self.gateway.standing() == Liveness::Gone {
             tracing::warn!(by, "another sidecar asks for an account, and the gateway is gone; ending");
             (self.end)();
             return Ok(());
@@ -146,19 +146,19 @@ fn recorded(owner: &LeaseOwner) -> Recorded {
     }
 }
 
-fn locked_text(id: &AccountId, owner: &LeaseOwner, doubt: Doubt) -> String {
+fn locked_text(id: &AccountId, owner: &LeaseOwner, doubt: KeepReason) -> String {
     let LeaseOwner { pid, version, gateway_pid, .. } = owner;
     let locked = format!("account {id} is polled by another process (pid {pid}, version {version}");
     match doubt {
-        Doubt::GatewayLives => format!(
+        KeepReason::GatewayLives => format!(
             "{locked}, of the gateway with pid {gateway_pid}); stop that gateway, or use another account; the account \
              starts by itself when it is free"
         ),
-        Doubt::Answers | Doubt::GatewayUnclear | Doubt::Survived => format!(
+        KeepReason::Answers | KeepReason::GatewayUnclear | KeepReason::Survived => format!(
             "{locked}); {doubt}; stop the gateway that it belongs to (pid {gateway_pid}), or end process {pid} if no \
              gateway uses it any more; the account starts by itself when it is free"
         ),
-        Doubt::Withdrawn => format!("{locked}); {doubt}"),
+        KeepReason::Withdrawn => format!("{locked}); {doubt}"),
         // Not that very process for certain: nobody should be told to end it.
         _ => format!(
             "{locked}, as was written down; {doubt}, so it is left alone); stop the other gateway that uses this state \

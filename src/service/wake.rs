@@ -19,7 +19,7 @@ pub(super) async fn watch(sidecar: Weak<Sidecar>, stop: CancellationToken) {
         if before.jumped(now, LOOK_EVERY) {
             let Some(sidecar) = sidecar.upgrade() else { return };
             tracing::warn!("the machine slept, or its clock was set; every account polls anew, on new connections");
-            sidecar.wire.reconnect();
+            sidecar.clients.reconnect();
             sidecar.woken.send_modify(|times| *times += 1);
         }
         before = now;

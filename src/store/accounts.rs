@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{AccountNo, Durability, Store, StoreError};
-use crate::contract::AccountId;
+use crate::account_id::AccountId;
 
 /// What the database knows of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct AccountRow {
 
 impl Store {
     /// The account's row, made where there is none.
-    pub async fn account(&self, id: &AccountId) -> Result<AccountRow, StoreError> {
+    pub async fn get_or_create_account(&self, id: &AccountId) -> Result<AccountRow, StoreError> {
         let id = id.clone();
         self.write(Durability::Process, move |db| {
             db.prepare_cached("INSERT OR IGNORE INTO account (account_id) VALUES (?1)")?.execute([id.as_str()])?;

@@ -157,11 +157,11 @@ pub(super) fn taken(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::AccountId;
+    use crate::account_id::AccountId;
 
     async fn bot(dir: &tempfile::TempDir) -> (Store, AccountNo) {
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
-        let no = store.account(&AccountId::normalize("b")).await.unwrap().no;
+        let no = store.get_or_create_account(&AccountId::normalize("b")).await.unwrap().no;
         (store, no)
     }
 

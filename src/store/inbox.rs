@@ -36,7 +36,7 @@ pub struct Pending {
 
 /// What a poll's answer came to.
 #[derive(Debug, Default)]
-pub struct TakenIn {
+pub struct Ingested {
     /// New messages with their peers, in the order of arrival.
     pub new: Vec<(String, Pending)>,
     /// How many had been taken in before.
@@ -55,7 +55,7 @@ pub struct Fetched {
 impl Store {
     /// Puts a poll's messages and its cursor on disk in one transaction, without those that were taken in before.
     /// `then` gets the result in commit order, before anything that is committed later is announced.
-    pub async fn take_in<F>(
+    pub async fn ingest<F>(
         &self,
         account: AccountNo,
         cursor: Option<String>,
@@ -63,13 +63,13 @@ impl Store {
         then: F,
     ) -> Result<u64, StoreError>
     where
-        F: FnOnce(TakenIn) + Send + 'static,
+        F: FnOnce(Ingested) + Send + 'static,
     {
         let (hand_over, handed) = std::sync::mpsc::sync_channel(1);
         self.write_then(
             Durability::Process,
             move |db| {
-                let taken = take_in(db, account, cursor.as_deref(), messages)?;
+                let taken = ingest(db, account, cursor.as_deref(), messages)?;
                 let duplicates = taken.duplicates;
                 // The result travels beside the job's value, because `then` must own it.
                 let _ = hand_over.try_send(taken);
@@ -197,16 +197,16 @@ impl Store {
     }
 }
 
-fn take_in(
+fn ingest(
     db: &Connection,
     account: AccountNo,
     cursor: Option<&str>,
     messages: Vec<NewMessage>,
-) -> rusqlite::Result<TakenIn> {
+) -> rusqlite::Result<Ingested> {
     let now = now_ms();
     // An account that another process removed a moment ago takes in nothing more: no row, an error, and the cursor stays.
     db.prepare_cached("SELECT 1 FROM account WHERE no = ?1")?.query_row([account.0], |_| Ok(()))?;
-    let mut taken = TakenIn::default();
+    let mut taken = Ingested::default();
     let mut tokens: HashMap<String, String> = HashMap::new();
     {
         let mut see =
@@ -238,7 +238,7 @@ fn take_in(
     )?;
     for (peer, token) in tokens {
         remember.execute(params![account.0, peer, token, now])?;
-        super::ledger::heard_from(db, account, &peer)?;
+        super::quota::heard_from(db, account, &peer)?;
     }
     if let Some(cursor) = cursor {
         db.prepare_cached("UPDATE account SET cursor = ?2 WHERE no = ?1 AND cursor <> ?2")?

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::{Durability, Store, StoreError, now_ms};
-use crate::contract::AccountId;
+use crate::account_id::AccountId;
 
 /// The process that polls an account.
 #[derive(Clone, Debug, PartialEq, Eq)]

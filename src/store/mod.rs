@@ -12,31 +12,34 @@
 //! | `open` | opening, migrations, what happens to a damaged database |
 //! | `schema` | the tables |
 //! | `threads` | the writer and the reader |
-//! | `accounts`, `inbox`, `seen`, `peers`, `outbox`, `ledger`, `lease` | typed queries, one file a subject |
+//! | `accounts`, `inbox`, `seen`, `peers`, `outbox`, `quota`, `lease` | typed queries, one file a subject |
+//! | `hold` | why a send is held, as its row says it |
 //! | `learned` | how many messages WeChat allows a bot, as its refusals tell |
 //! | `delivery` | whether what a bot sends is confirmed, and when its polls were answered |
 
 mod accounts;
 mod delivery;
+mod hold;
 mod inbox;
 mod learned;
 mod lease;
-mod ledger;
 mod open;
 mod outbox;
 mod peers;
+mod quota;
 mod schema;
 mod seen;
 mod threads;
 
 pub use accounts::AccountRow;
 pub use delivery::{Confirmations, Standing};
-pub use inbox::{Fetched, NewMessage, Pending, TakenIn};
+pub use hold::HoldReason;
+pub use inbox::{Fetched, Ingested, NewMessage, Pending};
 pub use lease::LeaseOwner;
-pub use ledger::{Allowance, Limits, Refused, Turn};
 pub use open::{OpenReport, StoreError, check};
 pub use outbox::{Answer, Head, Held, NewPart, NewSend, OutboundPart, OutboundRow, SendState, Taken};
 pub use peers::PeerRow;
+pub use quota::{Allowance, Limits, Refused, SendDecision};
 pub use seen::Quoted;
 pub use threads::{Durability, Store};
 

@@ -204,7 +204,7 @@ fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
     let sort = |error: rusqlite::Error| StoreError::from_sqlite(path, &error);
     let size = fs::metadata(path).map(|m| m.len()).unwrap_or(0);
     let mut connection = connect(path).map_err(sort)?;
-    fold_back_on_close(&connection, false).map_err(sort)?;
+    checkpoint_on_close(&connection, false).map_err(sort)?;
     private::close_to_others(path).map_err(|e| StoreError::Directory { dir: path.to_owned(), cause: e.to_string() })?;
     if size > 0 && size <= QUICK_CHECK_UP_TO {
         quick_check(&connection, path)?;
@@ -222,13 +222,13 @@ fn open_and_migrate(path: &Path) -> Result<Connection, StoreError> {
         tx.pragma_update(None, "user_version", known).map_err(sort)?;
         tx.commit().map_err(sort)?;
     }
-    fold_back_on_close(&connection, true).map_err(sort)?;
+    checkpoint_on_close(&connection, true).map_err(sort)?;
     Ok(connection)
 }
 
 /// Whether closing the last connection writes the log into the database. Off until the database is known to be sound: a
 /// damaged one is to be kept as it was found.
-fn fold_back_on_close(connection: &Connection, on: bool) -> rusqlite::Result<()> {
+fn checkpoint_on_close(connection: &Connection, on: bool) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on).map(|_| ())
 }
 
@@ -237,7 +237,7 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // What fails below may be damaged, and its log must then stay.
-    fold_back_on_close(&connection, false)?;
+    checkpoint_on_close(&connection, false)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(64);
     if fs::metadata(path).map(|m| m.len()).unwrap_or(0) == 0 {
@@ -253,7 +253,7 @@ pub fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // The log is folded back by the reader thread, so that no commit has to wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    fold_back_on_close(&connection, true)?;
+    checkpoint_on_close(&connection, true)?;
     Ok(connection)
 }
 
@@ -274,7 +274,7 @@ pub fn check(path: &Path) -> Result<(), StoreError> {
     }
     let sort = |error: rusqlite::Error| StoreError::from_sqlite(path, &error);
     let connection = connect(path).map_err(sort)?;
-    fold_back_on_close(&connection, false).map_err(sort)?;
+    checkpoint_on_close(&connection, false).map_err(sort)?;
     quick_check(&connection, path)
 }
 

@@ -4,8 +4,9 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::delivery;
+use super::hold::HoldReason;
 use super::{AccountNo, Durability, Limits, Store, StoreError, now_ms};
-use crate::contract::{AccountId, HeldReason};
+use crate::account_id::AccountId;
 use ilink::MessageId;
 
 /// How long finished sends are kept, for `idempotencyKey`.
@@ -86,7 +87,7 @@ pub struct OutboundRow {
     /// How far it is.
     pub state: SendState,
     /// Why it was reported as held.
-    pub held: Option<HeldReason>,
+    pub held: Option<HoldReason>,
     /// Why it was not sent.
     pub error: Option<String>,
     /// It is worth less than an answer: it is sent at once, or not at all.
@@ -197,7 +198,7 @@ impl Store {
     }
 
     /// A send.
-    pub async fn send(&self, id: i64) -> Result<Option<OutboundRow>, StoreError> {
+    pub async fn find_send(&self, id: i64) -> Result<Option<OutboundRow>, StoreError> {
         self.read(move |db| row(db, id).optional()).await
     }
 
@@ -270,9 +271,9 @@ impl Store {
             if message_id.is_some() || tries <= 1 {
                 delivery::taken(db, account, &peer, message_id.is_some(), now)?;
             }
-            super::ledger::open(db, account, &peer)?;
+            super::quota::open(db, account, &peer)?;
             if message_id.is_some() {
-                super::ledger::confirmed(db, account, &peer, limits, now)?;
+                super::quota::confirmed(db, account, &peer, limits, now)?;
             }
             let (waiting, unconfirmed): (u32, u32) = db
                 .prepare_cached(
@@ -403,7 +404,7 @@ impl Store {
     }
 
     /// Marks everything that waits in a conversation as held, and gives the claim back. Extras do not wait: they end.
-    pub async fn hold(&self, account: AccountNo, peer: &str, reason: HeldReason) -> Result<Held, StoreError> {
+    pub async fn hold(&self, account: AccountNo, peer: &str, reason: HoldReason) -> Result<Held, StoreError> {
         let peer = peer.to_owned();
         self.write(Durability::Process, move |db| {
             let dropped = db
@@ -418,7 +419,7 @@ impl Store {
                     "UPDATE outbound SET held = ?3, claimed_by = NULL WHERE account = ?1 AND peer = ?2 AND state = 'pending'
                      RETURNING id",
                 )?
-                .query_map(params![account.0, peer, reason_text(reason)], |row| row.get(0))?
+                .query_map(params![account.0, peer, reason.name()], |row| row.get(0))?
                 .collect::<rusqlite::Result<_>>()?;
             Ok(Held { held, dropped })
         })
@@ -426,7 +427,7 @@ impl Store {
     }
 
     /// Marks one send as held, if it still waits and is not yet; an extra ends instead. Returns why it is held then.
-    pub async fn hold_send(&self, id: i64, reason: HeldReason) -> Result<Option<HeldReason>, StoreError> {
+    pub async fn hold_send(&self, id: i64, reason: HoldReason) -> Result<Option<HoldReason>, StoreError> {
         self.write(Durability::Process, move |db| {
             db.prepare_cached(
                 "UPDATE outbound SET state = 'cancelled', error = ?2 WHERE id = ?1 AND state = 'pending' AND extra",
@@ -436,9 +437,9 @@ impl Store {
                 .prepare_cached(
                     "UPDATE outbound SET held = COALESCE(held, ?2) WHERE id = ?1 AND state = 'pending' RETURNING held",
                 )?
-                .query_row(params![id, reason_text(reason)], |row| row.get(0))
+                .query_row(params![id, reason.name()], |row| row.get(0))
                 .optional()?;
-            Ok(held.as_deref().and_then(reason_from_text))
+            Ok(held.as_deref().and_then(HoldReason::from_name))
         })
         .await
     }
@@ -485,7 +486,7 @@ impl Store {
             let mut rows = waiting.query([])?;
             while let Some(row) = rows.next()? {
                 let held: Option<String> = row.get(2)?;
-                if held.as_deref().and_then(reason_from_text).is_none_or(passes_with_time) {
+                if held.as_deref().and_then(HoldReason::from_name).is_none_or(HoldReason::passes_with_time) {
                     sendable.insert((row.get(0)?, row.get(1)?));
                 }
             }
@@ -621,7 +622,7 @@ fn row(db: &Connection, id: i64) -> rusqlite::Result<OutboundRow> {
             peer: row.get(2)?,
             run_id: row.get(3)?,
             state: SendState::from_text(row.get_ref(4)?.as_str()?),
-            held: row.get::<_, Option<String>>(5)?.as_deref().and_then(reason_from_text),
+            held: row.get::<_, Option<String>>(5)?.as_deref().and_then(HoldReason::from_name),
             error: row.get(6)?,
             created_at: row.get(7)?,
             whole: row.get(8)?,
@@ -641,21 +642,4 @@ fn part(row: &Row<'_>) -> rusqlite::Result<OutboundPart> {
         media: row.get(5)?,
         tried: row.get::<_, u32>(6)? > 0,
     })
-}
-
-/// Whether nothing has to happen for it to pass.
-fn passes_with_time(reason: HeldReason) -> bool {
-    match reason {
-        HeldReason::Throttled | HeldReason::Offline => true,
-        HeldReason::Quota | HeldReason::NoContext | HeldReason::ContextExpired | HeldReason::SessionExpired => false,
-    }
-}
-
-/// A reason as it is stored: as the contract writes it.
-fn reason_text(reason: HeldReason) -> String {
-    serde_json::to_value(reason).ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-fn reason_from_text(text: &str) -> Option<HeldReason> {
-    serde_json::from_value(text.into()).ok()
 }

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::{Store, StoreError};
-use crate::contract::AccountId;
+use crate::account_id::AccountId;
 
 /// A person, as one account knows them.
 #[derive(Clone)]

@@ -134,7 +134,7 @@ pub const MIGRATIONS: &[&str] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::AccountId;
+    use crate::account_id::AccountId;
     use crate::store::{SendState, Store};
 
     #[tokio::test]
@@ -153,8 +153,8 @@ mod tests {
         drop(old);
         let (store, report) = Store::open(&path).unwrap();
         assert!(report.put_aside.is_none());
-        assert_eq!(store.account(&AccountId::normalize("b")).await.unwrap().cursor, "c");
-        assert_eq!(store.send(1).await.unwrap().unwrap().state, SendState::Sent);
+        assert_eq!(store.get_or_create_account(&AccountId::normalize("b")).await.unwrap().cursor, "c");
+        assert_eq!(store.find_send(1).await.unwrap().unwrap().state, SendState::Sent);
         let waiting = store.waiting_sends(None, None).await.unwrap();
         assert_eq!((waiting.len(), waiting[0].parts[0].client_id.as_str()), (1, "y"));
         store.close().await;

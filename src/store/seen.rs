@@ -92,7 +92,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::AccountId;
+    use crate::account_id::AccountId;
     use crate::store::NewMessage;
 
     const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -100,7 +100,7 @@ mod tests {
     /// A store in which Ann wrote messages 1 to 5, number n being n days old; the first two kept no text.
     async fn store(dir: &tempfile::TempDir) -> (Store, AccountNo) {
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
-        let account = store.account(&AccountId::normalize("bot")).await.unwrap().no;
+        let account = store.get_or_create_account(&AccountId::normalize("bot")).await.unwrap().no;
         let message = |key: u64| NewMessage {
             peer: "ann".into(),
             key,
@@ -108,7 +108,7 @@ mod tests {
             text: (key > 2).then(|| format!("text {key}")),
             wire: "{}".into(),
         };
-        store.take_in(account, None, (1..=5).map(message).collect(), |_| ()).await.unwrap();
+        store.ingest(account, None, (1..=5).map(message).collect(), |_| ()).await.unwrap();
         let older = |db: &rusqlite::Connection| db.execute("UPDATE seen SET at = at - key * ?1", [DAY_MS]).map(|_| ());
         store.write(Durability::Process, older).await.unwrap();
         (store, account)

@@ -240,7 +240,7 @@ impl Writer {
                     after(committed.clone());
                 }
             }
-            self.fold_back();
+            self.checkpoint();
         }
         // Jobs that came after the close are dropped: their callers see that the store is closed.
         drop(self.connection);
@@ -274,7 +274,7 @@ impl Writer {
     }
 
     /// Asks the reader to fold the log back where it has grown; does it itself where the reader cannot keep up.
-    fn fold_back(&mut self) {
+    fn checkpoint(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
         // A log that is folded back begins anew, shorter than it was.
         self.asked_at = self.asked_at.min(pages);

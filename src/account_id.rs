@@ -1,4 +1,4 @@
-//! Identifiers that carry their own rules.
+//! The id of an account, and how OpenClaw normalises it. Every room uses it: the contract, the files, the rows.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -7,11 +7,11 @@ use tokio::sync::OwnedMutexGuard;
 
 /// The turns that are being taken. Clones share them.
 #[derive(Clone, Default)]
-pub struct Turns {
+pub struct PeerLocks {
     in_use: Arc<Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>>,
 }
 
-impl Turns {
+impl PeerLocks {
     /// Waits for the turn of a send to `peer`, in the order of the calls. It lasts until the guard is dropped.
     pub async fn take(&self, peer: &str) -> OwnedMutexGuard<()> {
         let turn = {

@@ -10,19 +10,19 @@ use super::system;
 const GENERATIONS: usize = 1_000;
 
 /// The ancestors at the start: a gateway that was re-parented away meanwhile is still one.
-static AT_START: OnceLock<Kin> = OnceLock::new();
+static AT_START: OnceLock<ProtectedProcesses> = OnceLock::new();
 
 /// A set of processes, perhaps with some that could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Kin {
+pub struct ProtectedProcesses {
     pids: BTreeSet<u32>,
     /// Somebody in the line could not be read: anybody may belong to it.
     unread: bool,
 }
 
-impl Kin {
+impl ProtectedProcesses {
     /// Everybody who is not to be touched. `gateway`: what the gateway said of itself, 0 for nothing.
-    pub fn now(gateway: u32) -> Kin {
+    pub fn now(gateway: u32) -> ProtectedProcesses {
         let mut kin = remember_ancestors().clone();
         kin.climb(std::process::id(), parent_of);
         if gateway != 0 {
@@ -72,9 +72,9 @@ impl Kin {
 }
 
 /// Writes down who the ancestors are now; the first call in a process counts.
-pub fn remember_ancestors() -> &'static Kin {
+pub fn remember_ancestors() -> &'static ProtectedProcesses {
     AT_START.get_or_init(|| {
-        let mut kin = Kin::default();
+        let mut kin = ProtectedProcesses::default();
         kin.climb(std::process::id(), parent_of);
         kin
     })
@@ -82,7 +82,7 @@ pub fn remember_ancestors() -> &'static Kin {
 
 /// Whether `pid` is, for certain and now, an ancestor of this process.
 pub fn is_ancestor(pid: u32) -> bool {
-    let mut kin = Kin::default();
+    let mut kin = ProtectedProcesses::default();
     kin.climb(std::process::id(), parent_of);
     // Pid 1 is in the set whether it was reached or not.
     pid != std::process::id() && kin.pids.contains(&pid) && (pid != 1 || !kin.unread)
@@ -97,8 +97,8 @@ fn parent_of(pid: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn climbed(pid: u32, parents: &[(u32, u32)]) -> Kin {
-        let mut kin = Kin::default();
+    fn climbed(pid: u32, parents: &[(u32, u32)]) -> ProtectedProcesses {
+        let mut kin = ProtectedProcesses::default();
         kin.climb(pid, |pid| parents.iter().find(|(child, _)| *child == pid).map(|(_, parent)| *parent));
         kin
     }
@@ -132,13 +132,13 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_ancestors_of_this_process_are_read_up_to_the_top() {
-        let kin = Kin::now(0);
+        let kin = ProtectedProcesses::now(0);
         assert_eq!(kin.contains(std::process::id()), Some(true));
         assert_eq!(kin.contains(system::parent_pid()), Some(true));
         assert!(is_ancestor(system::parent_pid()) && !is_ancestor(std::process::id()));
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert_eq!(kin.contains(child.id()), Some(false));
-        assert_eq!(Kin::now(child.id()).contains(child.id()), Some(true));
+        assert_eq!(ProtectedProcesses::now(child.id()).contains(child.id()), Some(true));
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -50,7 +50,7 @@ pub enum NotReady {
 }
 
 /// The rest of the program, as the outbox sees it.
-pub trait Backend: Send + Sync + 'static {
+pub trait OutboxContext: Send + Sync + 'static {
     /// The wire and the account's authorisation.
     fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, NotReady>>;
     /// The settings in force.

@@ -7,9 +7,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::hold::HoldReason;
 use super::learned::{self, Learned};
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
-use crate::contract::HeldReason;
 
 /// A refusal closes a conversation for [`Limits::close_ms`] and the bot for this part of it; each further one in a row
 /// doubles both.
@@ -36,7 +36,7 @@ pub struct Limits {
 
 /// Whether a wire message may be sent now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum SendDecision {
     /// Yes, with this context token; it is counted.
     Go {
         /// The context token. Secret.
@@ -49,7 +49,7 @@ pub enum Turn {
     /// No.
     Hold {
         /// Why.
-        reason: HeldReason,
+        reason: HoldReason,
         /// When it is worth another look; `None`: when the person writes.
         until_ms: Option<i64>,
     },
@@ -105,7 +105,7 @@ impl Store {
         send: i64,
         part: u32,
         limits: Limits,
-    ) -> Result<Turn, StoreError> {
+    ) -> Result<SendDecision, StoreError> {
         let peer = peer.to_owned();
         // A power cut may forget a turn or two: the quota of the reports is no exact number either.
         self.write(Durability::Process, move |db| take_turn(db, account, &peer, (send, part), limits, now_ms())).await
@@ -119,7 +119,7 @@ impl Store {
         send: i64,
         part: u32,
         limits: Limits,
-    ) -> Result<Option<Turn>, StoreError> {
+    ) -> Result<Option<SendDecision>, StoreError> {
         let peer = peer.to_owned();
         self.read(move |db| Ok(budget(db, account, &peer, Some((send, part)), limits, now_ms())?.err())).await
     }
@@ -197,7 +197,7 @@ struct Budget {
     pace: Pace,
 }
 
-/// Looks at the budgets; `Err` is a [`Turn::Hold`].
+/// Looks at the budgets; `Err` is a [`SendDecision::Hold`].
 fn budget(
     db: &Connection,
     account: AccountNo,
@@ -205,17 +205,17 @@ fn budget(
     part: Option<(i64, u32)>,
     limits: Limits,
     now: i64,
-) -> rusqlite::Result<Result<Budget, Turn>> {
+) -> rusqlite::Result<Result<Budget, SendDecision>> {
     let known: Option<(String, i64, u32, i64)> = db
         .prepare_cached(
             "SELECT context_token, token_at, sends, closed_until FROM peer WHERE account = ?1 AND peer = ?2",
         )?
         .query_row(params![account.0, peer], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
-    let hold = |reason, until_ms| Ok(Err(Turn::Hold { reason, until_ms }));
-    let Some((token, token_at, sends, closed_until)) = known else { return hold(HeldReason::NoContext, None) };
+    let hold = |reason, until_ms| Ok(Err(SendDecision::Hold { reason, until_ms }));
+    let Some((token, token_at, sends, closed_until)) = known else { return hold(HoldReason::NoContext, None) };
     if now - token_at >= limits.token_ttl_ms {
-        return hold(HeldReason::ContextExpired, None);
+        return hold(HoldReason::ContextExpired, None);
     }
     let counted: Option<String> = match part {
         Some((send, part)) => db
@@ -226,7 +226,7 @@ fn budget(
     let retry = counted.as_deref() == Some(token.as_str());
     let limit = Learned::of(db, account)?.limit(limits.quota);
     if !retry && sends >= limit {
-        return hold(HeldReason::Quota, None);
+        return hold(HoldReason::Quota, None);
     }
     let (bot_closed_until, bot_step, pace) = db
         .prepare_cached("SELECT closed_until, closed_step, bucket, bucket_at, last_sends FROM account WHERE no = ?1")?
@@ -236,7 +236,7 @@ fn budget(
         })?;
     let closed = closed_until.max(bot_closed_until);
     if is_closed(closed, limits, now) {
-        return hold(HeldReason::Throttled, Some(closed));
+        return hold(HoldReason::Throttled, Some(closed));
     }
     Ok(Ok(Budget { token, sends, limit, retry, bot_step, pace }))
 }
@@ -261,7 +261,7 @@ fn allowance(db: &Connection, account: AccountNo, peer: &str, limits: Limits, no
             allowance.left = limit.saturating_sub(budget.sends);
             allowance.available_at = budget.pace.send(limits, now).err().map(|wait_ms| now + wait_ms);
         }
-        Err(Turn::Hold { reason: HeldReason::Throttled, until_ms }) => {
+        Err(SendDecision::Hold { reason: HoldReason::Throttled, until_ms }) => {
             let sends: u32 = db
                 .prepare_cached("SELECT sends FROM peer WHERE account = ?1 AND peer = ?2")?
                 .query_row(params![account.0, peer], |row| row.get(0))?;
@@ -280,7 +280,7 @@ fn take_turn(
     (send, part): (i64, u32),
     limits: Limits,
     now: i64,
-) -> rusqlite::Result<Turn> {
+) -> rusqlite::Result<SendDecision> {
     let Budget { token, sends, limit, retry, bot_step, pace } =
         match budget(db, account, peer, Some((send, part)), limits, now)? {
             Ok(budget) => budget,
@@ -288,7 +288,7 @@ fn take_turn(
         };
     let pace = match pace.send(limits, now) {
         Ok(pace) => pace,
-        Err(wait_ms) => return Ok(Turn::Wait(wait_ms)),
+        Err(wait_ms) => return Ok(SendDecision::Wait(wait_ms)),
     };
     // While the bot was refused, this is the one try of its interval: nobody else gets another.
     let next = if bot_step > 0 { now + closing(limits.close_ms / BOTS_SHARE, bot_step) } else { 0 };
@@ -299,7 +299,7 @@ fn take_turn(
     }
     db.prepare_cached("UPDATE outbound_part SET counted_for = ?3, tries = tries + 1 WHERE outbound = ?1 AND n = ?2")?
         .execute(params![send, part, token])?;
-    Ok(Turn::Go { token, left: limit.saturating_sub(sends + u32::from(!retry)) })
+    Ok(SendDecision::Go { token, left: limit.saturating_sub(sends + u32::from(!retry)) })
 }
 
 /// Writes the bot's pace down, and until when it is closed for everybody else.
@@ -462,12 +462,12 @@ mod tests {
         db
     }
 
-    fn turn(db: &Connection, part: u32, now: i64) -> Turn {
+    fn turn(db: &Connection, part: u32, now: i64) -> SendDecision {
         take_turn(db, A, "p", (1, part), LIMITS, now).unwrap()
     }
 
-    fn go(left: u32) -> Turn {
-        Turn::Go { token: "t1".into(), left }
+    fn go(left: u32) -> SendDecision {
+        SendDecision::Go { token: "t1".into(), left }
     }
 
     fn closed(db: &Connection, now: i64) -> i64 {
@@ -484,7 +484,7 @@ mod tests {
         assert_eq!(turn(&db, 0, 10_000), go(2));
         assert_eq!(turn(&db, 1, 20_000), go(1));
         assert_eq!(turn(&db, 2, 30_000), go(0));
-        assert_eq!(turn(&db, 3, 40_000), Turn::Hold { reason: HeldReason::Quota, until_ms: None });
+        assert_eq!(turn(&db, 3, 40_000), SendDecision::Hold { reason: HoldReason::Quota, until_ms: None });
         // A retry of the last one is still allowed.
         assert_eq!(turn(&db, 2, 50_000), go(0));
     }
@@ -492,9 +492,9 @@ mod tests {
     #[test]
     fn an_old_token_and_an_unknown_person_are_held() {
         let db = database();
-        assert_eq!(turn(&db, 0, 1_000_000), Turn::Hold { reason: HeldReason::ContextExpired, until_ms: None });
+        assert_eq!(turn(&db, 0, 1_000_000), SendDecision::Hold { reason: HoldReason::ContextExpired, until_ms: None });
         let unknown = take_turn(&db, A, "q", (1, 0), LIMITS, 0).unwrap();
-        assert_eq!(unknown, Turn::Hold { reason: HeldReason::NoContext, until_ms: None });
+        assert_eq!(unknown, SendDecision::Hold { reason: HoldReason::NoContext, until_ms: None });
     }
 
     fn no_pace() -> Pace {
@@ -536,10 +536,10 @@ mod tests {
         let db = database();
         turn(&db, 0, 0);
         assert_eq!(closed(&db, 0), 60_000);
-        assert_eq!(turn(&db, 0, 59_999), Turn::Hold { reason: HeldReason::Throttled, until_ms: Some(60_000) });
+        assert_eq!(turn(&db, 0, 59_999), SendDecision::Hold { reason: HoldReason::Throttled, until_ms: Some(60_000) });
         assert_eq!(turn(&db, 0, 60_000), go(2));
         // The try is under way: nobody else gets one.
-        assert!(matches!(turn(&db, 1, 60_001), Turn::Hold { reason: HeldReason::Throttled, .. }));
+        assert!(matches!(turn(&db, 1, 60_001), SendDecision::Hold { reason: HoldReason::Throttled, .. }));
         assert_eq!(closed(&db, 60_100), 180_100);
         assert_eq!(turn(&db, 0, 180_100), go(2));
         open(&db, A, "p").unwrap();
@@ -571,7 +571,11 @@ mod tests {
         assert_eq!(refused(&db, A, "p", Some((1, 1)), LIMITS, 10_000).unwrap(), Refused::QuotaLowered);
         let allowed = allowance(&db, A, "p", LIMITS, 10_000).unwrap();
         assert_eq!((allowed.left, allowed.limit, allowed.learned), (0, 1, true));
-        assert_eq!(turn(&db, 1, 500_000), Turn::Hold { reason: HeldReason::Quota, until_ms: None }, "also as a retry");
+        assert_eq!(
+            turn(&db, 1, 500_000),
+            SendDecision::Hold { reason: HoldReason::Quota, until_ms: None },
+            "also as a retry"
+        );
     }
 
     #[test]
@@ -603,7 +607,7 @@ mod tests {
     async fn a_recovery_is_tried_once_in_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
-        let no = store.account(&crate::contract::AccountId::normalize("b")).await.unwrap().no;
+        let no = store.get_or_create_account(&crate::account_id::AccountId::normalize("b")).await.unwrap().no;
         assert!(store.may_recover(no, 1_000_000, 1_000).await.unwrap());
         assert!(!store.may_recover(no, 1_000_999, 1_000).await.unwrap());
         assert!(store.may_recover(no, 1_001_000, 1_000).await.unwrap());

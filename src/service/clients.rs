@@ -9,11 +9,12 @@ use tokio::sync::OnceCell;
 use super::errors::{not_configured, not_found};
 use super::settings::Settings;
 use super::status::tell_standing;
-use crate::accounts::{AccountFiles, Board};
+use crate::accounts::{AccountFiles, StatusRegistry};
 use crate::contract::{AccountId, ContractError, ErrorKind, Locale, OutboundUpdate, Recovery};
+use crate::events::{Event, Events};
 use crate::media::Library;
 use crate::outbound::{
-    Answered, Backend, MediaPart, NotReady, OutboxSettings, Ready, Spooled, Typing, discard, measure,
+    Answered, MediaPart, NotReady, OutboxContext, OutboxSettings, Ready, Spooled, Typing, discard, measure,
 };
 use crate::private;
 use crate::store::{Confirmations, Standing, now_ms};
@@ -22,7 +23,7 @@ use ilink::{Hosts, Ilink, Session};
 
 /// What a request to WeChat needs. Clones share it.
 #[derive(Clone)]
-pub struct Wire {
+pub struct Clients {
     files: AccountFiles,
     settings: Arc<RwLock<Arc<Settings>>>,
     /// Made at the first use: reading the system's certificates takes longer than everything else at the start.
@@ -30,11 +31,11 @@ pub struct Wire {
     cdn: Cdn,
 }
 
-impl Wire {
+impl Clients {
     /// The wire of one state directory.
-    pub fn new(files: AccountFiles, settings: Settings) -> Wire {
+    pub fn new(files: AccountFiles, settings: Settings) -> Clients {
         let cdn = Cdn::new(&settings.cdn_base_url(), settings.allowed_hosts(), settings.stalls());
-        Wire { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default(), cdn }
+        Clients { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default(), cdn }
     }
 
     /// The media host.
@@ -101,11 +102,11 @@ impl Wire {
 }
 
 /// The wire as the outbox uses it.
-pub struct OutboxBackend {
+pub struct SendContext {
     /// Sessions and settings.
-    pub wire: Wire,
+    pub clients: Clients,
     /// Where sends are counted.
-    pub board: Board,
+    pub board: StatusRegistry,
     /// Where files are kept for quotes.
     pub library: Library,
     /// Tickets for typing.
@@ -113,31 +114,31 @@ pub struct OutboxBackend {
     /// The language of notices.
     pub locale: Locale,
     /// Told when a held send ends.
-    pub update: Box<dyn Fn(OutboundUpdate) + Send + Sync>,
+    pub events: Events,
 }
 
-impl Backend for OutboxBackend {
+impl OutboxContext for SendContext {
     fn ready<'a>(&'a self, account: &'a AccountId) -> BoxFuture<'a, Result<Ready, NotReady>> {
         Box::pin(async move {
-            let session = self.wire.session(account).await.map_err(|error| match error.data.kind {
+            let session = self.clients.session(account).await.map_err(|error| match error.data.kind {
                 ErrorKind::AccountNotConfigured | ErrorKind::AccountNotFound => NotReady::NoLogin(error.message),
                 _ => NotReady::Now(error.message),
             })?;
-            let ilink = self.wire.ilink().await.map_err(|error| NotReady::Now(error.message))?.clone();
-            Ok(Ready { ilink, session, cdn: self.wire.cdn() })
+            let ilink = self.clients.ilink().await.map_err(|error| NotReady::Now(error.message))?.clone();
+            Ok(Ready { ilink, session, cdn: self.clients.cdn() })
         })
     }
 
     fn settings(&self) -> OutboxSettings {
-        self.wire.settings().outbox(self.locale)
+        self.clients.settings().outbox(self.locale)
     }
 
     fn keeps_texts(&self) -> bool {
-        self.wire.settings().keeps_texts()
+        self.clients.settings().keeps_texts()
     }
 
     fn file_done(&self, account: &str, message_id: Option<u64>, part: MediaPart) {
-        let settings = self.wire.settings();
+        let settings = self.clients.settings();
         let keep = settings.keeps_texts() && part.size <= settings.media().single;
         let (library, account) = (self.library.clone(), account.to_owned());
         tokio::task::spawn_blocking(move || {
@@ -152,7 +153,7 @@ impl Backend for OutboxBackend {
     }
 
     fn ended(&self, update: OutboundUpdate) {
-        (self.update)(update);
+        self.events.emit(Event::SendEnded(update));
     }
 
     fn counted(&self, account: &AccountId, answer: Answered) {

@@ -42,7 +42,7 @@ pub async fn adopt(inner: Weak<Inner>) {
 pub async fn sweep(inner: Weak<Inner>) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        inner.give_up().await;
+        inner.expire().await;
         if let Err(error) = inner.store.prune_sends().await {
             tracing::warn!(%error, "finished sends could not be forgotten");
         }

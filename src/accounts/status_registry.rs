@@ -40,7 +40,7 @@ type Listener = Box<dyn Fn(AccountStatus) + Send + Sync>;
 
 /// The board. Clones share it.
 #[derive(Clone)]
-pub struct Board {
+pub struct StatusRegistry {
     inner: Arc<Inner>,
 }
 
@@ -50,10 +50,10 @@ struct Inner {
     listener: Listener,
 }
 
-impl Board {
+impl StatusRegistry {
     /// An empty board. `listener` is called with every change of a state and must not block.
-    pub fn new(listener: impl Fn(AccountStatus) + Send + Sync + 'static) -> Board {
-        Board { inner: Arc::new(Inner { entries: Mutex::default(), listener: Box::new(listener) }) }
+    pub fn new(listener: impl Fn(AccountStatus) + Send + Sync + 'static) -> StatusRegistry {
+        StatusRegistry { inner: Arc::new(Inner { entries: Mutex::default(), listener: Box::new(listener) }) }
     }
 
     /// What is known of `id`.
