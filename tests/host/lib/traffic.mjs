@@ -9,8 +9,15 @@ const EVERY_MS = 500;
 /** So many may wait for their answer before the next one writes, or writes after a while all the same. */
 const AT_ONCE = 3;
 const PATIENCE_MS = 2_500;
-/** So many never wait: a machine that cannot keep up would never be at rest, and OpenClaw puts some changes off until nothing runs. */
+/** So many never wait: a machine that cannot keep up would never be done. */
 const AT_MOST = 10;
+/**
+ * After so many everybody is answered, or that was waited for this long, and then nobody writes for a while: OpenClaw puts some
+ * changes off until nothing runs, and a turn runs on after its answer.
+ */
+const BETWEEN_RESTS = 6;
+const UNTIL_REST_MS = 15_000;
+const REST_MS = 3_000;
 /** How often it is looked. It costs what the gateway needs. */
 const LOOK_MS = 250;
 
@@ -106,6 +113,9 @@ export class Traffic {
       const open = async () => (this.#over ? 0 : n + 1 - (await answered()));
       await until("room for one more", async () => (await open()) < AT_ONCE, { timeoutMs: PATIENCE_MS, everyMs: LOOK_MS }).catch(() => {});
       while ((await open()) >= AT_MOST) await pause(LOOK_MS);
+      if (n % BETWEEN_RESTS < BETWEEN_RESTS - 1) continue;
+      const rested = await until("everybody", async () => (await open()) <= 0, { timeoutMs: UNTIL_REST_MS, everyMs: LOOK_MS }).catch(() => false);
+      if (rested && !this.#over) await pause(REST_MS);
     }
   }
 
