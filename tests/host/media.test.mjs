@@ -127,11 +127,14 @@ describe("what a message can carry", () => {
 
     profile.configure((config) => (config.channels[CHANNEL].quoteCache = { retentionDays: 0 }));
     let asked = 0;
-    await until("the setting to take effect", async () => {
+    const takenUp = async () => {
+      // OpenClaw takes a changed setting up when nothing runs: who writes again at once would put that off.
+      await pause(3_000);
       const text = `#expired-${(asked += 1)}`;
       await quoting(text, id);
       return /not known here any more/.test(context(text));
-    });
+    };
+    await until("the setting to take effect", takenUp, { timeoutMs: 120_000 });
     assert.doesNotMatch(context(`#expired-${asked}`), /lazy dog/);
   });
 

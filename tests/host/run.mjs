@@ -48,7 +48,7 @@ function runFile(name, env) {
     });
   }).then((done) => {
     console.log(`\n== ${done.name}.test.mjs: ${done.code === 0 ? "ok" : "FAIL"} (${done.seconds} s)\n${done.output}`);
-    return done.code;
+    return done;
   });
 }
 
@@ -63,8 +63,11 @@ function end(pid) {
 async function work(n, tarball, queue) {
   const env = { WEIXIN_LAB_FOLDER: path.join(folder, `lab-${String(n).padStart(2, "0")}`), WEIXIN_LAB_TARBALL: tarball };
   mkdirSync(env.WEIXIN_LAB_FOLDER);
-  let failed = 0;
-  for (let name = queue.shift(); name; name = queue.shift()) if ((await runFile(name, env)) !== 0) failed += 1;
+  const failed = [];
+  for (let name = queue.shift(); name; name = queue.shift()) {
+    const done = await runFile(name, env);
+    if (done.code !== 0) failed.push(done);
+  }
   return failed;
 }
 
@@ -79,8 +82,10 @@ try {
   const host = await ensureOpenClaw(undefined, log);
   const tarball = await packPlugin(host, path.join(folder, "pack"), log);
   const queue = [...FILES];
-  const failed = await Promise.all(Array.from({ length: SIDE_BY_SIDE }, (_, n) => work(n, tarball, queue)));
-  process.exitCode = failed.some((count) => count > 0) ? 1 : 0;
+  const failed = (await Promise.all(Array.from({ length: SIDE_BY_SIDE }, (_, n) => work(n, tarball, queue)))).flat();
+  // Once more at the end, where a log is read first; without the figures, which are counted.
+  for (const { name, output } of failed) console.log(`\n== why ${name}.test.mjs failed\n${output.replace(/^ℹ .*\n/gm, "").slice(-4_000)}`);
+  process.exitCode = failed.length > 0 ? 1 : 0;
 } finally {
   rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
 }

@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import path from "node:path";
 
-/** Waits until `probe` gives something true. */
-export async function until(what, probe, { timeoutMs = 30_000, everyMs = 50 } = {}) {
+/** Waits until `probe` gives something true; as long as a machine needs that other work has slowed down. */
+export async function until(what, probe, { timeoutMs = 60_000, everyMs = 50 } = {}) {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const found = await probe();
