@@ -12,6 +12,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inbound;
+pub mod lease;
 pub mod login;
 pub mod media;
 pub mod outbound;

@@ -7,20 +7,17 @@
 //! | `atomic` | replacing a file so that no reader sees half of it |
 //! | `import` | its cursor and context tokens, read once |
 //! | `archive` | credentials in one encrypted file |
-//! | `lease` | one process polls an account |
 //! | `status_registry` | what is known of every account's state, for `status.get` and `account.status` |
 
 mod archive;
 mod atomic;
 mod files;
 mod import;
-mod lease;
 mod state_dir;
 mod status_registry;
 
 pub use archive::{Archive, ArchiveError, ArchivedAccount};
 pub use files::{AccountFile, AccountFiles, FilesError, Login};
 pub use import::{Legacy, read_legacy};
-pub use lease::{Lease, LeaseError};
 pub use state_dir::StateDir;
 pub use status_registry::{Entry, StatusRegistry, status};

@@ -38,7 +38,7 @@ pub struct Entry {
 
 type Listener = Box<dyn Fn(AccountStatus) + Send + Sync>;
 
-/// The board. Clones share it.
+/// The registry. Clones share it.
 #[derive(Clone)]
 pub struct StatusRegistry {
     inner: Arc<Inner>,
@@ -51,7 +51,7 @@ struct Inner {
 }
 
 impl StatusRegistry {
-    /// An empty board. `listener` is called with every change of a state and must not block.
+    /// An empty registry. `listener` is called with every change of a state and must not block.
     pub fn new(listener: impl Fn(AccountStatus) + Send + Sync + 'static) -> StatusRegistry {
         StatusRegistry { inner: Arc::new(Inner { entries: Mutex::default(), listener: Box::new(listener) }) }
     }

@@ -22,10 +22,10 @@ use crate::service::Sidecar;
 pub async fn run(common: &Common, args: AccountsArgs) -> Result<Outcome, ContractError> {
     let sidecar = open(common, Events::none()).await?;
     let outcome = match args.action.unwrap_or(AccountsAction::List) {
-        AccountsAction::List => list(AccountsListResult { accounts: sidecar.accounts().await? }),
+        AccountsAction::List => list(AccountsListResult { accounts: sidecar.accounts.list().await? }),
         AccountsAction::Remove { account } => {
-            let id = sidecar.resolve(&account).await?;
-            match sidecar.remove_account(&id).await? {
+            let id = sidecar.directory.resolve(&account).await?;
+            match sidecar.accounts.remove(&id).await? {
                 true => Outcome::done(format!("removed {id}"), AccountsRemoveResult { removed: true }),
                 false => Outcome {
                     exit: NOT_OK,
@@ -52,7 +52,7 @@ async fn export(sidecar: &Sidecar, accounts: Vec<String>, out: &Path) -> Result<
             account_ids: Some(accounts).filter(|ids| !ids.is_empty()),
             passphrase: passphrase("Passphrase for the archive: ", true)?,
         };
-        let exported = sidecar.export_accounts(params).await?;
+        let exported = sidecar.archives.export(params).await?;
         let sealed = STANDARD.decode(&exported.archive).map_err(|error| unwritable(&error))?;
         file.write_all(&sealed).and_then(|()| file.sync_all()).map_err(|error| unwritable(&error))?;
         Ok(exported.account_ids)
@@ -78,7 +78,7 @@ async fn import(sidecar: &Sidecar, file: &Path) -> Result<Outcome, ContractError
         archive: STANDARD.encode(sealed),
         passphrase: passphrase("Passphrase of the archive: ", false)?,
     };
-    let result = sidecar.import_accounts(params).await?;
+    let result = sidecar.archives.import(params).await?;
     let mut lines = Vec::new();
     if !result.imported.is_empty() {
         lines.push(format!("imported {}; make sure that no other machine still uses them", result.imported.join(", ")));

@@ -84,7 +84,7 @@ fn database(state: &StateDir) -> Result<String, String> {
 }
 
 async fn check_accounts(sidecar: &Sidecar, offline: bool, checks: &mut Vec<Check>) {
-    let accounts = match sidecar.accounts().await {
+    let accounts = match sidecar.accounts.list().await {
         Ok(accounts) => accounts,
         Err(error) => return checks.push(Check::new("accounts", Err(error.message))),
     };
@@ -97,7 +97,7 @@ async fn check_accounts(sidecar: &Sidecar, offline: bool, checks: &mut Vec<Check
             (None, false) => Err("it has no credentials; log in again".to_owned()),
             (None, true) if offline => Ok("has credentials (not asked: --offline)".to_owned()),
             (None, true) => {
-                let probe = sidecar.probe(&AccountId::normalize(&account.account_id)).await;
+                let probe = sidecar.status.probe(&AccountId::normalize(&account.account_id)).await;
                 match probe.error {
                     None => Ok(format!("accepted by {} in {} ms", shown_address(&account.base_url), probe.latency_ms)),
                     Some(error) => Err(error),
@@ -110,7 +110,7 @@ async fn check_accounts(sidecar: &Sidecar, offline: bool, checks: &mut Vec<Check
 
 /// Whether what the bots send is confirmed.
 async fn check_delivery(sidecar: &Sidecar, checks: &mut Vec<Check>) {
-    let status = match sidecar.status(StatusGetParams::default()).await {
+    let status = match sidecar.status.get(StatusGetParams::default()).await {
         Ok(status) => status,
         Err(error) => return checks.push(Check::new("delivery", Err(error.message))),
     };
@@ -129,11 +129,11 @@ async fn check_delivery(sidecar: &Sidecar, checks: &mut Vec<Check>) {
 }
 
 async fn check_hosts(sidecar: &Sidecar, checks: &mut Vec<Check>) {
-    let ilink = match sidecar.ilink().await {
+    let ilink = match sidecar.clients.ilink().await {
         Ok(ilink) => ilink,
         Err(error) => return checks.push(Check::new("hosts", Err(error.message))),
     };
-    let settings = sidecar.settings();
+    let settings = sidecar.clients.settings();
     for (name, url) in [("API host", settings.login_endpoint().base_url), ("media host", settings.cdn_base_url())] {
         let reached = ilink.reach(&url).await;
         let url = shown_address(&url);

@@ -23,10 +23,10 @@ pub async fn run(common: &Common, args: LoginArgs) -> Result<Outcome, ContractEr
     });
     let sidecar = open(common, events).await?;
     let params = LoginStartParams { account_id: args.account, force: Some(true), label: args.label };
-    let started = sidecar.start_login(params).await?;
+    let started = sidecar.logins.start(params).await?;
     show_code(common, &started.qr_text, &started.qr_url, &started.message);
     let key = started.session_key.clone();
-    let end = sidecar.wait_login(&key, Some(args.timeout.saturating_mul(1000)));
+    let end = sidecar.logins.wait(&key, Some(args.timeout.saturating_mul(1000)));
     tokio::pin!(end);
     let end = loop {
         tokio::select! {
@@ -36,7 +36,7 @@ pub async fn run(common: &Common, args: LoginArgs) -> Result<Outcome, ContractEr
         }
     };
     if !end.connected && !end.already_connected {
-        sidecar.cancel_login(&key)?;
+        sidecar.logins.cancel(&key)?;
         tokio::time::timeout(Duration::from_secs(1), sidecar.close()).await.ok();
         let message = match end.state {
             LoginState::Failed | LoginState::Expired | LoginState::Cancelled => end.message,
@@ -76,7 +76,7 @@ fn show_step(common: &Common, sidecar: &Arc<Sidecar>, step: &LoginProgress) {
             match std::io::stdin().lock().read_line(&mut number) {
                 Ok(0) | Err(_) => eprintln!("no number was given: stdin is closed. Run the login in a terminal"),
                 Ok(_) => {
-                    if let Err(error) = sidecar.submit_login_code(&key, &number) {
+                    if let Err(error) = sidecar.logins.submit_code(&key, &number) {
                         eprintln!("{}", lines(&error.message));
                     }
                 }

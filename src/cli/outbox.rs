@@ -20,13 +20,13 @@ pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractE
     let sidecar = open(common, Events::none()).await?;
     let params = QueueParams { account_id: args.account.clone(), to: args.to };
     if let Some(to) = args.budget {
-        let budget = sidecar.budget(BudgetParams { to, account_id: args.account }).await;
+        let budget = sidecar.sender.budget(BudgetParams { to, account_id: args.account }).await;
         sidecar.close().await;
         return budget.map(|budget| Outcome::done(say(budget), budget));
     }
     let outcome = match args.action.unwrap_or(OutboxAction::List) {
-        OutboxAction::List => Ok(list(sidecar.queue(params).await?)),
-        OutboxAction::Cancel { queue_id } => sidecar.cancel(&queue_id).await.map(|result| {
+        OutboxAction::List => Ok(list(sidecar.sender.queue(params).await?)),
+        OutboxAction::Cancel { queue_id } => sidecar.sender.cancel(&queue_id).await.map(|result| {
             let text = match result.cancelled {
                 true => format!("cancelled {queue_id}"),
                 false => format!("{queue_id} does not wait (any more)"),
@@ -41,8 +41,8 @@ pub async fn run(common: &Common, args: OutboxArgs) -> Result<Outcome, ContractE
 }
 
 async fn reset(sidecar: &Sidecar, account: &str) -> Result<Outcome, ContractError> {
-    let id = sidecar.resolve(account).await?;
-    sidecar.reset_budget(&id).await?;
+    let id = sidecar.directory.resolve(account).await?;
+    sidecar.sender.reset_budget(&id).await?;
     Ok(Outcome::done(format!("{id} is back to the configured limit"), json!({ "accountId": id.as_str() })))
 }
 
@@ -63,19 +63,19 @@ fn say(budget: BudgetResult) -> String {
 }
 
 async fn flush(sidecar: &Sidecar, params: QueueParams) -> Result<Outcome, ContractError> {
-    let before = sidecar.queue(params.clone()).await?.items.len();
+    let before = sidecar.sender.queue(params.clone()).await?.items.len();
     let account = match params.account_id.as_deref() {
-        Some(named) => Some(sidecar.resolve(named).await?),
+        Some(named) => Some(sidecar.directory.resolve(named).await?),
         None => None,
     };
-    sidecar.flush(account.as_ref()).await?;
+    sidecar.sender.flush(account.as_ref()).await?;
     let deadline = tokio::time::Instant::now() + FLUSH;
     // What is held says so within moments; what is paced leaves one after the other.
     let mut settled = 0;
-    let mut left = sidecar.queue(params.clone()).await?;
+    let mut left = sidecar.sender.queue(params.clone()).await?;
     while !left.items.is_empty() && settled < 5 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let now = sidecar.queue(params.clone()).await?;
+        let now = sidecar.sender.queue(params.clone()).await?;
         settled = if now == left { settled + 1 } else { 0 };
         left = now;
     }

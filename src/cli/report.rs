@@ -29,10 +29,10 @@ pub async fn write(sidecar: &Sidecar, file: &Path, checks: &Value) -> Result<(),
 }
 
 async fn collect(sidecar: &Sidecar, checks: &Value) -> Result<Value, ContractError> {
-    let status = sidecar.status(StatusGetParams::default()).await?;
-    let settings = sidecar.settings();
+    let status = sidecar.status.get(StatusGetParams::default()).await?;
+    let settings = sidecar.clients.settings();
     let mut accounts = Vec::new();
-    for account in sidecar.accounts().await? {
+    for account in sidecar.accounts.list().await? {
         let id = AccountId::normalize(&account.account_id);
         let endpoint = settings.account_endpoint(&id, Some(&account.base_url));
         let stands = status.accounts.iter().find(|one| one.account_id == account.account_id);
@@ -48,7 +48,7 @@ async fn collect(sidecar: &Sidecar, checks: &Value) -> Result<Value, ContractErr
             "outbox": stands.map(|status| status.outbox),
         }));
     }
-    let messages = sidecar.answers(MESSAGES).await?.into_iter().map(|answer| {
+    let messages = sidecar.status.answers(MESSAGES).await?.into_iter().map(|answer| {
         json!({
             "accountId": answer.account_id,
             "to": shortened(&answer.peer),

@@ -20,11 +20,14 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         Some(path) => {
             let (path, url, kind, file_name) = (Some(path), None, None, None);
             let params = SendMediaParams { to, path, url, text, kind, file_name, account_id, run_id, idempotency_key };
-            sidecar.send_media(params).await
+            sidecar.sender.send_media(params).await
         }
         None => {
             let text = text.unwrap_or_default();
-            sidecar.send_text(SendTextParams { to, text, account_id, run_id, idempotency_key, extra: None }).await
+            sidecar
+                .sender
+                .send_text(SendTextParams { to, text, account_id, run_id, idempotency_key, extra: None })
+                .await
         }
     };
     sidecar.close().await;

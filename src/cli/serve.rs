@@ -59,7 +59,7 @@ pub async fn run(common: Common) -> ExitCode {
     if let Some(sidecar) = host.sidecar() {
         if end == End::Closed {
             // Nobody can cancel or confirm them any more, and they would be waited for.
-            sidecar.cancel_logins();
+            sidecar.logins.cancel_all();
             server.tasks().close();
             let _ = tokio::time::timeout(LAST_ANSWERS, server.tasks().wait()).await;
         }

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::args::{Common, StatusArgs};
 use super::open::open;
 use super::output::{NOT_OK, Outcome, table};
-use crate::accounts::{Lease, LeaseError};
 use crate::contract::{AccountId, ContractError, Delivery, DeliveryState, StatusGetParams};
 use crate::events::Events;
 
@@ -13,16 +12,15 @@ use crate::events::Events;
 pub async fn run(common: &Common, args: StatusArgs) -> Result<Outcome, ContractError> {
     let sidecar = open(common, Events::none()).await?;
     let params = StatusGetParams { account_id: args.account, probe: Some(args.probe) };
-    let status = sidecar.status(params).await?;
+    let status = sidecar.status.get(params).await?;
     let mut rows =
         vec![["ACCOUNT", "POLLED BY", "INBOX", "OUTBOX", "CONFIRMED", "BUDGET", "SERVER"].map(str::to_owned).to_vec()];
     let mut items = Vec::new();
     let mut ok = true;
     for account in status.accounts {
         let id = AccountId::normalize(&account.account_id);
-        // Who holds the lease cannot be asked, only tried: a lease that is taken here is given back at once.
-        let polled = matches!(Lease::take(sidecar.files().state(), &id), Err(LeaseError::Held));
-        let owner = if polled { sidecar.lease_owner(&id).await? } else { None };
+        let polled = sidecar.leases.is_held(&id).await;
+        let owner = if polled { sidecar.leases.owner(&id).await?.map(|owner| owner.pid) } else { None };
         let by = match (polled, owner) {
             (false, _) => "nobody".to_owned(),
             (true, Some(pid)) => format!("pid {pid}"),

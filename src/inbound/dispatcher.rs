@@ -83,7 +83,7 @@ impl Dispatcher {
     /// Starts the dispatcher's task; it ends with `stop`.
     pub fn start(
         store: Store,
-        board: StatusRegistry,
+        registry: StatusRegistry,
         preparer: Preparer,
         outlet: Outlet,
         stop: CancellationToken,
@@ -92,7 +92,7 @@ impl Dispatcher {
         let Outlet { events: gateway, broken, defer_media } = outlet;
         let task = Task {
             store: store.clone(),
-            board,
+            registry,
             preparer,
             gateway,
             defer_media,
@@ -184,7 +184,7 @@ impl Dispatcher {
 
 struct Task {
     store: Store,
-    board: StatusRegistry,
+    registry: StatusRegistry,
     preparer: Preparer,
     gateway: Events,
     defer_media: bool,
@@ -306,7 +306,7 @@ impl Task {
         self.parked.retain(|(of, _)| *of != account);
         self.hungry.retain(|(of, _)| *of != account);
         if let Some((id, _)) = self.accounts.get(&account) {
-            self.board.update(id, |entry| entry.in_flight = 0);
+            self.registry.update(id, |entry| entry.in_flight = 0);
         }
     }
 
@@ -534,7 +534,7 @@ impl Task {
             self.in_flight.insert((key.0, message_key), (key.1.clone(), bytes));
             self.uncounted.push((key.0, message_key, row));
             self.count_at.get_or_insert_with(|| Instant::now() + COUNT_AFTER);
-            self.board.update(&id, |entry| {
+            self.registry.update(&id, |entry| {
                 entry.counters.delivered += 1;
                 entry.in_flight += 1;
             });
@@ -594,7 +594,7 @@ impl Task {
 
     fn count_in_flight(&self, account: AccountNo) {
         if let Some((id, _)) = self.accounts.get(&account) {
-            self.board.update(id, |entry| entry.in_flight = entry.in_flight.saturating_sub(1));
+            self.registry.update(id, |entry| entry.in_flight = entry.in_flight.saturating_sub(1));
         }
     }
 }

@@ -61,11 +61,11 @@ pub struct Monitor {
     /// Who delivers what is in the inbox.
     pub dispatcher: Dispatcher,
     /// Where its state is shown.
-    pub board: StatusRegistry,
+    pub registry: StatusRegistry,
     /// Whether to keep what people write, for quotes.
     pub keep_texts: Box<dyn Fn() -> bool + Send + Sync>,
     /// Told who wrote, after their messages are on disk. Must not block.
-    pub heard: Box<dyn Fn(Vec<String>) + Send + Sync>,
+    pub on_inbound: Box<dyn Fn(Vec<String>) + Send + Sync>,
     /// How long the server may hold a poll until it says otherwise.
     pub first_hold: Duration,
     /// Changes when connections are not to be trusted any more: the machine slept, or its clock was set.
@@ -236,9 +236,9 @@ impl Monitor {
             }
         };
         tokio::pin!(contact);
-        let mut shown = self.board.get(&self.id).state == AccountState::Polling;
-        if self.board.get(&self.id).state == AccountState::Starting {
-            show_polling(&self.board, &self.id);
+        let mut shown = self.registry.get(&self.id).state == AccountState::Polling;
+        if self.registry.get(&self.id).state == AccountState::Starting {
+            show_polling(&self.registry, &self.id);
             shown = true;
         }
         loop {
@@ -256,7 +256,7 @@ impl Monitor {
                     Err(_) => return Polled::Cancelled,
                 },
                 () = &mut contact, if !shown => {
-                    show_polling(&self.board, &self.id);
+                    show_polling(&self.registry, &self.id);
                     shown = true;
                 }
             }
@@ -292,7 +292,7 @@ impl Monitor {
             }
         };
         let now = now_ms();
-        self.board.update(&self.id, |entry| {
+        self.registry.update(&self.id, |entry| {
             entry.state = AccountState::Polling;
             entry.paused_until_ms = None;
             entry.last_error = None;
@@ -323,7 +323,7 @@ impl Monitor {
             self.cursor = cursor;
         }
         if !peers.is_empty() {
-            (self.heard)(peers);
+            (self.on_inbound)(peers);
         }
         Ok((received, duplicates))
     }
@@ -339,7 +339,7 @@ impl Monitor {
             }
             ProbableCause::Expired => "it has expired; log in again",
         };
-        self.board.update(&self.id, |entry| {
+        self.registry.update(&self.id, |entry| {
             entry.state = AccountState::Paused;
             entry.probable_cause = Some(cause);
             entry.last_error = Some(format!(
@@ -349,7 +349,7 @@ impl Monitor {
         tokio::select! {
             () = cancel.cancelled() => false,
             changed = self.session.changed() => {
-                self.board.update(&self.id, |entry| {
+                self.registry.update(&self.id, |entry| {
                     entry.state = AccountState::Starting;
                     entry.last_error = None;
                 });
@@ -364,7 +364,7 @@ impl Monitor {
         if tokio::task::spawn_blocking(move || taken_over()).await.unwrap_or(false) {
             return ProbableCause::TakenOver;
         }
-        let seen = self.board.get(&self.id).last_poll_at_ms;
+        let seen = self.registry.get(&self.id).last_poll_at_ms;
         let written = self.store.last_poll_answered(self.number).await.unwrap_or_default();
         match seen.max(written) {
             Some(at) if now_ms() - at < TAKEN_OVER_WITHIN_MS => ProbableCause::TakenOver,
@@ -378,7 +378,7 @@ impl Monitor {
         // Up to a quarter more, so that a thousand accounts do not come back in the same moment.
         let wait = base.mul_f64(1.0 + rand::rng().random_range(0.0..0.25));
         tracing::warn!(account = %self.id, error, failures, wait_ms = wait.as_millis() as u64, "polling failed");
-        self.board.update(&self.id, |entry| {
+        self.registry.update(&self.id, |entry| {
             entry.state = AccountState::Backoff;
             entry.last_error = Some(error.to_owned());
             entry.paused_until_ms = Some(now_ms() + wait.as_millis() as i64);
@@ -400,8 +400,8 @@ fn read(account: &AccountId, raw: &str, keep_texts: bool) -> Option<NewMessage> 
     })
 }
 
-fn show_polling(board: &StatusRegistry, id: &AccountId) {
-    board.update(id, |entry| {
+fn show_polling(registry: &StatusRegistry, id: &AccountId) {
+    registry.update(id, |entry| {
         entry.state = AccountState::Polling;
         entry.paused_until_ms = None;
     });
@@ -437,7 +437,7 @@ mod tests {
         let row = store.get_or_create_account(&id).await.unwrap();
         let states = Arc::new(Mutex::new(Vec::new()));
         let seen = states.clone();
-        let board = StatusRegistry::new(move |status| seen.lock().unwrap().push((status.state, status.last_error)));
+        let registry = StatusRegistry::new(move |status| seen.lock().unwrap().push((status.state, status.last_error)));
         let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
         let outlet = Outlet {
             events: Events::new(move |event| match event {
@@ -456,7 +456,7 @@ mod tests {
         );
         let stop = CancellationToken::new();
         let _ending = stop.clone().drop_guard();
-        let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer, outlet, stop.clone());
+        let dispatcher = Dispatcher::start(store.clone(), registry.clone(), preparer, outlet, stop.clone());
         dispatcher.start_account(&id, row.no).await.unwrap();
         let endpoint = Endpoint {
             base_url: simulator.url(),
@@ -476,12 +476,12 @@ mod tests {
             ilink: Ilink::new(Hosts::system("")).unwrap(),
             store,
             dispatcher,
-            board,
+            registry,
             keep_texts: Box::new(move || {
                 assert!(broke.swap(true, Ordering::Relaxed), "a defect");
                 false
             }),
-            heard: Box::new(|_| {}),
+            on_inbound: Box::new(|_| {}),
             first_hold: Duration::from_secs(35),
             woken,
             taken_over: Arc::new(|| false),

@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
-use super::sidecar::Sidecar;
 use crate::contract::{ContractError, ErrorKind, FetchMediaResult};
-use crate::inbound::{DeliveryId, normalize};
+use crate::inbound::{DeliveryId, Dispatcher, Preparer, normalize};
+use crate::store::Store;
 
-impl Sidecar {
+/// Deliveries that a gateway has.
+pub struct Deliveries {
+    /// Whose they are.
+    pub dispatcher: Dispatcher,
+    /// Fetches their files.
+    pub preparer: Preparer,
+    /// What they were made of.
+    pub store: Store,
+}
+
+impl Deliveries {
     /// Removes deliveries for good; returns how many were still there.
     pub async fn ack(&self, deliveries: &[DeliveryId]) -> Result<u64, ContractError> {
         Ok(self.dispatcher.ack(deliveries).await?)

@@ -1,7 +1,8 @@
 //! Every room's errors, and reasons to hold a send, as the contract's.
 
-use crate::accounts::{ArchiveError, FilesError, LeaseError};
+use crate::accounts::{ArchiveError, FilesError};
 use crate::contract::{AccountId, ContractError, ErrorKind, HeldReason, IlinkAnswer, NetworkCause};
+use crate::lease::LeaseError;
 use crate::login::LoginError;
 use crate::outbound::{SendError, SourceError, UploadError};
 use crate::store::{HoldReason, StoreError};
@@ -42,6 +43,8 @@ impl From<LeaseError> for ContractError {
         match error {
             LeaseError::Held => ContractError::new(ErrorKind::AccountLocked, error.to_string()).retryable(),
             LeaseError::Unusable { .. } => ContractError::new(ErrorKind::StoreFailed, error.to_string()),
+            LeaseError::Store(error) => error.into(),
+            LeaseError::Broken(_) => ContractError::new(ErrorKind::Internal, error.to_string()),
         }
     }
 }

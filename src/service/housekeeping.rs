@@ -1,35 +1,48 @@
 //! What is done now and then: media files and quoted texts are kept for a time, not for ever.
 
-use std::sync::Weak;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::sidecar::Sidecar;
+use super::clients::Clients;
+use crate::media::{Library, Room};
 use crate::outbound::files_of;
+use crate::store::Store;
 
 /// The first round comes soon, but not while accounts start.
 const FIRST: Duration = Duration::from_secs(60);
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// Cleans up until `stop`.
-pub(super) async fn run(sidecar: Weak<Sidecar>, stop: CancellationToken) {
-    let mut wait = FIRST;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
-        let Some(sidecar) = sidecar.upgrade() else { return };
-        sidecar.clean_up().await;
-        wait = EVERY;
-    }
+/// What is cleaned up, and by which limits.
+#[derive(Clone)]
+pub struct Housekeeping {
+    /// The limits.
+    pub clients: Clients,
+    /// Where quoted texts are, and what names the files that are still needed.
+    pub store: Store,
+    /// Where files are.
+    pub library: Library,
+    /// How much room they take.
+    pub room: Room,
 }
 
-impl Sidecar {
+impl Housekeeping {
+    /// Cleans up until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut wait = FIRST;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            self.clean_up().await;
+            wait = EVERY;
+        }
+    }
+
     /// Forgets quoted texts and removes media files that are beyond their limits.
-    pub async fn clean_up(&self) {
-        let settings = self.settings();
+    async fn clean_up(&self) {
+        let settings = self.clients.settings();
         let (age_ms, at_most) = settings.quotes();
         if let Err(error) = self.store.prune_quotes(age_ms, at_most).await {
             tracing::warn!(%error, "old texts were not forgotten");

@@ -105,7 +105,7 @@ fn initialized(sidecar: &Sidecar) -> InitializeResult {
         },
         limits: Limits {
             text_chunk_limit: TEXT_CHUNK_LIMIT,
-            media_max_bytes: sidecar.settings().media_max_bytes(),
+            media_max_bytes: sidecar.clients.settings().media_max_bytes(),
             max_line_bytes: MAX_LINE_BYTES,
         },
         warnings: sidecar.warnings().to_vec(),
@@ -129,81 +129,85 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
         Ok(Empty {})
     })?;
     register(m, "accounts.list", async |host: Arc<Host>, _: Empty| {
-        Ok(AccountsListResult { accounts: host.open()?.accounts().await? })
+        Ok(AccountsListResult { accounts: host.open()?.accounts.list().await? })
     })?;
     register(m, "accounts.remove", async |host: Arc<Host>, params: AccountParams| {
         let removed = {
             let sidecar = host.open()?;
-            sidecar.remove_account(&sidecar.resolve(&params.account_id).await?).await?
+            sidecar.accounts.remove(&sidecar.directory.resolve(&params.account_id).await?).await?
         };
         Ok(AccountsRemoveResult { removed })
     })?;
     register(m, "accounts.export", async |host: Arc<Host>, params: AccountsExportParams| {
-        host.open()?.export_accounts(params).await
+        host.open()?.archives.export(params).await
     })?;
     register(m, "accounts.import", async |host: Arc<Host>, params: AccountsImportParams| {
-        host.open()?.import_accounts(params).await
+        host.open()?.archives.import(params).await
     })?;
     register(m, "login.start", async |host: Arc<Host>, params: LoginStartParams| {
-        host.open()?.start_login(params).await
+        host.open()?.logins.start(params).await
     })?;
     register(m, "login.wait", async |host: Arc<Host>, params: LoginWaitParams| {
-        host.open()?.wait_login(&params.session_key, params.timeout_ms).await
+        host.open()?.logins.wait(&params.session_key, params.timeout_ms).await
     })?;
     register(m, "login.submitCode", async |host: Arc<Host>, params: LoginSubmitCodeParams| {
-        host.open()?.submit_login_code(&params.session_key, &params.code).map(|()| Empty {})
+        host.open()?.logins.submit_code(&params.session_key, &params.code).map(|()| Empty {})
     })?;
     register(m, "login.cancel", async |host: Arc<Host>, params: LoginCancelParams| {
-        host.open()?.cancel_login(&params.session_key).map(|()| Empty {})
+        host.open()?.logins.cancel(&params.session_key).map(|()| Empty {})
     })?;
     register(m, "account.start", async |host: Arc<Host>, params: AccountParams| {
         let sidecar = host.open()?;
-        sidecar.start_account(&sidecar.resolve(&params.account_id).await?).await.map(|()| Empty {})
+        sidecar.accounts.start(&sidecar.directory.resolve(&params.account_id).await?).await.map(|()| Empty {})
     })?;
     register(m, "account.stop", async |host: Arc<Host>, params: AccountParams| {
         let sidecar = host.open()?;
-        sidecar.stop_account(&sidecar.resolve(&params.account_id).await?).await;
+        sidecar.accounts.stop(&sidecar.directory.resolve(&params.account_id).await?).await;
         Ok(Empty {})
     })?;
     register(m, "inbound.ack", async |host: Arc<Host>, params: InboundAckParams| {
         let ids = params.delivery_ids.iter().map(|id| delivery(id)).collect::<Result<Vec<_>, _>>()?;
-        Ok(InboundAckResult { acked: host.open()?.ack(&ids).await? })
+        Ok(InboundAckResult { acked: host.open()?.deliveries.ack(&ids).await? })
     })?;
     register(m, "inbound.fetchMedia", async |host: Arc<Host>, params: FetchMediaParams| {
-        host.open()?.fetch_media(&delivery(&params.delivery_id)?).await
+        host.open()?.deliveries.fetch_media(&delivery(&params.delivery_id)?).await
     })?;
     register(m, "inbound.nack", async |host: Arc<Host>, params: InboundNackParams| {
         let after = params.retry_after_ms.map_or(NACK, Duration::from_millis).min(NACK_AT_MOST);
         tracing::info!(delivery = params.delivery_id, reason = params.reason, "a delivery was given back");
-        host.open()?.nack(&delivery(&params.delivery_id)?, after).await?;
+        host.open()?.deliveries.nack(&delivery(&params.delivery_id)?, after).await?;
         Ok(Empty {})
     })?;
     register(m, "inbound.release", async |host: Arc<Host>, params: InboundReleaseParams| {
-        host.open()?.release(&delivery(&params.delivery_id)?).await?;
+        host.open()?.deliveries.release(&delivery(&params.delivery_id)?).await?;
         Ok(Empty {})
     })?;
     register(m, "outbound.sendText", async |host: Arc<Host>, params: SendTextParams| {
-        host.open()?.send_text(params).await
+        host.open()?.sender.send_text(params).await
     })?;
     register(m, "outbound.sendMedia", async |host: Arc<Host>, params: SendMediaParams| {
-        host.open()?.send_media(params).await
+        host.open()?.sender.send_media(params).await
     })?;
     register(m, "outbound.sendProgress", async |host: Arc<Host>, params: SendProgressParams| {
-        host.open()?.send_progress(params).await
+        host.open()?.sender.send_progress(params).await
     })?;
     register(m, "outbound.sendTyping", async |host: Arc<Host>, params: SendTypingParams| {
-        host.open()?.send_typing(params).await
+        host.open()?.sender.send_typing(params).await
     })?;
-    register(m, "outbound.budget", async |host: Arc<Host>, params: BudgetParams| host.open()?.budget(params).await)?;
+    register(m, "outbound.budget", async |host: Arc<Host>, params: BudgetParams| {
+        host.open()?.sender.budget(params).await
+    })?;
     register(m, "outbound.resetBudget", async |host: Arc<Host>, params: AccountParams| {
         let sidecar = host.open()?;
-        sidecar.reset_budget(&sidecar.resolve(&params.account_id).await?).await.map(|()| Empty {})
+        sidecar.sender.reset_budget(&sidecar.directory.resolve(&params.account_id).await?).await.map(|()| Empty {})
     })?;
-    register(m, "outbound.queue", async |host: Arc<Host>, params: QueueParams| host.open()?.queue(params).await)?;
+    register(m, "outbound.queue", async |host: Arc<Host>, params: QueueParams| {
+        host.open()?.sender.queue(params).await
+    })?;
     register(m, "outbound.cancel", async |host: Arc<Host>, params: CancelParams| {
-        host.open()?.cancel(&params.queue_id).await
+        host.open()?.sender.cancel(&params.queue_id).await
     })?;
-    register(m, "status.get", async |host: Arc<Host>, params: StatusGetParams| host.open()?.status(params).await)?;
+    register(m, "status.get", async |host: Arc<Host>, params: StatusGetParams| host.open()?.status.get(params).await)?;
     register(m, "shutdown", async |host: Arc<Host>, _: Empty| {
         host.open()?.close().await;
         Ok(Empty {})

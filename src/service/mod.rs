@@ -4,37 +4,41 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `sidecar` | everything that lives as long as the process: opened once, closed once |
-//! | `settings` | the configuration, with the environment and the account files over it |
-//! | `accounts` | list, start, stop, renew, remove |
-//! | `archive` | credentials that are taken along |
-//! | `takeover` | an account whose lease another process holds |
-//! | `login` | logins, and what a finished one changes |
-//! | `deliveries` | what a gateway does with a delivery |
-//! | `send` | texts and typing: which account, which session |
-//! | `housekeeping` | old media and texts are removed |
-//! | `send_media` | files and tool progress: what may be sent, and as what |
-//! | `wake` | every account polls anew when the machine slept |
-//! | `clients` | the client, the settings and the sessions, for whoever sends |
-//! | `status` | how everything is |
+//! | `sidecar` | what lives as long as the process: opened once, closed once |
 //! | `methods` | the contract's methods on all this |
+//! | `account_supervisor` | list, start, stop, renew, take over, remove: one state for each account |
+//! | `account_watches` | what it has to notice: changed files, free leases, a machine that slept |
+//! | `directory` | which account somebody means |
+//! | `logins` | logins, and what a finished one changes |
+//! | `archives` | credentials that are taken along |
+//! | `deliveries` | what a gateway does with a delivery |
+//! | `sender` | texts, typing, budget, what waits |
+//! | `send_media` | files and tool progress: what may be sent, and as what |
+//! | `send_context` | what the outbox asks of the rest |
+//! | `status` | how everything is, when it is asked |
+//! | `status_feed` | how accounts are, on its way to the gateway |
+//! | `clients` | the client, the settings and the sessions, for whoever asks WeChat |
+//! | `settings` | the configuration, with the environment and the account files over it |
+//! | `housekeeping` | old media and texts are removed |
 //! | `errors` | every room's errors as the contract's |
 
-mod accounts;
-mod archive;
+mod account_supervisor;
+mod account_watches;
+mod archives;
 mod clients;
 mod deliveries;
+mod directory;
 mod errors;
 mod housekeeping;
-mod login;
+mod logins;
 mod methods;
-mod send;
+mod send_context;
 mod send_media;
+mod sender;
 mod settings;
 mod sidecar;
 mod status;
-mod takeover;
-mod wake;
+mod status_feed;
 
 pub use methods::{Host, module};
 pub use settings::Settings;

@@ -1,9 +1,8 @@
-//! Files and tool progress: what may be sent, and as what.
+//! The sender: files and tool progress; what may be sent, and as what.
 
 use std::path::{Path, PathBuf};
 
-use super::send::{Address, dropped, peer};
-use super::sidecar::Sidecar;
+use super::sender::{Address, Sender, dropped, peer};
 use crate::contract::{
     AccountId, ContractError, ErrorKind, MediaKind as Asked, ProgressPhase, SendMediaParams, SendProgressParams,
     SendResult, SendStatus,
@@ -13,7 +12,7 @@ use crate::outbound::{
     Content, MediaKind, MediaPart, Progress, Shown, Spooled, Thumb, ToolEnd, discard, measure, spool,
 };
 
-impl Sidecar {
+impl Sender {
     /// Sends a file, with what is said of it before it.
     pub async fn send_media(&self, params: SendMediaParams) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
@@ -47,7 +46,7 @@ impl Sidecar {
 
     async fn spool_path(&self, account: &AccountId, to: &str, path: String) -> Result<Spooled, ContractError> {
         let (library, limit, channel) =
-            (self.library.clone(), self.settings().media_max_bytes(), self.files.state().channel());
+            (self.library.clone(), self.clients.settings().media_max_bytes(), self.clients.files().state().channel());
         let (of, named) = (account.clone(), path.clone());
         // What a message brought: its account's folder, its key's.
         let key = blocking(move || Ok(library.key_of(of.as_str(), Path::new(&named)))).await?;
@@ -80,7 +79,7 @@ impl Sidecar {
     async fn spool_url(&self, url: &str) -> Result<(Spooled, Option<String>), ContractError> {
         let library = self.library.clone();
         let place = blocking(move || place(&library)).await?;
-        let fetched = self.clients.cdn().fetch_url(url, self.settings().media_max_bytes(), &place).await?;
+        let fetched = self.clients.cdn().fetch_url(url, self.clients.settings().media_max_bytes(), &place).await?;
         let spooled = blocking(move || Ok(measure(&place)?)).await?;
         Ok((spooled, fetched.file_name))
     }
@@ -95,7 +94,7 @@ impl Sidecar {
             (Asked::File | Asked::Auto, _) => MediaKind::File,
         };
         let thumb = match kind {
-            MediaKind::Image if self.settings().thumbnails() => {
+            MediaKind::Image if self.clients.settings().thumbnails() => {
                 let file = spooled.file.clone();
                 // A picture that breaks the decoder is sent all the same.
                 let small = tokio::task::spawn_blocking(move || thumbnail(&file)).await.unwrap_or_default();
@@ -108,7 +107,7 @@ impl Sidecar {
 
     /// As a voice message where that is on and possible, else as a file where that is allowed.
     async fn as_voice(&self, spooled: Spooled, name: String, mime: String) -> Result<MediaPart, ContractError> {
-        let (sends_voice, falls_back) = self.settings().voice();
+        let (sends_voice, falls_back) = self.clients.settings().voice();
         let library = self.library.clone();
         blocking(move || {
             let encoded = match sends_voice {
@@ -141,9 +140,8 @@ impl Sidecar {
     /// Shows tool progress where there is room for it.
     pub async fn send_progress(&self, params: SendProgressParams) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
-        let account = self.account_for(params.account_id.as_deref(), &to).await?;
-        self.session(&account).await?;
-        let number = self.store.get_or_create_account(&account).await?.no;
+        let account = self.directory.account_for(params.account_id.as_deref(), &to).await?;
+        let number = self.directory.number(&account).await?;
         let end = match params.phase {
             ProgressPhase::Start => None,
             ProgressPhase::End => Some(ToolEnd::from_text(params.status.as_deref().unwrap_or("completed"))),

@@ -1,28 +1,38 @@
-//! Everything that lives as long as the process: opened once, closed once.
+//! The sidecar: everything that lives as long as the process, opened once, closed once.
+//!
+//! It does nothing itself: what a method asks for is done by one of its parts.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::accounts::Slot;
-use super::clients::{Clients, SendContext};
+use super::account_supervisor::AccountSupervisor;
+use super::account_watches::{watch_clocks, watch_files, watch_leases};
+use super::archives::Archives;
+use super::clients::Clients;
+use super::deliveries::Deliveries;
+use super::directory::Directory;
+use super::housekeeping::Housekeeping;
+use super::logins::Logins;
+use super::send_context::SendContext;
+use super::sender::Sender;
 use super::settings::Settings;
-use super::status::{self, Change};
+use super::status::Status;
+use super::status_feed::{StatusFeed, pass_on, repeat};
 use crate::accounts::{AccountFiles, StateDir, StatusRegistry};
-use crate::contract::{AccountId, Config, ContractError, ErrorKind, Locale};
+use crate::contract::{Config, ContractError, ErrorKind, Locale};
 use crate::events::Events;
 use crate::inbound::{Dispatcher, Outlet, Preparer, Resources};
+use crate::lease::Leases;
 use crate::login::Sessions;
 use crate::media::{Library, Room};
 use crate::outbound::{Outbox, PeerLocks, Typing};
 use crate::process::Gateway;
 use crate::store::Store;
 use crate::supervise::keep_running;
-use ilink::{Ilink, ProtocolVersion};
+use ilink::ProtocolVersion;
 
 /// How long a stop may take before the process ends anyway.
 const DRAIN: Duration = Duration::from_millis(3_500);
@@ -53,40 +63,34 @@ pub struct Open {
 
 /// The sidecar.
 pub struct Sidecar {
-    pub(super) files: AccountFiles,
-    pub(super) store: Store,
-    pub(super) board: StatusRegistry,
-    pub(super) dispatcher: Dispatcher,
-    pub(super) clients: Clients,
-    pub(super) library: Library,
-    pub(super) room: Room,
-    pub(super) preparer: Preparer,
-    pub(super) media_roots: Vec<PathBuf>,
-    pub(super) outbox: Outbox,
-    pub(super) turns: PeerLocks,
-    pub(super) typing: Typing,
-    pub(super) logins: Sessions,
-    pub(super) events: Events,
-    pub(super) locale: Locale,
-    pub(super) gateway: Gateway,
-    /// See [`Open::end`].
-    pub(super) end: Arc<dyn Fn() + Send + Sync>,
-    /// One per account that was ever started; its lock orders start, stop and removal.
-    pub(super) slots: Mutex<HashMap<AccountId, Arc<Slot>>>,
-    /// Set off when account files may have changed.
-    pub(super) files_changed: Notify,
-    /// Changes when the machine slept.
-    pub(super) woken: tokio::sync::watch::Sender<u64>,
+    /// Runs accounts.
+    pub accounts: Arc<AccountSupervisor>,
+    /// Which account somebody means.
+    pub directory: Directory,
+    /// Logins under way.
+    pub logins: Logins,
+    /// Accounts that are taken along.
+    pub archives: Archives,
+    /// Deliveries that the gateway has.
+    pub deliveries: Deliveries,
+    /// Sends, and what waits to be sent.
+    pub sender: Sender,
+    /// How everything is.
+    pub status: Status,
+    /// Who polls an account.
+    pub leases: Leases,
+    /// The client, the settings, the account files.
+    pub clients: Clients,
+    store: Store,
+    feed: StatusFeed,
     stop: CancellationToken,
     warnings: Vec<String>,
-    /// What the board shows, on its way to the gateway.
-    changes: mpsc::UnboundedSender<Change>,
-    started: Instant,
 }
 
 impl Sidecar {
     /// Opens the state directory and starts what watches it. No account is started.
     pub async fn open(open: Open) -> Result<Arc<Sidecar>, ContractError> {
+        let Open { config, locale, gateway, host, defer_media, events, end, .. } = open;
         let Some(state) = StateDir::resolve(open.state_dir.as_deref()) else {
             let message = "there is no home directory to keep the state in; set OPENCLAW_STATE_DIR";
             return Err(ContractError::new(ErrorKind::StoreFailed, message));
@@ -99,19 +103,16 @@ impl Sidecar {
             tracing::error!(warning, "the database was damaged");
         }
         let stop = CancellationToken::new();
-        let (changes, changed) = mpsc::unbounded_channel();
-        let to_gateway = changes.clone();
-        let board = StatusRegistry::new(move |status| {
-            let _ = to_gateway.send(Change::Status(Box::new(status)));
-        });
+        let (feed, changes) = StatusFeed::new();
+        let to_gateway = feed.clone();
+        let registry = StatusRegistry::new(move |status| to_gateway.send(status));
         let library = Library::new(state.channel().join("media"));
-        let media_roots = open.media_roots.unwrap_or_default();
-        let files = AccountFiles::new(state);
-        let settings = Settings::new(open.config, open.host);
+        let settings = Settings::new(config, host);
         if let Err(problem) = settings.channel_version() {
             warnings.push(format!("{problem}; {} is declared instead", ProtocolVersion::NEWEST));
         }
-        let clients = Clients::new(files.clone(), settings);
+        let clients = Clients::new(AccountFiles::new(state.clone()), settings);
+        let directory = Directory::new(clients.clone(), store.clone());
         let of_media = clients.clone();
         let resources = Arc::new(move || {
             let settings = of_media.settings();
@@ -124,85 +125,95 @@ impl Sidecar {
         });
         let room = Room::new(library.clone());
         let preparer = Preparer::new(store.clone(), library.clone(), room.clone(), resources);
-        let (events, broken) = (open.events, open.end.clone());
-        let outlet =
-            Outlet { events: events.clone(), broken: Box::new(move || broken()), defer_media: open.defer_media };
-        let dispatcher = Dispatcher::start(store.clone(), board.clone(), preparer.clone(), outlet, stop.clone());
+        let broken = end.clone();
+        let outlet = Outlet { events: events.clone(), broken: Box::new(move || broken()), defer_media };
+        let dispatcher = Dispatcher::start(store.clone(), registry.clone(), preparer.clone(), outlet, stop.clone());
         let typing = Typing::new(store.clone());
         let context = SendContext {
             clients: clients.clone(),
-            board: board.clone(),
+            registry: registry.clone(),
             library: library.clone(),
-            locale: open.locale,
+            locale,
             typing: typing.clone(),
             events: events.clone(),
         };
-        let sidecar = Arc::new(Sidecar {
-            files,
-            clients,
-            library,
-            room,
-            preparer,
-            media_roots,
-            turns: PeerLocks::default(),
-            outbox: Outbox::new(store.clone(), context, stop.clone()),
-            typing,
-            store,
-            board,
-            dispatcher,
-            logins: Sessions::default(),
-            events: events.clone(),
-            locale: open.locale,
-            gateway: open.gateway,
-            end: open.end,
-            slots: Mutex::default(),
-            files_changed: Notify::new(),
-            woken: tokio::sync::watch::Sender::new(0),
-            stop: stop.clone(),
-            warnings,
-            changes,
-            started: Instant::now(),
-        });
-        tokio::spawn(status::pass_on(sidecar.store.clone(), sidecar.clients.clone(), changed, events));
-        sidecar.keep("the look at account files", super::accounts::watch_files);
-        sidecar.keep("the look at the clocks", super::wake::watch);
-        sidecar.keep("housekeeping", super::housekeeping::run);
+        let outbox = Outbox::new(store.clone(), context, stop.clone());
+        let leases = Leases::new(store.clone(), state, gateway, super::VERSION);
+        let accounts = Arc::new(AccountSupervisor::new(
+            clients.clone(),
+            store.clone(),
+            leases.clone(),
+            registry.clone(),
+            dispatcher.clone(),
+            outbox.clone(),
+            library.clone(),
+        ));
+        tokio::spawn(pass_on(store.clone(), clients.clone(), changes, events.clone()));
+        let supervisor = Arc::downgrade(&accounts);
+        let (of_files, of_clocks) = (supervisor.clone(), supervisor.clone());
+        keep("the look at account files", &stop, move |stop| watch_files(of_files.clone(), stop));
+        keep("the look at the clocks", &stop, move |stop| watch_clocks(of_clocks.clone(), stop));
+        keep("the look at leases", &stop, move |stop| watch_leases(supervisor.clone(), end.clone(), stop));
+        let housekeeping =
+            Housekeeping { clients: clients.clone(), store: store.clone(), library: library.clone(), room };
+        keep("housekeeping", &stop, move |stop| housekeeping.clone().run(stop));
         if let Some(every) = open.status_interval {
-            sidecar.keep("the repeated status", move |sidecar, stop| status::repeat(sidecar, every, stop));
+            let registry = registry.clone();
+            keep("the repeated status", &stop, move |stop| repeat(registry.clone(), every, stop));
         }
-        sidecar.keep("the look at leases", move |sidecar, stop| super::takeover::keep(sidecar, open.gateway, stop));
-        Ok(sidecar)
+        Ok(Arc::new(Sidecar {
+            directory: directory.clone(),
+            logins: Logins {
+                sessions: Sessions::default(),
+                clients: clients.clone(),
+                directory: directory.clone(),
+                supervisor: accounts.clone(),
+                events,
+                locale,
+            },
+            archives: Archives {
+                clients: clients.clone(),
+                directory: directory.clone(),
+                store: store.clone(),
+                supervisor: accounts.clone(),
+            },
+            deliveries: Deliveries { dispatcher, preparer, store: store.clone() },
+            sender: Sender {
+                clients: clients.clone(),
+                directory: directory.clone(),
+                store: store.clone(),
+                outbox,
+                peer_locks: PeerLocks::default(),
+                typing,
+                library,
+                media_roots: open.media_roots.unwrap_or_default(),
+                locale,
+            },
+            status: Status {
+                clients: clients.clone(),
+                directory,
+                store: store.clone(),
+                registry,
+                started: Instant::now(),
+            },
+            accounts,
+            leases,
+            clients,
+            store,
+            feed,
+            stop,
+            warnings,
+        }))
     }
 
-    /// Runs a task until the end, whatever happens in it.
-    fn keep<F>(
-        self: &Arc<Self>,
-        what: &'static str,
-        mut task: impl FnMut(Weak<Sidecar>, CancellationToken) -> F + Send + 'static,
-    ) where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let (sidecar, stop) = (Arc::downgrade(self), self.stop.clone());
-        let begin = {
-            let stop = stop.clone();
-            move || task(sidecar.clone(), stop.clone())
-        };
-        tokio::spawn(keep_running(what, stop, begin));
-    }
-
-    /// The wire client.
-    pub async fn ilink(&self) -> Result<&Ilink, ContractError> {
-        self.clients.ilink().await
-    }
-
-    /// The settings in force.
-    pub fn settings(&self) -> Arc<Settings> {
-        self.clients.settings()
-    }
-
-    /// The account files.
-    pub fn files(&self) -> &AccountFiles {
-        &self.files
+    /// Replaces the configuration. Running accounts take over what concerns them.
+    pub async fn set_config(&self, config: Config) {
+        let settings = self.clients.settings().with(config);
+        if let Err(problem) = settings.channel_version() {
+            tracing::error!(problem, "the declared version stays the built-in one");
+        }
+        self.clients.set_settings(settings);
+        self.accounts.renew().await;
     }
 
     /// Things a person should know that did not stop the start.
@@ -210,30 +221,12 @@ impl Sidecar {
         &self.warnings
     }
 
-    /// How long it runs.
-    pub fn uptime(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// Runs file work where it may block.
-    pub(super) async fn with_files<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&AccountFiles) -> T + Send + 'static,
-    ) -> Result<T, ContractError> {
-        self.clients.with_files(work).await
-    }
-
-    /// Ends every login under way, so that whoever waits for one is answered.
-    pub fn cancel_logins(&self) {
-        self.logins.cancel_all();
-    }
-
     /// Stops everything: accounts say good-bye (two seconds at most), the database is closed. Idempotent.
     pub async fn close(&self) {
         self.logins.cancel_all();
         let drained = tokio::time::timeout(DRAIN, async {
-            self.stop_all().await;
-            self.flush_statuses().await;
+            self.accounts.stop_all().await;
+            self.feed.flush().await;
             self.stop.cancel();
             self.store.close().await;
         });
@@ -241,11 +234,14 @@ impl Sidecar {
             tracing::warn!("the stop took too long; ending without the rest. Nothing that was committed is lost");
         }
     }
+}
 
-    /// Returns when the gateway was told of every change so far.
-    pub(super) async fn flush_statuses(&self) {
-        let (done, is_done) = oneshot::channel();
-        let _ = self.changes.send(Change::Flush(done));
-        let _ = is_done.await;
-    }
+/// Runs a task until `stop`, whatever happens in it.
+fn keep<F: Future<Output = ()> + Send + 'static>(
+    what: &'static str,
+    stop: &CancellationToken,
+    mut task: impl FnMut(CancellationToken) -> F + Send + 'static,
+) {
+    let of_task = stop.clone();
+    tokio::spawn(keep_running(what, stop.clone(), move || task(of_task.clone())));
 }

@@ -1,14 +1,15 @@
 //! One process polls an account.
 //!
 //! The lease is an OS file lock: the system releases it when its holder dies, however it dies. A row beside it says who
-//! holds it, for error texts; the row alone proves nothing.
+//! holds it; the row alone proves nothing.
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 
-use super::state_dir::StateDir;
-use crate::contract::AccountId;
+use crate::account_id::AccountId;
+use crate::accounts::StateDir;
 use crate::private;
+use crate::store::StoreError;
 
 /// Why the lease was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,12 @@ pub enum LeaseError {
         /// What the system said.
         cause: String,
     },
+    /// Whose it is could not be read, or written down.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A defect of the sidecar.
+    #[error("the lease was not looked at: {0}")]
+    Broken(String),
 }
 
 /// The right to poll an account; ends when it is dropped.

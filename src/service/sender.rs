@@ -1,15 +1,41 @@
-//! Texts and typing: which account, which session; what waits.
+//! The sender: texts and typing, and what waits.
 
-use super::sidecar::Sidecar;
+use std::path::PathBuf;
+
+use super::clients::Clients;
+use super::directory::Directory;
 use crate::contract::{
-    AccountId, BudgetParams, BudgetReset, BudgetResult, CancelResult, ContractError, ErrorKind, HeldReason, QueueItem,
-    QueueParams, QueueResult, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
+    AccountId, BudgetParams, BudgetReset, BudgetResult, CancelResult, ContractError, ErrorKind, HeldReason, Locale,
+    QueueItem, QueueParams, QueueResult, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
 };
-use crate::outbound::{Accepted, Content, MediaPart, SendRequest, Sent, queue_id};
+use crate::media::Library;
+use crate::outbound::{Accepted, Content, MediaPart, Outbox, PeerLocks, SendRequest, Sent, Typing, queue_id};
 use crate::rpc::until_answered;
-use crate::store::{OutboundRow, SendState};
+use crate::store::{OutboundRow, SendState, Store};
 
-impl Sidecar {
+/// Sends for all accounts.
+pub struct Sender {
+    /// The client and the settings.
+    pub clients: Clients,
+    /// Which account is meant.
+    pub directory: Directory,
+    /// What was sent, and what waits.
+    pub store: Store,
+    /// Sends it.
+    pub outbox: Outbox,
+    /// Sends to one person are accepted in the order of the calls.
+    pub peer_locks: PeerLocks,
+    /// Shows typing.
+    pub typing: Typing,
+    /// Where files are spooled.
+    pub library: Library,
+    /// Directories that files may be sent from, beside what the sidecar itself wrote for the conversation.
+    pub media_roots: Vec<PathBuf>,
+    /// The language of notices.
+    pub locale: Locale,
+}
+
+impl Sender {
     /// Sends a text. What is sent to one person is accepted in the order of the calls.
     pub async fn send_text(&self, params: SendTextParams) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
@@ -30,7 +56,7 @@ impl Sidecar {
         content: impl AsyncFnOnce(&AccountId) -> Result<Content, ContractError>,
     ) -> Result<SendResult, ContractError> {
         let Address { account, run_id, key, extra } = address;
-        let turn = self.turns.take(&to).await;
+        let turn = self.peer_locks.take(&to).await;
         let known = match &key {
             Some(key) => self.store.send_by_key(key).await?,
             None => None,
@@ -39,10 +65,9 @@ impl Sidecar {
         if let Some(row) = known.clone().filter(|row| matches!(row.state, SendState::Sent | SendState::Unconfirmed)) {
             return Ok(result(row));
         }
-        let account = self.account_for(account, &to).await?;
+        let account = self.directory.account_for(account, &to).await?;
         // An account that does not exist is an error now, not a message that waits for ever.
-        self.session(&account).await?;
-        let number = self.store.get_or_create_account(&account).await?.no;
+        let number = self.directory.number(&account).await?;
         let accepted = match known {
             Some(row) => Ok(Some(Accepted::again(account.clone(), row))),
             None => {
@@ -84,10 +109,9 @@ impl Sidecar {
     /// How much may be sent to a person now.
     pub async fn budget(&self, params: BudgetParams) -> Result<BudgetResult, ContractError> {
         let to = peer(&params.to)?;
-        let account = self.account_for(params.account_id.as_deref(), &to).await?;
-        self.session(&account).await?;
-        let number = self.store.get_or_create_account(&account).await?.no;
-        let allowed = self.store.allowance(number, &to, self.settings().outbox(self.locale).limits).await?;
+        let account = self.directory.account_for(params.account_id.as_deref(), &to).await?;
+        let number = self.directory.number(&account).await?;
+        let allowed = self.store.allowance(number, &to, self.clients.settings().outbox(self.locale).limits).await?;
         Ok(BudgetResult {
             left: allowed.left,
             resets_on: BudgetReset::Inbound,
@@ -100,8 +124,7 @@ impl Sidecar {
 
     /// Forgets what was learned about how much an account's bot may send.
     pub async fn reset_budget(&self, id: &AccountId) -> Result<(), ContractError> {
-        self.session(id).await?;
-        self.store.reset_quota(self.store.get_or_create_account(id).await?.no).await?;
+        self.store.reset_quota(self.directory.number(id).await?).await?;
         // What was held for the old figure may go now.
         self.flush(Some(id)).await
     }
@@ -110,7 +133,7 @@ impl Sidecar {
     pub async fn queue(&self, params: QueueParams) -> Result<QueueResult, ContractError> {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let account = match filled(params.account_id) {
-            Some(named) => Some(self.resolve(&named).await?),
+            Some(named) => Some(self.directory.resolve(&named).await?),
             None => None,
         };
         let waiting = self.store.waiting_sends(account.as_ref(), filled(params.to).as_deref()).await?;
@@ -153,9 +176,9 @@ impl Sidecar {
     /// Shows or ends typing. Whatever goes wrong is logged: typing is never worth an error.
     pub async fn send_typing(&self, params: SendTypingParams) -> Result<SendTypingResult, ContractError> {
         let to = peer(&params.to)?;
-        let account = self.account_for(params.account_id.as_deref(), &to).await?;
-        let session = self.session(&account).await?;
-        let ilink = self.ilink().await?;
+        let account = self.directory.account_for(params.account_id.as_deref(), &to).await?;
+        let session = self.clients.session(&account).await?;
+        let ilink = self.clients.ilink().await?;
         let shown = match params.active {
             true => self.typing.begin(ilink, &account, &session, &to).await,
             false => self.typing.end(ilink, &account, &session, &to).await,
@@ -164,70 +187,6 @@ impl Sidecar {
             tracing::debug!(%account, %error, "typing was not shown");
         }
         Ok(SendTypingResult { sent: shown.is_ok() })
-    }
-
-    /// The account that somebody means: the one of this id, else the one that alone has this name in the configuration. An
-    /// id may be written as WeChat writes it (`abc@im.bot`); a name that merely looks like an id is none: "Work!" is not the
-    /// account `work`.
-    pub async fn resolve(&self, named: &str) -> Result<AccountId, ContractError> {
-        let id = AccountId::normalize(named);
-        let called = self.settings().called(named);
-        let is_id = named.trim().to_lowercase().replace(['@', '.'], "-") == id.as_str();
-        if is_id && (called.is_empty() || called.contains(&id)) {
-            return Ok(id);
-        }
-        let listed = self.with_files(|files| files.list()).await??;
-        let called: Vec<AccountId> = called.into_iter().filter(|id| listed.contains(id)).collect();
-        match called.as_slice() {
-            _ if is_id && listed.contains(&id) => Ok(id),
-            [] if is_id => Ok(id),
-            [] => {
-                let message = format!("there is no account {named:?}; see accounts.list for ids and names");
-                Err(ContractError::new(ErrorKind::AccountNotFound, message))
-            }
-            [only] => Ok(only.clone()),
-            several => {
-                let names = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let message = format!("several accounts are named {named:?}; name one by its id: {names}");
-                Err(ContractError::new(ErrorKind::AccountAmbiguous, message))
-            }
-        }
-    }
-
-    /// The account that a send goes out from: the one that is named, else the only one, else the one that knows the
-    /// peer.
-    pub async fn account_for(&self, named: Option<&str>, peer: &str) -> Result<AccountId, ContractError> {
-        if let Some(named) = named.filter(|named| !named.trim().is_empty()) {
-            return self.resolve(named).await;
-        }
-        let configured = self
-            .with_files(|files| {
-                let ids = files.list()?;
-                let usable = |id: &AccountId| files.load(id).ok().flatten().is_some_and(|f| f.usable_token().is_some());
-                Ok::<_, crate::accounts::FilesError>(ids.into_iter().filter(usable).collect::<Vec<_>>())
-            })
-            .await??;
-        match configured.as_slice() {
-            [] => {
-                let message =
-                    "no account is logged in; log in first (openclaw channels login --channel openclaw-weixin)";
-                return Err(ContractError::new(ErrorKind::AccountNotConfigured, message));
-            }
-            [only] => return Ok(only.clone()),
-            _ => {}
-        }
-        let mut knowing = self.store.accounts_knowing(peer).await?;
-        knowing.retain(|id| configured.contains(id));
-        if let [only] = knowing.as_slice() {
-            return Ok(only.clone());
-        }
-        let (why, candidates) = match knowing.is_empty() {
-            true => ("none of the accounts has heard from", configured),
-            false => ("several accounts know", knowing),
-        };
-        let names = candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let message = format!("{why} {peer}; name one with accountId: {names}");
-        Err(ContractError::new(ErrorKind::AccountAmbiguous, message))
     }
 }
 
