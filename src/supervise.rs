@@ -22,20 +22,34 @@ pub async fn caught<T>(what: &str, work: impl Future<Output = T>) -> Option<T> {
 
 /// Runs what `begin` begins until it ends by itself; when a panic ends it, begins it again after a rest, until `stop`.
 pub async fn keep_running<F: Future<Output = ()>>(what: &str, stop: CancellationToken, mut begin: impl FnMut() -> F) {
-    let mut rest = REST.0;
-    loop {
-        let began = Instant::now();
-        if caught(what, begin()).await.is_some() {
-            return;
-        }
-        if began.elapsed() > RAN_WELL {
-            rest = REST.0;
-        }
+    let mut rests = Rests::begin();
+    while caught(what, begin()).await.is_none() {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(rest) => {}
+            () = tokio::time::sleep(rests.after_panic()) => {}
         }
-        rest = (rest * 2).min(REST.1);
+    }
+}
+
+/// How long what breaks again and again rests before it is begun again.
+pub struct Rests {
+    next: Duration,
+    /// When it was last begun.
+    began: Instant,
+}
+
+impl Rests {
+    /// It begins.
+    pub fn begin() -> Rests {
+        Rests { next: REST.0, began: Instant::now() }
+    }
+
+    /// It broke, and begins anew after the time that this returns.
+    pub fn after_panic(&mut self) -> Duration {
+        let rest = if self.began.elapsed() > RAN_WELL { REST.0 } else { self.next };
+        self.next = (rest * 2).min(REST.1);
+        self.began = Instant::now() + rest;
+        rest
     }
 }
 

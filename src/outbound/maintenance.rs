@@ -1,9 +1,9 @@
 //! What the outbox looks for again and again: sends that other processes left behind, and those that waited too long.
 
-use std::sync::Weak;
 use std::time::Duration;
 
-use super::outbox::{Inner, Outbox, lock};
+use super::callers::Command;
+use super::conversations::Conversations;
 use crate::contract::AccountId;
 
 /// How often old sends are looked for.
@@ -12,19 +12,18 @@ const SWEEP: Duration = Duration::from_secs(60);
 const ADOPT: Duration = Duration::from_secs(5);
 
 /// Finds what other processes left behind in the outbox of an account that this one polls.
-pub async fn adopt(inner: Weak<Inner>) {
+pub(super) async fn adopt(conversations: Conversations) {
+    let core = conversations.core.clone();
     loop {
-        let Some(inner) = inner.upgrade() else { return };
-        if !lock(&inner.kept).is_empty() {
-            inner.tell_standings().await;
-            match inner.store.sendable_lanes().await {
-                Ok(lanes) => {
-                    let outbox = Outbox { inner: inner.clone() };
-                    for (account, peer) in lanes {
+        if core.polls_any() {
+            core.tell_standings().await;
+            match core.store.sendable_lanes().await {
+                Ok(found) => {
+                    for (account, peer) in found {
                         let key = (AccountId::normalize(&account), peer);
-                        // A lane with a task looks after itself.
-                        if lock(&inner.kept).contains_key(&key.0) && !lock(&inner.lanes).contains_key(&key) {
-                            outbox.nudge(&key.0, &key.1);
+                        // One that runs looks after itself.
+                        if core.polls(&key.0) && !conversations.runs(&key) {
+                            conversations.tell(key, Command::Look);
                         }
                     }
                 }
@@ -32,22 +31,22 @@ pub async fn adopt(inner: Weak<Inner>) {
             }
         }
         tokio::select! {
-            () = inner.stop.cancelled() => return,
+            () = core.stop.cancelled() => return,
             () = tokio::time::sleep(ADOPT) => {}
         }
     }
 }
 
 /// Gives up what waited too long, and forgets what ended long ago, again and again.
-pub async fn sweep(inner: Weak<Inner>) {
+pub(super) async fn sweep(conversations: Conversations) {
+    let core = conversations.core.clone();
     loop {
-        let Some(inner) = inner.upgrade() else { return };
-        inner.expire().await;
-        if let Err(error) = inner.store.prune_sends().await {
+        conversations.expire().await;
+        if let Err(error) = core.store.prune_sends().await {
             tracing::warn!(%error, "finished sends could not be forgotten");
         }
         tokio::select! {
-            () = inner.stop.cancelled() => return,
+            () = core.stop.cancelled() => return,
             () = tokio::time::sleep(SWEEP) => {}
         }
     }

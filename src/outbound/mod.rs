@@ -6,8 +6,14 @@
 //!
 //! | file | what is in it |
 //! | --- | --- |
-//! | `outbox` | accepting, waiting, cancelling; one lane task for each conversation with something to send |
-//! | `lane` | what a lane task does: take turns, send, hold |
+//! | `outbox` | accepting sends, waiting for them, cancelling them |
+//! | `conversations` | the conversations that run, one task for each with something to do |
+//! | `conversation` | that task: it owns what is sent next, and who waits for it |
+//! | `callers` | who waits, and who has to learn first that a send is held |
+//! | `sending` | what it does: the next wire message, an upload, a hold, a retry |
+//! | `outcome` | what became of a send |
+//! | `core` | what all conversations share |
+//! | `recovery` | whose turn it is to try a recovery for a bot |
 //! | `claim` | which process is at a send, and whether it still can be |
 //! | `maintenance` | what other processes left behind, and what waited too long |
 //! | `media` | a file that is a wire message, and its way to the media host |
@@ -21,27 +27,35 @@
 //! | `markdown` | Markdown as WeChat shows it |
 //! | `chunk`, `fence` | a long text as several messages |
 
+mod callers;
 mod chunk;
 mod claim;
 mod context;
+mod conversation;
+mod conversations;
+mod core;
 mod fence;
-mod lane;
 mod maintenance;
 mod markdown;
 mod media;
 mod notice;
 mod outbox;
+mod outcome;
 mod overflow;
 mod peer_locks;
 mod progress;
+mod recovery;
+mod sending;
 mod source;
 mod typing;
 
 pub use chunk::chunk;
 pub use context::{Answered, NotReady, OutboxContext, OutboxSettings, Ready};
+pub use core::queue_id;
 pub use markdown::for_wechat;
 pub use media::{MediaKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};
-pub use outbox::{Accepted, Content, Outbox, SendError, SendRequest, Sent, queue_id};
+pub use outbox::{Accepted, Content, Outbox, SendRequest};
+pub use outcome::{SendError, Sent};
 pub use peer_locks::PeerLocks;
 pub use progress::{Progress, Shown, ToolEnd};
 pub use source::{SourceError, Spooled, measure, spool};

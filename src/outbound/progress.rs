@@ -1,10 +1,10 @@
 //! Tool progress: the first to go when messages run short. It is never held and never tried again.
 
 use super::context::Answered;
-use super::outbox::{Outbox, client_id};
+use super::core::{Core, client_id};
 use crate::contract::AccountId;
 use crate::store::{AccountNo, StoreError, now_ms};
-use ilink::{BotToken, ContextToken, IlinkError, Outgoing, OutgoingItem};
+use ilink::{ContextToken, Outgoing, OutgoingItem};
 
 /// So many messages are left for the answer itself, where progress is shown.
 const RESERVE: u32 = 4;
@@ -71,80 +71,63 @@ pub enum Shown {
     Dropped,
 }
 
-impl Outbox {
-    /// Whether an extra of so many messages may be sent: at once, with nothing that waits, and with a message left for the
-    /// answer.
-    pub(super) async fn has_room_for_extra(
-        &self,
-        account: &AccountId,
-        number: AccountNo,
-        to: &str,
-        messages: u32,
-    ) -> Result<bool, StoreError> {
-        let inner = &self.inner;
-        let usable =
-            inner.context.ready(account).await.is_ok_and(|ready| !inner.is_stale(account, &ready.session.token));
-        let allowed = inner.store.allowance(number, to, inner.context.settings().limits).await?;
-        if !usable || !allowed.has_spare(messages, EXTRA_RESERVE) {
-            return Ok(false);
-        }
-        Ok(inner.store.waiting_sends(Some(account), Some(to)).await?.is_empty())
+/// Whether an extra of so many messages may be sent: at once, with nothing that waits, and with a message left for the
+/// answer.
+pub(super) async fn has_room_for_extra(
+    core: &Core,
+    account: &AccountId,
+    number: AccountNo,
+    to: &str,
+    messages: u32,
+) -> Result<bool, StoreError> {
+    let usable = core.context.ready(account).await.is_ok_and(|ready| !core.is_stale(account, &ready.session.token));
+    let allowed = core.store.allowance(number, to, core.context.settings().limits).await?;
+    if !usable || !allowed.has_spare(messages, EXTRA_RESERVE) {
+        return Ok(false);
     }
+    Ok(core.store.waiting_sends(Some(account), Some(to)).await?.is_empty())
+}
 
-    /// Shows progress where there is room for it.
-    pub async fn show(&self, progress: Progress) -> Result<Shown, StoreError> {
-        let inner = &self.inner;
-        let Progress { account, number, to, run_id, tool, call, end } = progress;
-        let ready = match inner.context.ready(&account).await {
-            Ok(ready) if !inner.is_stale(&account, &ready.session.token) => ready,
-            _ => return Ok(Shown::Dropped),
-        };
-        let limits = inner.context.settings().limits;
-        let Some(token) = inner.store.take_spare_turn(number, &to, RESERVE, limits).await? else {
-            return Ok(Shown::Dropped);
-        };
-        let (token, client_id) = (ContextToken::new(&token), client_id());
-        let at_ms = now_ms();
-        let item = match end {
-            None => OutgoingItem::ToolStart { name: &tool, call: &call, at_ms },
-            Some(end) => OutgoingItem::ToolResult { name: &tool, call: &call, status: end.text(), at_ms },
-        };
-        let message = Outgoing {
-            to: &to,
-            client_id: &client_id,
-            item,
-            context_token: token.as_ref(),
-            run_id: Some(&run_id).filter(|id| !id.is_empty()).map(String::as_str),
-        };
-        match ready.ilink.send(&ready.session, &message).await {
-            Ok(answer) => {
-                // What it says of the bot counts for nothing: WeChat was reported to drop such messages of every bot.
-                let id = answer.message_id.map(|id| id.text);
-                inner.context.counted(&account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
-                Ok(Shown::Sent(client_id, id))
-            }
-            Err(error) => {
-                tracing::debug!(%account, %error, "tool progress was not shown");
-                self.note_refusal(&account, number, &to, &ready.session.token, &error).await?;
-                Ok(Shown::Dropped)
-            }
+/// Shows progress where there is room for it.
+pub(super) async fn show(core: &Core, progress: Progress) -> Result<Shown, StoreError> {
+    let Progress { account, number, to, run_id, tool, call, end } = progress;
+    let ready = match core.context.ready(&account).await {
+        Ok(ready) if !core.is_stale(&account, &ready.session.token) => ready,
+        _ => return Ok(Shown::Dropped),
+    };
+    let limits = core.context.settings().limits;
+    let Some(token) = core.store.take_spare_turn(number, &to, RESERVE, limits).await? else {
+        return Ok(Shown::Dropped);
+    };
+    let (token, client_id) = (ContextToken::new(&token), client_id());
+    let at_ms = now_ms();
+    let item = match end {
+        None => OutgoingItem::ToolStart { name: &tool, call: &call, at_ms },
+        Some(end) => OutgoingItem::ToolResult { name: &tool, call: &call, status: end.text(), at_ms },
+    };
+    let message = Outgoing {
+        to: &to,
+        client_id: &client_id,
+        item,
+        context_token: token.as_ref(),
+        run_id: Some(&run_id).filter(|id| !id.is_empty()).map(String::as_str),
+    };
+    match ready.ilink.send(&ready.session, &message).await {
+        Ok(answer) => {
+            // What it says of the bot counts for nothing: WeChat was reported to drop such messages of every bot.
+            let id = answer.message_id.map(|id| id.text);
+            core.context.counted(&account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+            Ok(Shown::Sent(client_id, id))
         }
-    }
-
-    async fn note_refusal(
-        &self,
-        account: &AccountId,
-        number: AccountNo,
-        to: &str,
-        token: &BotToken,
-        error: &IlinkError,
-    ) -> Result<(), StoreError> {
-        if error.is_stale_token() {
-            self.inner.set_stale(account, token.clone());
-        } else if error.limit().is_some() {
-            // As after any other refusal: every try now would prolong it.
-            self.inner.store.refused(number, to, None, self.inner.context.settings().limits).await?;
+        Err(error) => {
+            tracing::debug!(%account, %error, "tool progress was not shown");
+            if error.is_stale_token() {
+                core.set_stale(&account, ready.session.token);
+            } else if error.limit().is_some() {
+                // As after any other refusal: every try now would prolong it.
+                core.store.refused(number, &to, None, limits).await?;
+            }
+            Ok(Shown::Dropped)
         }
-        Ok(())
     }
 }

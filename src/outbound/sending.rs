@@ -1,17 +1,13 @@
-//! What a lane task does: it sends what waits in one conversation, oldest first, as the ledger allows.
-//!
-//! It ends when nothing waits, or when only somebody else can change that: the person by writing, or a new login. Where
-//! time can, it stays and sleeps. Nothing it knows is only in its memory: a task that dies is simply started again.
+//! What a conversation sends: what waits in it, oldest first, as the quota allows.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
-
 use super::context::{Answered, NotReady, OutboxSettings, Ready};
+use super::conversation::{Desk, WAIT};
+use super::core::{ConversationKey, Core};
 use super::media::{MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
-use super::outbox::{Inner, LaneKey, LastRecovery, Outbox, Outcome, SendError, WAIT, lock};
+use super::outcome::SendError;
 use super::overflow;
 use crate::contract::{Recovery, RecoveryAction, RecoveryStep};
 use crate::store::{
@@ -34,8 +30,8 @@ const RECOVERY_PACE: Duration = Duration::from_secs(1);
 /// before.
 const PERSIST: (u32, Duration) = (8, Duration::from_millis(100));
 
-/// What is next for the task.
-enum Next {
+/// What is next for the conversation.
+pub(super) enum Next {
     /// The next send.
     Again,
     /// Nothing until somebody nudges, or this time has passed.
@@ -44,50 +40,15 @@ enum Next {
     Rest,
 }
 
-/// Sends what waits in a conversation.
-pub async fn run(outbox: Outbox, key: LaneKey, nudged: Arc<Notify>) {
-    let mut lane = Lane { outbox: &outbox, key: &key, failures: 0, asked: Instant::now(), recovering: None };
-    loop {
-        let next = lane.step().await.unwrap_or_else(|error| {
-            tracing::error!(account = %key.0, %error, "the outbox could not go on; trying again");
-            Next::Sleep(LAST_RETRY.min(FIRST_RETRY * 8))
-        });
-        let stop = &outbox.inner.stop;
-        match next {
-            Next::Again => {}
-            Next::Sleep(time) => {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = nudged.notified() => {}
-                    () = tokio::time::sleep(time) => {}
-                }
-            }
-            Next::Rest => {
-                // Gone from the map only if nobody nudged since: a nudge that comes later starts a new task.
-                let mut lanes = lock(&outbox.inner.lanes);
-                if futures_util::FutureExt::now_or_never(nudged.notified()).is_none() {
-                    lanes.remove(&key);
-                    lock(&outbox.inner.asking).remove(&key);
-                    return;
-                }
-            }
-        }
-        if stop.is_cancelled() {
-            lock(&outbox.inner.lanes).remove(&key);
-            return;
-        }
-    }
-}
-
 /// Writes down what has happened: a database that is busy, or a disk that is full, is asked again for half a minute.
 async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
-    inner: &Inner,
+    core: &Core,
     write: impl Fn() -> F,
 ) -> Result<T, StoreError> {
     let (tries, mut wait) = PERSIST;
     for _ in 1..tries {
         match write().await {
-            Err(error) if error.is_retryable() && !inner.stop.is_cancelled() => {
+            Err(error) if error.is_retryable() && !core.stop.is_cancelled() => {
                 tracing::warn!(%error, "a send's progress was not written down; trying again");
                 tokio::time::sleep(wait).await;
                 wait *= 2;
@@ -98,28 +59,11 @@ async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
     write().await
 }
 
-/// A send's file is on its way as long as this lives.
-struct Moving<'a> {
-    inner: &'a Inner,
-    id: i64,
-}
-
-impl<'a> Moving<'a> {
-    fn begin(inner: &'a Inner, id: i64) -> Moving<'a> {
-        lock(&inner.uploading).insert(id);
-        Moving { inner, id }
-    }
-}
-
-impl Drop for Moving<'_> {
-    fn drop(&mut self) {
-        lock(&self.inner.uploading).remove(&self.id);
-    }
-}
-
-struct Lane<'a> {
-    outbox: &'a Outbox,
-    key: &'a LaneKey,
+/// What a conversation sends.
+pub(super) struct Sending<'a> {
+    desk: &'a Desk<'a>,
+    core: &'a Core,
+    key: &'a ConversationKey,
     /// Network failures in a row.
     failures: u32,
     /// When the last wire message was sent.
@@ -128,13 +72,26 @@ struct Lane<'a> {
     recovering: Option<(i64, Recovery)>,
 }
 
-impl Lane<'_> {
-    async fn step(&mut self) -> Result<Next, StoreError> {
-        let inner = &self.outbox.inner;
+impl<'a> Sending<'a> {
+    /// Nothing was sent yet.
+    pub fn new(desk: &'a Desk<'a>) -> Sending<'a> {
+        Sending { desk, core: desk.core, key: desk.key, failures: 0, asked: Instant::now(), recovering: None }
+    }
+
+    /// Sends the next wire message, or finds out why not now.
+    pub async fn step(&mut self) -> Next {
+        self.try_step().await.unwrap_or_else(|error| {
+            tracing::error!(account = %self.key.0, %error, "the outbox could not go on; trying again");
+            Next::Sleep(LAST_RETRY.min(FIRST_RETRY * 8))
+        })
+    }
+
+    async fn try_step(&mut self) -> Result<Next, StoreError> {
+        let core = self.core;
         let (account, peer) = self.key;
-        let Some(number) = inner.store.account_no(account).await? else { return Ok(Next::Rest) };
-        let me = inner.me.clone();
-        let row = match inner.store.claim_head(number, peer, inner.me.name(), move |other| me.is_gone(other)).await? {
+        let Some(number) = core.store.account_no(account).await? else { return Ok(Next::Rest) };
+        let me = core.me.clone();
+        let row = match core.store.claim_head(number, peer, core.me.name(), move |other| me.is_gone(other)).await? {
             Head::None => {
                 self.not_recovered();
                 return Ok(Next::Rest);
@@ -148,7 +105,7 @@ impl Lane<'_> {
         if self.recovering.as_ref().is_some_and(|(id, _)| *id != row.id) {
             self.not_recovered();
         }
-        let ready = match inner.context.ready(account).await {
+        let ready = match core.context.ready(account).await {
             Ok(ready) => ready,
             Err(NotReady::NoLogin(error)) => {
                 tracing::warn!(%account, error, "a message waits: its account cannot be used");
@@ -157,25 +114,25 @@ impl Lane<'_> {
             // A file that cannot be read now says nothing of the login.
             Err(NotReady::Now(error)) => return self.retry(number, &row, &error).await,
         };
-        if inner.is_stale(account, &ready.session.token) {
+        if core.is_stale(account, &ready.session.token) {
             return self.hold(number, HoldReason::SessionExpired, None).await;
         }
         let Some(part) = row.parts.iter().find(|part| !part.taken) else {
             // All parts are there, only the row's end was not written.
             return Ok(Next::Rest);
         };
-        let settings = inner.context.settings();
+        let settings = core.context.settings();
         let media = part.media.as_deref().map(MediaPart::from_json);
         let uploaded = match &media {
             None => None,
             Some(None) => {
                 let why = SendError::Ended("its row in the outbox cannot be read".to_owned());
-                inner.end(row.id, SendState::Failed, Some(why)).await?;
+                self.desk.end(row.id, SendState::Failed, why).await?;
                 return Ok(Next::Again);
             }
             Some(Some(media)) if media.uploaded.is_none() => {
                 if let Some(SendDecision::Hold { reason, until_ms }) =
-                    inner.store.would_hold(number, peer, row.id, part.n, settings.limits).await?
+                    core.store.would_hold(number, peer, row.id, part.n, settings.limits).await?
                 {
                     if media.rest {
                         // The person's next message may have room for all of it.
@@ -190,7 +147,7 @@ impl Lane<'_> {
         if settings.rest_as_file && media.is_none() && self.plans_a_file(number, &row, part.n, &settings).await? {
             return Ok(Next::Again);
         }
-        let (token, left) = match inner.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
+        let (token, left) = match core.store.take_turn(number, peer, row.id, part.n, settings.limits).await? {
             SendDecision::Go { token, left } => (token, left),
             SendDecision::Wait(ms) => return Ok(Next::Sleep(Duration::from_millis(ms as u64))),
             SendDecision::Hold { reason, until_ms } => return self.hold(number, reason, until_ms).await,
@@ -205,7 +162,7 @@ impl Lane<'_> {
             context_token: token.as_ref(),
             run_id: row.run_id.as_deref(),
         };
-        lock(&inner.asking).insert(self.key.clone());
+        self.desk.network(true);
         self.asked = Instant::now();
         let answered = ready.ilink.send(&ready.session, &message).await;
         match answered {
@@ -213,33 +170,31 @@ impl Lane<'_> {
                 self.reached();
                 let id = answer.message_id;
                 let said = if part.media.is_none() { part.text.clone() } else { String::new() };
-                let said = inner.context.keeps_texts().then_some(said);
+                let said = core.context.keeps_texts().then_some(said);
                 // The message is out: that it is not written down must not send it again.
                 let taken =
-                    persist(inner, || inner.store.part_taken(&row, part.n, id.clone(), said.clone(), settings.limits))
+                    persist(core, || core.store.part_taken(&row, part.n, id.clone(), said.clone(), settings.limits))
                         .await?;
                 if let Some(media) = media.flatten() {
-                    inner.context.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
+                    core.context.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
                 }
                 if id.is_none() {
                     let client_id = part.client_id.as_str();
                     tracing::warn!(%account, client_id, "WeChat took a message and gave it no id; perhaps nobody sees it");
                 }
-                inner.context.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+                core.context.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
                 if taken.untold {
-                    inner.tell_standing(account, number).await;
+                    core.tell_standing(account, number).await;
                 }
                 self.sent_again(true);
-                if let Some(row) = taken.finished
-                    && !inner.resolve(row.id, Outcome::Taken)
-                {
-                    inner.notify_end(&row);
+                if let Some(row) = taken.finished {
+                    self.desk.taken(&row);
                 }
                 Ok(Next::Again)
             }
             Err(error) => {
                 if error.is_stale_token() {
-                    inner.set_stale(account, ready.session.token.clone());
+                    core.set_stale(account, ready.session.token.clone());
                 }
                 self.failed(number, &ready, row.clone(), Some(part.n), error).await
             }
@@ -255,8 +210,8 @@ impl Lane<'_> {
         n: u32,
         mut media: MediaPart,
     ) -> Result<Next, StoreError> {
-        let inner = &self.outbox.inner;
-        let before = inner.store.media_sent_before(number, &row.peer, &media.md5, now_ms() - REUSE_MS).await?;
+        let core = self.core;
+        let before = core.store.media_sent_before(number, &row.peer, &media.md5, now_ms() - REUSE_MS).await?;
         let before = before
             .as_deref()
             .and_then(MediaPart::from_json)
@@ -264,26 +219,16 @@ impl Lane<'_> {
         if let Some(before) = before {
             (media.uploaded, media.thumb) = (before.uploaded, before.thumb);
         } else {
-            let _moving = Moving::begin(inner, row.id);
             let upload = media.clone().upload(&ready.ilink, &ready.session, &ready.cdn, &row.peer);
-            tokio::pin!(upload);
-            let done = loop {
-                tokio::select! {
-                    done = &mut upload => break done,
-                    () = tokio::time::sleep(KEEP_CLAIM) => {
-                        if let Err(error) = inner.store.renew_claim(row.id, inner.me.name()).await {
-                            tracing::warn!(account = %self.key.0, %error, "the claim on a send was not renewed; its upload goes on");
-                        }
-                    }
-                    // What was uploaded by then is uploaded again after the restart.
-                    () = inner.stop.cancelled() => return Ok(Next::Rest),
-                }
+            let Some(done) = self.desk.uploading(row.id, self.with_claim(row.id, upload)).await else {
+                // What was uploaded by then is uploaded again after the restart.
+                return Ok(Next::Rest);
             };
             match done {
                 Ok(uploaded) => media = uploaded,
                 Err(UploadError::Ilink(error)) => {
                     if error.is_stale_token() {
-                        inner.set_stale(&self.key.0, ready.session.token.clone());
+                        core.set_stale(&self.key.0, ready.session.token.clone());
                     }
                     if media.rest && error.refusal().is_some() && !error.is_stale_token() && error.limit().is_none() {
                         return self.give_up_rest(row, n, &media, true).await;
@@ -296,8 +241,8 @@ impl Lane<'_> {
                     return self.give_up_rest(row, n, &media, true).await;
                 }
                 Err(error) => {
-                    inner.context.counted(&self.key.0, Answered::Refused);
-                    inner.end(row.id, SendState::Failed, Some(SendError::Upload(error))).await?;
+                    core.context.counted(&self.key.0, Answered::Refused);
+                    self.desk.end(row.id, SendState::Failed, SendError::Upload(error)).await?;
                     return Ok(Next::Again);
                 }
             }
@@ -307,17 +252,34 @@ impl Lane<'_> {
         if let Some(whole) = row.whole.as_deref().filter(|_| media.rest) {
             let rest: Vec<&OutboundPart> = row.parts.iter().filter(|part| part.n >= n).collect();
             let text = overflow::text_of(whole, &rest);
-            persist(inner, || inner.store.replace_rest(row.id, n, text.clone(), media.to_json())).await?;
+            persist(core, || core.store.replace_rest(row.id, n, text.clone(), media.to_json())).await?;
         } else {
-            persist(inner, || inner.store.set_part_media(row.id, n, media.to_json())).await?;
+            persist(core, || core.store.set_part_media(row.id, n, media.to_json())).await?;
         }
         Ok(Next::Again)
+    }
+
+    /// Does what takes long, and keeps the claim on a send meanwhile. `None`: the process ends.
+    async fn with_claim<T>(&self, send: i64, work: impl Future<Output = T>) -> Option<T> {
+        let core = self.core;
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                () = tokio::time::sleep(KEEP_CLAIM) => {
+                    if let Err(error) = core.store.renew_claim(send, core.me.name()).await {
+                        tracing::warn!(account = %self.key.0, %error, "the claim on a send was not renewed; its upload goes on");
+                    }
+                }
+                () = core.stop.cancelled() => return None,
+            }
+        }
     }
 
     /// The network answered.
     fn reached(&mut self) {
         self.failures = 0;
-        lock(&self.outbox.inner.asking).remove(self.key);
+        self.desk.network(false);
     }
 
     /// Gives up sending the rest of an answer as a file: its texts are still there.
@@ -328,9 +290,9 @@ impl Lane<'_> {
         media: &MediaPart,
         for_good: bool,
     ) -> Result<Next, StoreError> {
-        let inner = &self.outbox.inner;
-        inner.store.give_up_rest(row.id, n, for_good).await?;
-        inner.context.file_done(&row.account_id, None, media.clone());
+        let core = self.core;
+        core.store.give_up_rest(row.id, n, for_good).await?;
+        core.context.file_done(&row.account_id, None, media.clone());
         Ok(Next::Again)
     }
 
@@ -343,7 +305,7 @@ impl Lane<'_> {
     ) -> Result<Next, StoreError> {
         let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
         self.failures += 1;
-        lock(&self.outbox.inner.asking).insert(self.key.clone());
+        self.desk.network(true);
         tracing::warn!(account = %self.key.0, %error, failures = self.failures, "a message was not confirmed; sending it again");
         if now_ms() - row.created_at + wait.as_millis() as i64 >= WAIT.as_millis() as i64 {
             self.hold(number, HoldReason::Offline, None).await?;
@@ -360,28 +322,31 @@ impl Lane<'_> {
         part: Option<u32>,
         error: IlinkError,
     ) -> Result<Next, StoreError> {
-        let inner = &self.outbox.inner;
+        let core = self.core;
         let (account, peer) = self.key;
         if error.is_stale_token() {
             tracing::warn!(%account, "a message waits for a new login: WeChat no longer accepts this one");
             return self.hold(number, HoldReason::SessionExpired, None).await;
         }
         if let Some(limit) = error.limit() {
-            let settings = inner.context.settings();
-            if limit == Limit::Unprepared && self.begins_recovery(number, settings.recovery_every_ms).await? {
+            let settings = core.context.settings();
+            if limit == Limit::Unprepared
+                && core.recoveries.begin(&core.store, account, number, settings.recovery_every_ms).await?
+            {
                 tracing::warn!(%account, %error, "WeChat did not prepare a message; trying a recovery");
                 self.recover(ready, row.id).await;
                 return Ok(Next::Again);
             }
-            if limit == Limit::Unprepared && self.recovering.is_none() && inner.recovers(account, self.asked) {
+            if limit == Limit::Unprepared && self.recovering.is_none() && core.recoveries.concerns(account, self.asked)
+            {
                 // Another conversation tries it for the same bot: what comes of that counts for this one too.
                 return Ok(Next::Sleep(RECOVERY_PACE));
             }
             self.sent_again(false);
             let part = part.filter(|_| limit == Limit::Messages).map(|n| (row.id, n));
-            return match inner.store.refused(number, peer, part, settings.limits).await? {
+            return match core.store.refused(number, peer, part, settings.limits).await? {
                 Refused::QuotaLowered => {
-                    let (limit, _) = inner.store.quota(number, settings.limits.quota).await?;
+                    let (limit, _) = core.store.quota(number, settings.limits.quota).await?;
                     tracing::warn!(%account, %error, limit, "WeChat allows this bot fewer messages than was thought");
                     self.hold(number, HoldReason::Quota, None).await
                 }
@@ -395,26 +360,15 @@ impl Lane<'_> {
             return self.retry(number, &row, &error).await;
         }
         self.sent_again(false);
-        inner.context.counted(account, Answered::Refused);
-        inner.end(row.id, SendState::Failed, Some(SendError::Ilink(error))).await?;
+        core.context.counted(account, Answered::Refused);
+        self.desk.end(row.id, SendState::Failed, SendError::Ilink(error)).await?;
         Ok(Next::Again)
-    }
-
-    /// Whether this conversation is to try a recovery: one for the bot in an interval.
-    async fn begins_recovery(&self, number: AccountNo, every_ms: i64) -> Result<bool, StoreError> {
-        let inner = &self.outbox.inner;
-        let _one_by_one = inner.recovery_begins.lock().await;
-        let begins = inner.store.may_recover(number, now_ms(), every_ms).await?;
-        if begins {
-            lock(&inner.recoveries).insert(self.key.0.clone(), LastRecovery::UnderWay(Instant::now()));
-        }
-        Ok(begins)
     }
 
     /// What is known to help against "prepare failed", which nobody can explain: new connections, the start announced
     /// anew, a fresh typing ticket. The message itself, sent again, is the last of it.
     async fn recover(&mut self, ready: &Ready, send: i64) {
-        let inner = &self.outbox.inner;
+        let core = self.core;
         let (account, peer) = self.key;
         let mut tried = Vec::new();
         let mut note = |step: RecoveryAction, ok: bool| {
@@ -423,9 +377,9 @@ impl Lane<'_> {
         };
         note(RecoveryAction::Connections, ready.ilink.reconnect(None));
         note(RecoveryAction::NotifyStart, ready.ilink.notify_start(&ready.session).await.is_ok());
-        note(RecoveryAction::TypingTicket, inner.context.fresh_ticket(ready, account, peer).await);
+        note(RecoveryAction::TypingTicket, core.context.fresh_ticket(ready, account, peer).await);
         let recovery = Recovery { at_ms: now_ms(), tried, ok: None };
-        inner.context.recovering(account, recovery.clone());
+        core.context.recovering(account, recovery.clone());
         self.recovering = Some((send, recovery));
     }
 
@@ -444,10 +398,10 @@ impl Lane<'_> {
     fn recovered(&mut self, ok: bool) {
         let Some((_, mut recovery)) = self.recovering.take() else { return };
         let account = &self.key.0;
-        lock(&self.outbox.inner.recoveries).insert(account.clone(), LastRecovery::Ended(Instant::now()));
+        self.core.recoveries.end(account);
         recovery.ok = Some(ok);
         tracing::warn!(%account, ok, "the recovery ended");
-        self.outbox.inner.context.recovering(account, recovery);
+        self.core.context.recovering(account, recovery);
     }
 
     /// Plans a file for what is left of an answer, where part `n` has the last place and more is behind it. Only of an
@@ -459,31 +413,27 @@ impl Lane<'_> {
         n: u32,
         settings: &OutboxSettings,
     ) -> Result<bool, StoreError> {
-        let inner = &self.outbox.inner;
+        let core = self.core;
         let rest: Vec<&OutboundPart> = row.parts.iter().filter(|part| part.n >= n).collect();
         let Some(whole) = row.whole.as_deref().filter(|_| rest.len() > 1 && rest.iter().all(|part| !part.tried)) else {
             return Ok(false);
         };
-        if inner.store.allowance(number, &row.peer, settings.limits).await?.left != 1 || self.others_wait(row).await? {
+        if core.store.allowance(number, &row.peer, settings.limits).await?.left != 1 || self.others_wait(row).await? {
             return Ok(false);
         }
         let text = overflow::text_of(whole, &rest);
-        let Some(spooled) = inner.context.spool_text(text).await else { return Ok(false) };
+        let Some(spooled) = core.context.spool_text(text).await else { return Ok(false) };
         let file = overflow::file(spooled, settings.locale);
-        inner.store.plan_rest(row.id, n, file.to_json()).await
+        core.store.plan_rest(row.id, n, file.to_json()).await
     }
 
     /// Holds everything that waits in the conversation, and tells who waits for it.
     async fn hold(&mut self, number: AccountNo, reason: HoldReason, until_ms: Option<i64>) -> Result<Next, StoreError> {
         self.not_recovered();
-        let inner = &self.outbox.inner;
-        let Held { held, dropped } = inner.store.hold(number, &self.key.1, reason).await?;
-        for id in held {
-            inner.resolve(id, Outcome::Held(reason));
-        }
-        for id in dropped {
-            inner.resolve(id, Outcome::Dropped);
-        }
+        let core = self.core;
+        let Held { held, dropped } = core.store.hold(number, &self.key.1, reason).await?;
+        self.desk.held(held, reason).await?;
+        self.desk.dropped(dropped);
         Ok(match until_ms {
             Some(until) => Next::Sleep(Duration::from_millis((until - now_ms()).max(1) as u64)),
             None => Next::Rest,
@@ -496,7 +446,7 @@ impl Lane<'_> {
 
     /// Whether other sends wait in the conversation.
     async fn others_wait(&self, row: &OutboundRow) -> Result<bool, StoreError> {
-        let waiting = self.outbox.inner.store.waiting_sends(Some(&self.key.0), Some(&self.key.1)).await?;
+        let waiting = self.core.store.waiting_sends(Some(&self.key.0), Some(&self.key.1)).await?;
         Ok(waiting.iter().any(|other| other.id != row.id))
     }
 }
