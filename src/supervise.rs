@@ -1,6 +1,7 @@
 //! Work that does not end by a defect without anybody seeing it: a panic is in the log, and what must go on goes on.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -18,6 +19,12 @@ const RAN_WELL: Duration = Duration::from_secs(600);
 pub async fn caught<T>(what: &str, work: impl Future<Output = T>) -> Option<T> {
     let done = AssertUnwindSafe(work).catch_unwind().await;
     done.inspect_err(|_| tracing::error!(what, "broken by a defect of the sidecar; the line before says where")).ok()
+}
+
+/// Locks a mutex, also one whose holder panicked. For what is never left half done: whole entries are put in and taken out,
+/// or a plain value is assigned.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs what `begin` begins until it ends by itself; when a panic ends it, begins it again after a rest, until `stop`.

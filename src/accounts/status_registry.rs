@@ -1,13 +1,14 @@
 //! What is known of every account's state, and who is told when it changes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::contract::{
     AccountId, AccountState, AccountStatus, Counters, Delivery, InboxStatus, OutboxStatus, PausedReason, ProbableCause,
     Recovery,
 };
 use crate::store::now_ms;
+use crate::supervise::lock;
 
 /// What one process knows of an account.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +97,7 @@ impl StatusRegistry {
 
     fn entries(&self) -> MutexGuard<'_, HashMap<AccountId, Entry>> {
         // Every change is a plain assignment: a panic in between leaves nothing half done.
-        self.inner.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.entries)
     }
 }
 

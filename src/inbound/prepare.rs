@@ -4,7 +4,7 @@
 //! the part; the text is never lost with it.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
@@ -16,6 +16,7 @@ use super::quote::selected;
 use crate::contract::{InboundMessage, Part, PartType, Quote};
 use crate::media::{Bounds, Kind, Library, Reserved, Room, Stored, extension_of, kind_of, mime_of, voice};
 use crate::store::{AccountNo, Store};
+use crate::supervise::lock;
 use ilink::cdn::{Cdn, CdnError, Downloaded, MediaSource};
 
 /// How long a file may take, from its turn on.
@@ -232,9 +233,7 @@ impl Preparer {
     ) -> Result<Downloaded, CdnError> {
         let (began, mut wait) = (Instant::now(), FIRST_WAIT);
         let reserved: Mutex<Option<Reserved>> = Mutex::default();
-        let keep = |room: Option<Reserved>| {
-            std::mem::replace(&mut *reserved.lock().unwrap_or_else(PoisonError::into_inner), room)
-        };
+        let keep = |room: Option<Reserved>| std::mem::replace(&mut *lock(&reserved), room);
         loop {
             let Resources { cdn, limit, room, .. } = (self.resources)();
             let admit = |bytes: u64| -> BoxFuture<'_, Result<(), CdnError>> {

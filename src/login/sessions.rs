@@ -1,7 +1,7 @@
 //! The logins under way, by `sessionKey`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::texts::Text;
 use super::watch::{FetchError, Hooks, Snapshot, Watch, expiry, fetch_code};
 use crate::contract::{AccountId, Locale, LoginState};
+use crate::supervise::lock;
 use ilink::{Endpoint, Ilink, IlinkError};
 
 /// How long the outcome of a login can be asked for after its end.
@@ -162,7 +163,7 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
         // Only whole entries are put in and taken out.
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_key)
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::library::{Library, Received};
 use crate::process;
+use crate::supervise::lock;
 
 /// So much of the disk stays free: a full disk stops more than pictures.
 const FREE: u64 = 128 * 1024 * 1024;
@@ -96,7 +97,7 @@ impl Room {
             return Err(NoRoom::Disk { free_mib: free / MIB });
         }
         // One at a time looks at the disk; the numbers are free for those that only give something back.
-        let _walking = self.walking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _walking = lock(&self.walking);
         let counted = |there: &[Received]| there.iter().map(|file| file.size).sum::<u64>();
         let (known, before) = self.lock().get(account).map_or((None, 0), |used| (used.files, used.came));
         let mut files = known.unwrap_or_else(|| counted(&self.library.received(account)));
@@ -148,7 +149,7 @@ impl Room {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Used>> {
         // Numbers only; what is wrong is counted again.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::io::Cursor;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageDecoder as _, ImageReader};
+
+use crate::supervise::lock;
 
 /// The longer side, in pixels.
 const SIDE: u32 = 240;
@@ -29,7 +31,7 @@ pub struct Thumbnail {
 
 /// Makes a thumbnail of a JPEG or PNG file; `None` where it is another kind, damaged, or too large. Blocks.
 pub fn thumbnail(file: &Path) -> Option<Thumbnail> {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = lock(&ONE_AT_A_TIME);
     let mut decoder = ImageReader::open(file).ok()?.with_guessed_format().ok()?.into_decoder().ok()?;
     if decoder.total_bytes() > LARGEST {
         return None;

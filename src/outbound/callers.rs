@@ -177,6 +177,11 @@ mod tests {
         }
     }
 
+    fn unanswered(tell: &mpsc::UnboundedSender<Command>) -> Unanswered {
+        let tell = tell.clone();
+        Unanswered::new(move || drop(tell.send(Command::Answered { id: 1 })))
+    }
+
     #[test]
     fn all_who_wait_for_a_send_are_answered_and_then_nobody_is_interested_in_it() {
         let mut callers = Callers::default();
@@ -201,7 +206,7 @@ mod tests {
         let (two, mut second) = caller(1);
         callers.wait(one);
         callers.wait(two);
-        assert!(callers.resolve(1, |row| Ok(Sent::Held(row, HoldReason::Quota, Unanswered::of(1, tell.clone())))));
+        assert!(callers.resolve(1, |row| Ok(Sent::Held(row, HoldReason::Quota, unanswered(&tell)))));
         assert!(callers.may_tell(update(), 1).is_none(), "nobody knows yet that it is held");
         for (answer, is_last) in [(&mut first, false), (&mut second, true)] {
             drop(answer.try_recv().unwrap());
@@ -219,7 +224,7 @@ mod tests {
         let (gone, answer) = caller(1);
         callers.wait(gone);
         drop(answer);
-        assert!(!callers.resolve(1, |row| Ok(Sent::Held(row, HoldReason::Quota, Unanswered::of(1, tell.clone())))));
+        assert!(!callers.resolve(1, |row| Ok(Sent::Held(row, HoldReason::Quota, unanswered(&tell)))));
         assert!(told.try_recv().is_err());
         assert!(callers.is_empty());
         let (gone, answer) = caller(2);

@@ -7,10 +7,11 @@ use tokio::sync::mpsc;
 
 use super::callers::Command;
 use super::conversation::{self, Mailbox};
-use super::core::{ConversationKey, Core, lock, queue_id, update_of};
+use super::core::{ConversationKey, Core, queue_id, update_of};
 use super::outcome::SendError;
 use crate::contract::AccountId;
 use crate::store::{OutboundRow, SendState, StoreError};
+use crate::supervise::lock;
 
 /// The conversations. Clones share them.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! What all conversations share: the database, the rest of the program, and what is known of each bot.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use super::media::MediaPart;
 use super::recovery::Recoveries;
 use crate::contract::{AccountId, OutboundUpdate, UpdateStatus};
 use crate::store::{AccountNo, OutboundRow, SendState, Store};
+use crate::supervise::lock;
 use ilink::BotToken;
 
 /// A conversation: the account, and the person.
@@ -160,9 +161,4 @@ pub fn queue_id(id: i64) -> String {
 /// A new client id, unique without asking anybody.
 pub(super) fn client_id() -> String {
     format!("openclaw-weixin-{:032x}", rand::random::<u128>())
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Only whole entries are put in and taken out.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

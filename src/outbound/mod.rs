@@ -9,6 +9,7 @@
 //! | `outbox` | accepting sends, waiting for them, cancelling them |
 //! | `conversations` | the conversations that run, one task for each with something to do |
 //! | `conversation` | that task: it owns what is sent next, and who waits for it |
+//! | `desk` | answers who waits, by what becomes of the sends |
 //! | `callers` | who waits, and who has to learn first that a send is held |
 //! | `sending` | what it does: the next wire message, an upload, a hold, a retry |
 //! | `outcome` | what became of a send |
@@ -34,6 +35,7 @@ mod context;
 mod conversation;
 mod conversations;
 mod core;
+mod desk;
 mod fence;
 mod maintenance;
 mod markdown;

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::callers::{Caller, Command};
 use super::chunk::chunk;
 use super::context::OutboxContext;
-use super::conversation::WAIT;
 use super::conversations::Conversations;
 use super::core::{Core, client_id};
+use super::desk::WAIT;
 use super::maintenance;
 use super::markdown::{for_wechat, without_tags};
 use super::media::MediaPart;
@@ -142,7 +142,7 @@ impl Outbox {
             Some(answer) => answer,
             // The process ends; or a defect has ended the conversation, which is begun again.
             None => {
-                let unanswered = Unanswered::at_the_end(row.id);
+                let unanswered = Unanswered::at_the_end();
                 Ok(Sent::Held(row, HoldReason::Offline, unanswered))
             }
         }

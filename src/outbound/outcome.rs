@@ -1,8 +1,5 @@
 //! What became of a send.
 
-use tokio::sync::mpsc;
-
-use super::callers::Command;
 use super::media::UploadError;
 use crate::contract::MAX_CHUNKS;
 use crate::store::{HoldReason, OutboundRow, SendState, StoreError};
@@ -61,33 +58,31 @@ impl Sent {
 
 /// A send whose caller has no answer yet. What is to be told of its end waits until the last of these is dropped.
 pub struct Unanswered {
-    id: i64,
-    /// Who keeps what is to be told; `None`: nothing is told any more.
-    conversation: Option<mpsc::UnboundedSender<Command>>,
+    passed_on: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Unanswered {
-    /// A guard of this conversation's send.
-    pub(super) fn of(id: i64, conversation: mpsc::UnboundedSender<Command>) -> Unanswered {
-        Unanswered { id, conversation: Some(conversation) }
+    /// Calls `passed_on` when it is dropped, which must not block.
+    pub(super) fn new(passed_on: impl FnOnce() + Send + 'static) -> Unanswered {
+        Unanswered { passed_on: Some(Box::new(passed_on)) }
     }
 
-    /// A guard of a send of which nothing will be told: the process ends.
-    pub(super) fn at_the_end(id: i64) -> Unanswered {
-        Unanswered { id, conversation: None }
+    /// Of a send of which nothing will be told: the process ends.
+    pub(super) fn at_the_end() -> Unanswered {
+        Unanswered { passed_on: None }
     }
 }
 
 impl std::fmt::Debug for Unanswered {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Unanswered({})", self.id)
+        f.write_str("Unanswered")
     }
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if let Some(conversation) = &self.conversation {
-            let _ = conversation.send(Command::Answered { id: self.id });
+        if let Some(passed_on) = self.passed_on.take() {
+            passed_on();
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::core::lock;
 use crate::contract::AccountId;
 use crate::store::{AccountNo, Store, StoreError, now_ms};
+use crate::supervise::lock;
 
 /// One that takes longer is not waited for.
 const AT_MOST: Duration = Duration::from_secs(60);

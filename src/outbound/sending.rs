@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::context::{Answered, NotReady, OutboxSettings, Ready};
-use super::conversation::{Desk, WAIT};
 use super::core::{ConversationKey, Core};
+use super::desk::{Desk, WAIT};
 use super::media::{MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
 use super::outcome::SendError;

@@ -1,13 +1,14 @@
 //! The typing indicator: its ticket is cached, and it is repeated until it is ended.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::contract::AccountId;
 use crate::store::{Store, StoreError};
+use crate::supervise::lock;
 use ilink::{ContextToken, Ilink, IlinkError, Session};
 
 /// WeChat drops the indicator soon after this.
@@ -167,11 +168,6 @@ impl Typing {
         tickets.insert(key.clone(), (ticket.clone(), Instant::now()));
         Ok(ticket)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Only whole entries are put in and taken out.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

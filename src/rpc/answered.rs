@@ -1,7 +1,9 @@
 //! What must not happen before a request is answered.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::supervise::lock;
 
 type Kept = Arc<Mutex<Vec<Box<dyn Any + Send>>>>;
 
@@ -11,7 +13,7 @@ tokio::task_local! {
 
 /// Keeps `guard` until the answer to the request that is being worked on is on its way; drops it now where there is none.
 pub fn until_answered(guard: impl Send + 'static) {
-    let _ = KEPT.try_with(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(guard)));
+    let _ = KEPT.try_with(|kept| lock(kept).push(Box::new(guard)));
 }
 
 /// Runs `work`, which answers a request, and drops what was kept for it.

@@ -6,11 +6,13 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+
+use crate::supervise::lock;
 
 enum Item {
     /// A line, and what is given back when it is written.
@@ -71,7 +73,7 @@ impl Outgoing {
     /// Queues a notification; one with the same `key` that still waits to be written is replaced.
     pub fn notify_latest<T: Serialize + Send + 'static>(&self, key: String, method: &'static str, params: T) -> bool {
         let line = Box::new(move || notification(method, &params));
-        let waiting = self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), line);
+        let waiting = lock(&self.latest).insert(key.clone(), line);
         waiting.is_some() || self.queue.send(Item::Latest(key)).is_ok()
     }
 }
@@ -118,7 +120,7 @@ fn write_loop(output: impl Write, mut items: mpsc::UnboundedReceiver<Item>, late
                     Some(line)
                 }
                 Item::Latest(key) => {
-                    let line = latest.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+                    let line = lock(latest).remove(&key);
                     line.and_then(|line| line())
                 }
             };

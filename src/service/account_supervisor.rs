@@ -4,7 +4,7 @@
 //! doing (connected, backing off, paused) is the monitor's to say; whose its lease is, `lease` knows.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, watch};
@@ -20,6 +20,7 @@ use crate::media::Library;
 use crate::outbound::Outbox;
 use crate::process::{KeepReason, Verdict};
 use crate::store::{AccountNo, LeaseOwner, Store, now_ms};
+use crate::supervise::lock;
 use ilink::{Session, shown_address};
 
 /// How often the lock of an owner that was asked to yield is tried.
@@ -501,7 +502,7 @@ impl AccountSupervisor {
 
     /// Whether this process was ever asked to run an account.
     pub(super) fn has_any(&self) -> bool {
-        !self.slots.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !lock(&self.slots).is_empty()
     }
 
     /// Reads what the official plugin left, once. Returns the cursor to go on from.
@@ -519,7 +520,7 @@ impl AccountSupervisor {
     }
 
     async fn is_running(&self, id: &AccountId) -> bool {
-        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let slot = lock(&self.slots).get(id).cloned();
         match slot {
             // One that is locked is being started or stopped; soon it is known.
             Some(slot) => slot.state.lock().await.is_running(),
@@ -528,11 +529,11 @@ impl AccountSupervisor {
     }
 
     fn slot(&self, id: &AccountId) -> Arc<Slot> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(id.clone()).or_default().clone()
+        lock(&self.slots).entry(id.clone()).or_default().clone()
     }
 
     fn slots(&self) -> Slots {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.slots).clone()
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::basics::{lock, unix_millis};
 use super::config::Limits;
 use super::endpoint::Endpoint;
 use super::mailbox::{Batch, Mailbox};
 use super::quota::{Quota, Refusal};
 use super::report::{BotReport, HeadersSeen, RequestReport, TypingReport};
-use super::world::{lock, unix_millis};
 
 /// Typing calls and requests that are remembered, per bot.
 const HISTORY: usize = 64;

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use super::cdn::cipher::{self, Key, Measured, hex};
 use super::cdn::{Manner, Object, download_url};
 use super::content::{Address, Content, Damage, KeyEncoding, Media, Quote, Source};
-use super::error::ControlError;
-use super::message::invalid;
+use super::error::{ControlError, invalid};
 use super::world::World;
 
 /// The type that goes with each kind of media.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::basics::{lock, secret, unix_millis};
 use super::compose;
 use super::config::{Limits, LimitsPatch, Version};
 use super::content::Content;
@@ -18,7 +19,7 @@ use super::ledger::{Rejected, RejectedFilter, Sent, SentFilter};
 use super::login::{Login, LoginStep, Phase};
 use super::message::{NewMessages, RawMessage, WireMessage, text_item};
 use super::report::{BotReport, LoginReport, SimulatorState};
-use super::world::{World, lock, secret, unix_millis};
+use super::world::World;
 
 /// A bot that exists without a login. As JSON it is the body of `POST /_sim/bots`.
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 use super::cdn::body::of_file;
 use super::config::LimitsPatch;
 use super::control::{Control, NewBot};
-use super::error::ControlError;
+use super::error::{ControlError, invalid};
 use super::faults::Fault;
 use super::ledger::{RejectedFilter, SentFilter};
 use super::login::StepRequest;
-use super::message::{NewMessages, invalid};
+use super::message::NewMessages;
 use super::world::World;
 
 /// The routes of the control API.

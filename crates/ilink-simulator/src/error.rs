@@ -72,3 +72,8 @@ pub enum ControlError {
     #[error("{0}")]
     Invalid(String),
 }
+
+/// A JSON error, as the control API reports it.
+pub(super) fn invalid(error: serde_json::Error) -> ControlError {
+    ControlError::Invalid(error.to_string())
+}

@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::basics::lock;
 use super::endpoint::Endpoint;
 use super::error::ControlError;
-use super::world::lock;
 
 /// Something that goes wrong, and when.
 #[derive(Debug, Clone)]

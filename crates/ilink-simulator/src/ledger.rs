@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::basics::{lock, unix_millis};
 use super::endpoint::Endpoint;
 use super::sent_media::SentMedia;
-use super::world::{lock, unix_millis};
 
 /// Refusals are kept for looking at, not for counting; a client that retries for hours must not fill the memory.
 const MAX_REJECTED: usize = 10_000;

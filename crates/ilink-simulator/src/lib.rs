@@ -12,22 +12,25 @@
 //! | `world` | everything that is shared: bots, logins, faults, records |
 //! | `bot`, `mailbox`, `message` | one bot, what it has been sent and how far it has read, what a message looks like |
 //! | `content`, `compose` | what a person can put into a message, and its way onto the wire |
-//! | `sent_media` | what a bot's media items say, and what their receiver gets to see |
+//! | `sent_media`, `sent_content` | what a bot's media items say, and what their receiver gets to see |
 //! | `login` | the life of a QR code |
 //! | `quota` | context tokens, their budget and their age, and the burst penalty |
 //! | `faults` | what goes wrong on demand |
 //! | `ledger` | what was sent to people, and what was refused |
 //! | `ilink/` | the iLink endpoints |
-//! | `cdn/` | where media are uploaded, kept and downloaded |
+//! | `cdn_http`, `cdn/` | where media are uploaded and downloaded, and kept |
 //! | `control`, `control_http` | the hand that plays the phone and the people, in process and over HTTP |
 //! | `report` | how all this is shown |
+//! | `basics` | locks, the clock, unguessable strings |
 //!
 //! Invariants: it binds 127.0.0.1 and nothing else; it never calls out; nothing it knows outlives the process
 //! (media are in a temporary directory, which a killed process leaves behind).
 //! A lock is held for bookkeeping only, never across an `await`.
 
+mod basics;
 mod bot;
 mod cdn;
+mod cdn_http;
 mod compose;
 mod config;
 mod connection;
@@ -45,6 +48,7 @@ mod message;
 mod quota;
 mod report;
 mod run;
+mod sent_content;
 mod sent_media;
 mod server;
 #[cfg(test)]
@@ -63,5 +67,6 @@ pub use login::LoginStep;
 pub use message::NewMessages;
 pub use report::{BotReport, HeadersSeen, LoginReport, RequestReport, SimulatorState, TypingReport};
 pub use run::run_cli;
-pub use sent_media::{MediaKind, SentContent, SentMedia, SentThumb};
+pub use sent_content::SentContent;
+pub use sent_media::{MediaKind, SentMedia, SentThumb};
 pub use server::Simulator;

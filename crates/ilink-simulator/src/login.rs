@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::basics::{lock, unix_millis};
 use super::config::Version;
 use super::error::ControlError;
 use super::report::LoginReport;
-use super::world::{lock, unix_millis};
 
 /// What the person with the phone does, or what the server decides.
 #[derive(Debug, Clone)]

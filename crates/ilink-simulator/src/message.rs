@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use axum::body::Bytes;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::compose;
-use super::content::{Content, Quote, Source};
-use super::error::ControlError;
+use super::content::{Content, Quote, Source, message_id};
+use super::error::{ControlError, invalid};
 
 /// Messages from one person to a bot. As JSON it is the body of `POST /_sim/messages`.
 #[derive(Debug, Clone, Deserialize)]
@@ -134,26 +134,6 @@ pub(super) struct RawMessage {
     pub(super) context_token: Option<String>,
 }
 
-/// A JSON error, as the control API reports it.
-pub(super) fn invalid(error: serde_json::Error) -> ControlError {
-    ControlError::Invalid(error.to_string())
-}
-
 fn one() -> usize {
     1
-}
-
-/// A message id as a number or as a string of digits.
-pub(super) fn message_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Id {
-        Number(u64),
-        Digits(String),
-    }
-    match Option::<Id>::deserialize(deserializer)? {
-        None => Ok(None),
-        Some(Id::Number(id)) => Ok(Some(id)),
-        Some(Id::Digits(digits)) => digits.parse().map(Some).map_err(serde::de::Error::custom),
-    }
 }

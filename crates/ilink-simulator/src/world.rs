@@ -2,16 +2,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio_util::sync::CancellationToken;
 
+use super::basics::{lock, secret, unix_millis};
 use super::bot::{Bot, remember};
 use super::cdn::{self, Cdn};
-use super::config::{Limits, SimulatorConfig, Version, to_millis};
+use super::config::{Limits, SimulatorConfig, Version};
 use super::endpoint::Endpoint;
 use super::error::ControlError;
 use super::faults::Faults;
@@ -205,19 +203,4 @@ impl Bots {
             }
         }
     }
-}
-
-/// Locks; a panic elsewhere is no reason to stop, the state is only bookkeeping.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Now, in Unix milliseconds.
-pub(super) fn unix_millis() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, to_millis)
-}
-
-/// An unguessable string of 22 characters.
-pub(super) fn secret() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
 }

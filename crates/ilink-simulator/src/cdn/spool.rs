@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use crate::world::{lock, secret};
+use crate::basics::{lock, secret};
 
 /// The directory. It is made when the first file is, under the system's directory for temporary files.
 #[derive(Debug, Default)]

@@ -10,9 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use super::PREFIX;
 use super::spool::{Spool, SpoolFile};
-use crate::world::lock;
+use crate::basics::lock;
+
+/// The path under which the CDN lives on the simulator's port.
+pub const PREFIX: &str = "/c2c";
 
 /// An upload as `getuploadurl` announced it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

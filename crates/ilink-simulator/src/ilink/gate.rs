@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::call::{Caller, json_answer, text_header};
-use crate::cdn::{ERROR_HEADER, drain};
+use crate::cdn_http::{ERROR_HEADER, drain};
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::faults::{FaultKind, Moment};

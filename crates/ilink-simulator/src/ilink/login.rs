@@ -10,12 +10,13 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::call::{Refuse, check_app, json_answer, text_header};
+use crate::basics::secret;
 use crate::config::Version;
 use crate::control::take_step;
 use crate::endpoint::Endpoint;
 use crate::ledger::Rejected;
 use crate::login::{Login, LoginStep};
-use crate::world::{World, secret};
+use crate::world::World;
 
 /// The most tokens a client may send along.
 const MAX_LOCAL_TOKENS: usize = 10;

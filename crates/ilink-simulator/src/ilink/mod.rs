@@ -1,4 +1,4 @@
-//! The iLink endpoints, all under `/ilink/bot/`; the CDN's are in `crate::cdn`, behind the same gate.
+//! The iLink endpoints, all under `/ilink/bot/`; the CDN's are in `crate::cdn_http`, behind the same gate.
 //!
 //! | file | what it is for |
 //! | --- | --- |
@@ -26,7 +26,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::cdn;
+use super::cdn_http;
 use super::ledger::Rejected;
 use super::world::World;
 use call::Refuse;
@@ -43,7 +43,7 @@ pub(super) fn router(world: Arc<World>) -> Router {
         .route("/ilink/bot/msg/notifystart", post(presence::start))
         .route("/ilink/bot/msg/notifystop", post(presence::stop))
         .route("/ilink/bot/getuploadurl", post(upload::url))
-        .merge(cdn::router())
+        .merge(cdn_http::router())
         .fallback(no_such_endpoint)
         .layer(from_fn_with_state(world.clone(), gate::pass))
         .with_state(world)

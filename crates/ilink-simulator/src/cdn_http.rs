@@ -5,20 +5,29 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 
-use super::ERROR_HEADER;
-use super::body::of_file;
-use super::store::{Manner, Object, Upload};
-use crate::endpoint::Endpoint;
-use crate::ledger::Rejected;
-use crate::world::World;
+use super::cdn::body::of_file;
+use super::cdn::{Manner, Object, Upload};
+use super::endpoint::Endpoint;
+use super::ledger::Rejected;
+use super::world::World;
+
+/// The header in which a CDN says why it refuses.
+pub(super) const ERROR_HEADER: &str = "x-error-message";
+
+/// The routes of the CDN.
+pub(super) fn router() -> Router<Arc<World>> {
+    Router::new().route("/c2c/upload", post(upload)).route("/c2c/download", get(download))
+}
 
 /// The query of both. What is missing is unknown.
 #[derive(Debug, Default, Deserialize)]
