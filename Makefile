@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all help build pack demo test test-long test-rust test-shim test-clients test-host test-fuzz fuzz contract bench clean
+.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host test-fuzz fuzz deny contract bench clean
 
 all: build
 
@@ -31,13 +31,23 @@ test-long:
 	node tests/run-all.mjs long
 
 # One group of the tests.
-test-rust test-shim test-clients test-host test-fuzz:
+test-spelling test-rust test-shim test-clients test-host test-fuzz:
 	node tests/run-all.mjs $(@:test-%=%)
 
 FUZZ_SECONDS ?= 600
 # Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) node fuzz/run.mjs $(TARGETS)
+
+DENY_VERSION = 0.20.2
+DENY = target/tools/bin/cargo-deny
+WHAT ?= bans licenses sources
+# Licences and origins of what comes into the binary. Known holes too, where the database can be had: `make deny WHAT=advisories`.
+deny: $(DENY)
+	$(DENY) check $(WHAT)
+
+$(DENY):
+	cargo install --locked cargo-deny@$(DENY_VERSION) --root target/tools
 
 # Writes what is generated from src/contract/ anew: documents, TypeScript types, the plugin's manifest.
 contract: npm-shim/node_modules

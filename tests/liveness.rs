@@ -100,7 +100,7 @@ fn an_account_that_nobody_answers_stays_in_back_off_however_long_its_polls_are_o
 }
 
 #[test]
-fn a_dead_poll_of_one_account_is_not_anothers_trouble() {
+fn a_dead_poll_of_one_account_leaves_the_others_alone() {
     let world = quick();
     let (sidecar, bot) = world.polling();
     let other = world.bot();

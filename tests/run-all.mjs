@@ -18,8 +18,10 @@ const LIMIT_MS = Number(process.env.TEST_MINUTES || (wanted.includes("long") ? 2
 
 /** What is run, in this order. `count` reads a runner's output; a step without it is one that passes or fails as a whole. */
 const steps = [
+  { group: "spelling", name: "spelling", run: ["node", "tests/spelling.mjs"] },
   { group: "rust", name: "formatting", run: ["cargo", "fmt", "--all", "--check"] },
   { group: "rust", name: "lints", run: ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"] },
+  { group: "rust", name: "Rust documentation", run: ["cargo", "doc", "--locked", "--workspace", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } },
   { group: "rust", name: "Rust tests", run: ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"], count: countCargo },
   { group: "shim", name: "shim: install", run: ["npm", "ci", "--no-audit", "--no-fund"], cwd: "npm-shim" },
   { group: "shim", name: "shim: generated types", run: ["npm", "run", "gen:check"], cwd: "npm-shim" },

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Bot, Sidecar, World, eventually, run, text};
+use common::{Bot, Sidecar, World, eventually, run, text, until};
 use ilink_simulator::{Endpoint, FaultKind};
 use serde_json::json;
 
@@ -139,6 +139,24 @@ fn a_finished_send_is_remembered_by_its_key_over_a_restart() {
     sidecar.kill();
     let sidecar = world.sidecar();
     assert_eq!(sidecar.call("outbound.sendText", params), first);
+    assert_eq!(world.sent().len(), 1);
+}
+
+#[test]
+fn a_key_that_is_asked_for_again_with_another_account_is_answered_when_its_send_is() {
+    let world = World::new();
+    let (one, two) = (world.bot(), world.bot());
+    let sidecar = heard_from_ann(&world, &[&one, &two]);
+    world.lasting_fault(Endpoint::SendMessage, FaultKind::Delay(Duration::from_millis(1_500)));
+    let send = |bot: &Bot| json!({ "accountId": bot.account, "to": ANN, "text": "one", "idempotencyKey": "k" });
+    let first = sidecar.ask("outbound.sendText", send(&one));
+    until("the request", || world.requests(&one, Endpoint::SendMessage) == 1);
+    let again = sidecar.ask("outbound.sendText", send(&two));
+    let result = sidecar.result(first);
+    let answered = std::time::Instant::now();
+    assert_eq!(sidecar.result(again), result);
+    // One that waits in the wrong conversation is answered when it has waited for fifteen seconds.
+    assert!(answered.elapsed() < Duration::from_secs(8), "{:?}", answered.elapsed());
     assert_eq!(world.sent().len(), 1);
 }
 

@@ -77,6 +77,24 @@ fn a_takeover_ends_with_the_stop_of_the_account() {
 }
 
 #[test]
+fn whoever_starts_an_account_no_takeover_starts_it_again_after_its_stop() {
+    let world = World::new();
+    let (stale, bot) = stale(&world);
+    let next = world.sidecar();
+    let takeover = next.ask("account.start", account(&bot));
+    until("the request", || world.state.count("SELECT count(*) FROM lease WHERE wanted_by > 0") == 1);
+    rustix::process::kill_process(common::pid(stale.pid), Signal::KILL).unwrap();
+    // Sooner than the takeover looks again, most likely.
+    while next.answer(next.ask("account.start", account(&bot))).get("error").is_some() {}
+    next.stop_account(&bot);
+    // It has come to an end, and to which one does not matter.
+    next.answer(takeover);
+    let starts = || next.log().iter().filter(|line| line.contains("\"state\":\"Starting\"")).count();
+    assert_eq!(starts(), 1, "{:#?}", next.log());
+    assert_eq!(next.status(&bot)["state"], "stopped");
+}
+
+#[test]
 fn a_suspended_sidecar_whose_gateway_is_suspended_too_is_left_alone_and_that_is_known_at_once() {
     let world = World::new();
     let bot = world.bot();

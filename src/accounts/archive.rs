@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 
 use age::secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::files::AccountFile;
 
@@ -44,6 +45,7 @@ pub struct Archive {
 }
 
 /// An account in an archive.
+#[skip_serializing_none]
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArchivedAccount {
@@ -52,7 +54,6 @@ pub struct ArchivedAccount {
     /// Its file.
     pub file: AccountFile,
     /// Its label.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use serde_with::skip_serializing_none;
 
 use super::atomic;
 use super::state_dir::StateDir;
@@ -48,20 +49,17 @@ pub enum FilesError {
 }
 
 /// `accounts/<id>.json`. Keys that this version does not know are kept.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountFile {
     /// What authorises the bot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<BotToken>,
     /// When the token was saved; ISO 8601.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_at: Option<String>,
     /// The API host that the login gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// Who scanned the QR code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// Everything else.
     #[serde(flatten)]

@@ -2,6 +2,9 @@
 //!
 //! Writing is left to a thread behind a bounded queue: a gateway that does not read stderr costs log lines, never a
 //! delivery. How many lines were lost is said in the next one that gets through.
+//!
+//! By hand, because gateways read these lines by the names above: the JSON layer of `tracing-subscriber` nests an event's fields,
+//! and the queue of `tracing-appender` does not tell a reader that lines are missing.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;

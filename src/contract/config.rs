@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::AccountId;
 
@@ -44,31 +45,26 @@ impl RouteTag {
 }
 
 /// Whose message a person quotes is looked up in a local cache with these limits.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct QuoteCacheConfig {
     /// Whether messages are kept for quotes at all. Default: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// How long texts are kept, in days. Default: 30.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub retention_days: Option<f64>,
     /// How many messages are kept for an account. Default: 10000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_messages_per_account: Option<u64>,
     /// How long media are kept, in days. Default: 7.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub media_retention_days: Option<f64>,
     /// How many bytes of media are kept for an account. What is received counts before it is fetched; at least twice
     /// `mediaMaxMb`. Default: 268435456 (256 MiB).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_media_bytes_per_account: Option<u64>,
     /// The largest single file that is kept, in bytes. Default: 26214400 (25 MiB).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub max_single_media_bytes: Option<u64>,
 }
@@ -85,74 +81,64 @@ pub enum Overflow {
 }
 
 /// How sends are paced and kept.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OutboxConfig {
     /// Sends per inbound message, at most: a bot that WeChat allows fewer is found out, and keeps to those. Default: 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub quota_per_message: Option<u32>,
     /// How long a peer's last message allows sends, in hours. Default: 24.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub context_ttl_hours: Option<f64>,
     /// Sends per minute and bot. Default: 40.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub per_minute: Option<u32>,
     /// Sends within a second and bot. Default: 2.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub burst: Option<u32>,
     /// Held messages per conversation. Default: 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_held_per_conversation: Option<u32>,
     /// How long a message is held, in hours. Default: 72.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub hold_ttl_hours: Option<f64>,
     /// Whether the last free send says that the rest follows. Default: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notice: Option<bool>,
     /// What becomes of an answer that needs more messages than are left, where nothing else waits. Default: `hold`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overflow: Option<Overflow>,
 }
 
 /// Voice messages that the bot sends.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VoiceConfig {
     /// Send voice bubbles. Default: false, because many clients do not show them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<bool>,
     /// Send a file where a voice bubble is off or impossible. Default: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<bool>,
 }
 
 /// Whether OpenClaw restarts an account that looks dead to it. Only for the gateway.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HealthMonitorConfig {
     /// Default: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
 
 /// What OpenClaw's heartbeat shows. Only for the gateway.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeartbeatVisibilityConfig {
     /// Whether heartbeats without news are shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub show_ok: Option<bool>,
     /// Whether alerts are shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub show_alerts: Option<bool>,
     /// Whether an indicator is used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_indicator: Option<bool>,
 }
 
@@ -171,143 +157,107 @@ pub enum MarkdownTables {
 }
 
 /// What OpenClaw does with Markdown before the text comes here. Only for the gateway.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MarkdownConfig {
     /// How tables are written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<MarkdownTables>,
 }
 
 /// Settings of one account, over those of the channel.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccountConfig {
     /// A name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Whether the account runs. Default: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// The API host, over the one that the login gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The media host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cdn_base_url: Option<String>,
     /// The `SKRouteTag` header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_tag: Option<RouteTag>,
     /// Who may write to this account's bot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dm_policy: Option<DmPolicy>,
     /// People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_from: Option<Vec<String>>,
     /// OpenClaw's: whether its health monitor restarts accounts that look dead to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_monitor: Option<HealthMonitorConfig>,
     /// OpenClaw's: text before each answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_prefix: Option<String>,
     /// OpenClaw's: who is written to where nobody is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_to: Option<String>,
     /// OpenClaw's: what its heartbeat shows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_visibility: Option<HeartbeatVisibilityConfig>,
     /// OpenClaw's: whether people may change its configuration from a conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_writes: Option<bool>,
     /// OpenClaw's: how it writes Markdown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub markdown: Option<MarkdownConfig>,
 }
 
 /// The whole channel's settings.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// A name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Whether the channel runs. Default: true.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// The host for logins, and for accounts whose login named none. Default: `https://ilinkai.weixin.qq.com`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The media host. Default: `https://novac2c.cdn.weixin.qq.com/c2c`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cdn_base_url: Option<String>,
     /// The `SKRouteTag` header.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route_tag: Option<RouteTag>,
     /// What the bot calls itself towards iLink, like an HTTP User-Agent; the sidecar's own name follows it. Default: the
     /// gateway's name and version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bot_agent: Option<String>,
     /// The version of the iLink interface that is declared, such as `2.4.9`. Phones refuse the QR code of a client that
     /// declares an old one. Default: the newest that this build knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^\d{1,3}\.\d{1,3}\.\d{1,3}$"))]
     pub channel_version: Option<String>,
     /// Whether tool calls are shown while a turn runs. Default: false, because WeChat was reported to drop such messages
     /// and to count them all the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_progress_messages: Option<bool>,
     /// Whether pictures take a thumbnail along. Default: false, because no other client was seen to send one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumbnails: Option<bool>,
     /// Whether a `<` outside code that could begin a tag is sent as `＜`. Default: true, because WeChat was reported to hide
     /// what follows one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escape_tags: Option<bool>,
     /// The cache behind quoted messages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote_cache: Option<QuoteCacheConfig>,
     /// Who may write to the bots. Default: `pairing`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dm_policy: Option<DmPolicy>,
     /// People who may write, by their WeChat user id (`…@im.wechat`); `*` is everyone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_from: Option<Vec<String>>,
     /// The largest media file, in MiB. Default: 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub media_max_mb: Option<f64>,
     /// How sends are paced and kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbox: Option<OutboxConfig>,
     /// Voice messages that the bot sends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voice: Option<VoiceConfig>,
     /// Settings by account id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounts: Option<BTreeMap<String, AccountConfig>>,
     /// Written by a login so that the gateway reads its configuration again; ISO 8601.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_config_updated_at: Option<String>,
     /// OpenClaw's: whether its health monitor restarts accounts that look dead to it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_monitor: Option<HealthMonitorConfig>,
     /// OpenClaw's: text before each answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response_prefix: Option<String>,
     /// OpenClaw's: who is written to where nobody is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_to: Option<String>,
     /// OpenClaw's: what its heartbeat shows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_visibility: Option<HeartbeatVisibilityConfig>,
     /// OpenClaw's: whether people may change its configuration from a conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_writes: Option<bool>,
     /// OpenClaw's: how it writes Markdown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub markdown: Option<MarkdownConfig>,
     /// OpenClaw's: the account that it takes where none is named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_account: Option<String>,
 }
 

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 /// Why a request failed. Each kind has one JSON-RPC code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -102,20 +103,17 @@ impl ErrorKind {
 }
 
 /// What iLink answered, where it answered.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IlinkAnswer {
     /// The answer's `ret`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ret: Option<i64>,
     /// The answer's `errcode`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errcode: Option<i64>,
     /// The answer's `errmsg`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errmsg: Option<String>,
     /// The HTTP status, where it was not 200.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
 }
 
@@ -134,6 +132,7 @@ pub enum NetworkCause {
 }
 
 /// `error.data` of every error response.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ErrorData {
@@ -142,16 +141,12 @@ pub struct ErrorData {
     /// Whether the same request may succeed later without anybody doing anything.
     pub retryable: bool,
     /// The account it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// When to try again at the earliest, in milliseconds from now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// What iLink answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ilink: Option<IlinkAnswer>,
     /// With kind `network`: how far it got.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<NetworkCause>,
 }
 

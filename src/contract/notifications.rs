@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 /// The kind of a [`Part`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,6 +23,7 @@ pub enum PartType {
 }
 
 /// One item of a WeChat message.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Part {
@@ -29,31 +31,23 @@ pub struct Part {
     #[serde(rename = "type")]
     pub part_type: PartType,
     /// The text of a text part.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Where the file is on this machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The MIME type, from the content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mime: Option<String>,
     /// The name that the sender gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
     /// The size in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// The playing time in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     /// What WeChat heard in a voice message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<String>,
     /// Whether its text was cut; the message's last part then is a file with all of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
     /// Why the part is not all there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
@@ -76,23 +70,19 @@ impl Part {
 }
 
 /// The message that a message answers.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quote {
     /// The quoted message's server id (uint64 as text).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
     /// The quoted message's text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// The part of it that the person selected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected_text: Option<String>,
     /// Whether the bot wrote it; missing where that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_bot: Option<bool>,
     /// The quoted media.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media: Option<Part>,
     /// Whether the quoted message's content is here.
     pub resolved: bool,
@@ -119,6 +109,7 @@ pub struct Conversation {
 }
 
 /// `inbound.message`: a person's message, delivered until it is acked.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InboundMessage {
@@ -131,7 +122,6 @@ pub struct InboundMessage {
     /// The server's message id: a uint64 as text.
     pub message_id: String,
     /// The server's sequence number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// The sender's WeChat user id.
     pub from: String,
@@ -140,15 +130,12 @@ pub struct InboundMessage {
     /// Which conversation it belongs to.
     pub conversation: Conversation,
     /// iLink's session id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// When it was sent, in milliseconds since 1970.
     pub timestamp_ms: i64,
     /// When the person changed it, where the server says so; in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at_ms: Option<i64>,
     /// When the person took it back, where the server says so; in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleted_at_ms: Option<i64>,
     /// What a person would read: text items joined by newlines, voice transcripts included.
     pub text: String,
@@ -161,7 +148,6 @@ pub struct InboundMessage {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub defer_media: bool,
     /// The message it answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<Quote>,
 }
 
@@ -196,6 +182,7 @@ pub enum LoginState {
 }
 
 /// `login.progress`: a login's state changed.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginProgress {
@@ -206,13 +193,10 @@ pub struct LoginProgress {
     /// What to tell the person.
     pub message: String,
     /// With `refreshed`: what the new code says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qr_url: Option<String>,
     /// With `refreshed`: the new code as an image (`data:image/png;base64,…`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qr_png_data_url: Option<String>,
     /// With `refreshed`: the new code for a terminal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qr_text: Option<String>,
 }
 
@@ -267,6 +251,7 @@ pub enum DeliveryState {
 }
 
 /// Whether what a bot sends is confirmed, and since when it is not. Kept over restarts.
+#[skip_serializing_none]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Delivery {
@@ -275,10 +260,8 @@ pub struct Delivery {
     /// Sends without an id since the last one with an id.
     pub unconfirmed_in_a_row: u32,
     /// With `unconfirmed`: when the first of them was sent, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_ms: Option<i64>,
     /// When a send was last given an id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_confirmed_at_ms: Option<i64>,
 }
 
@@ -293,6 +276,7 @@ pub struct BudgetStatus {
 }
 
 /// What was tried when WeChat refused to prepare a message ("prepare failed").
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Recovery {
@@ -301,7 +285,6 @@ pub struct Recovery {
     /// What, in order.
     pub tried: Vec<RecoveryStep>,
     /// Whether the message went through; missing while it is being tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<bool>,
 }
 
@@ -340,13 +323,13 @@ pub struct InboxStatus {
 }
 
 /// Messages that wait to be sent.
+#[skip_serializing_none]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxStatus {
     /// How many.
     pub held: u64,
     /// When the oldest was accepted, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest_ms: Option<i64>,
 }
 
@@ -369,6 +352,7 @@ pub struct Counters {
 }
 
 /// The answer to `status.get` with `probe`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProbeResult {
@@ -377,11 +361,11 @@ pub struct ProbeResult {
     /// How long it took, in milliseconds.
     pub latency_ms: u64,
     /// Why not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// `account.status`, and an item of `status.get`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountStatus {
@@ -390,37 +374,27 @@ pub struct AccountStatus {
     /// What its monitor does.
     pub state: AccountState,
     /// When it was started, in milliseconds since 1970, as all times here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_start_at_ms: Option<i64>,
     /// When the server last answered a poll; a poll that ends without an answer does not count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_poll_at_ms: Option<i64>,
     /// When a message last came in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_inbound_at_ms: Option<i64>,
     /// When the server last took a message, confirmed or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_outbound_at_ms: Option<i64>,
     /// What last went wrong; gone when it works again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
     /// With `backoff`: when the next try comes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_until_ms: Option<i64>,
     /// With `paused`: why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused_reason: Option<PausedReason>,
     /// With `paused`: what most likely happened.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probable_cause: Option<ProbableCause>,
     /// Whether what it sends is confirmed.
     #[serde(default)]
     pub delivery: Delivery,
     /// How many messages it may send for each that it gets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetStatus>,
     /// What was last tried against "prepare failed".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
     /// Messages taken in and not acked yet.
     pub inbox: InboxStatus,
@@ -429,7 +403,6 @@ pub struct AccountStatus {
     /// Counts since the process started.
     pub counters: Counters,
     /// With `probe`: whether the host accepts the account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeResult>,
 }
 
@@ -450,28 +423,24 @@ pub enum UpdateStatus {
 }
 
 /// `outbound.update`: a message that was reported as `held` has ended.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboundUpdate {
     /// Which message.
     pub queue_id: String,
     /// From which account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// To whom.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The client ids of its wire messages.
     pub client_ids: Vec<String>,
     /// How it ended.
     pub status: UpdateStatus,
     /// The server's ids (uint64 as text) of the wire messages that it took, where it named them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_ids: Option<Vec<String>>,
     /// What it says; a text that was split is put together with newlines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// Why it was not sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::{AccountStatus, Config, LoginState, Part, Quote};
 
@@ -12,6 +13,7 @@ use super::{AccountStatus, Config, LoginState, Part, Quote};
 pub struct Empty {}
 
 /// Who the gateway is.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostInfo {
     /// Such as `openclaw`.
@@ -19,7 +21,6 @@ pub struct HostInfo {
     /// Its version.
     pub version: String,
     /// Its process id, where it is not the sidecar's parent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
 }
 
@@ -36,6 +37,7 @@ pub enum Locale {
 }
 
 /// Parameters of `initialize`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InitializeParams {
@@ -45,25 +47,19 @@ pub struct InitializeParams {
     pub host: HostInfo,
     /// OpenClaw's state directory; the sidecar's files are under `openclaw-weixin/` in it.
     /// Default: `OPENCLAW_STATE_DIR`, else `CLAWDBOT_STATE_DIR`, else `~/.openclaw`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_dir: Option<PathBuf>,
     /// Directories that `outbound.sendMedia` may read. Without them it may read only what the sidecar itself wrote for the same
     /// conversation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_roots: Option<Vec<PathBuf>>,
     /// The channel's settings.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Config>,
     /// The language of texts for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<Locale>,
     /// How often `account.status` comes although nothing changed, in milliseconds; at least 1000. Default: only with changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1000))]
     pub status_interval_ms: Option<u64>,
     /// Whether media are fetched only when `inbound.fetchMedia` asks for them, which the gateway does once it has decided that the
     /// sender may write to it. Default: no, a message comes with its media.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defer_media: Option<bool>,
 }
 
@@ -146,16 +142,15 @@ pub struct ConfigSetParams {
 }
 
 /// An account, as `accounts.list` shows it.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Account {
     /// The normalised id.
     pub account_id: String,
     /// The configured name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The label given at login.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Whether the configuration lets it run.
     pub enabled: bool,
@@ -164,15 +159,12 @@ pub struct Account {
     /// Whether this process runs its monitor.
     pub running: bool,
     /// The WeChat user who scanned the QR code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The API host.
     pub base_url: String,
     /// When its credentials were saved; ISO 8601.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_at: Option<String>,
     /// What is wrong with its files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
 
@@ -199,18 +191,16 @@ pub struct AccountsRemoveResult {
 }
 
 /// Parameters of `login.start`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginStartParams {
     /// Whose login this is to renew; the person decides with the phone, so it is only a hint. Two calls with the
     /// same id share one login unless `force` is set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// Begin anew although a login for that account is under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
     /// A label to keep with the account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
 
@@ -233,17 +223,18 @@ pub struct LoginStartResult {
 }
 
 /// Parameters of `login.wait`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginWaitParams {
     /// Which login.
     pub session_key: String,
     /// How long to wait, in milliseconds. Default: 480000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }
 
 /// Result of `login.wait`: how the login ended, or where it stands when the time is over.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginWaitResult {
@@ -254,10 +245,8 @@ pub struct LoginWaitResult {
     /// Where the login stands.
     pub state: LoginState,
     /// The account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// The WeChat user who scanned the code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// What to tell the person.
     pub message: String,
@@ -297,16 +286,15 @@ pub struct InboundAckResult {
 }
 
 /// Parameters of `inbound.nack`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InboundNackParams {
     /// The delivery that the gateway could not take over.
     pub delivery_id: String,
     /// When to deliver it again, in milliseconds from now. Default: 1000. The conversation waits so long.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
     /// Why; for the log.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
@@ -327,6 +315,7 @@ pub struct FetchMediaParams {
 }
 
 /// The answer to `inbound.fetchMedia`: what of the message depends on its media. A part that could not be had says why.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FetchMediaResult {
@@ -335,11 +324,11 @@ pub struct FetchMediaResult {
     /// Every item of the message, in order, with its file.
     pub parts: Vec<Part>,
     /// The message it answers, with its file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<Quote>,
 }
 
 /// Parameters of `outbound.sendText`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendTextParams {
@@ -348,17 +337,13 @@ pub struct SendTextParams {
     /// Markdown; WeChat shows what it knows of it, the rest is taken out.
     pub text: String,
     /// From which account. Default: the only one, or the one that knows the peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// The agent run it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
     /// The same key gives the first result again instead of a second message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// That it is worth less than an answer: it never takes the last message that WeChat allows, and does not wait. Where
     /// there is no room for it, the result is `held` without a `queueId`, and it is gone. Default: false.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<bool>,
 }
 
@@ -380,34 +365,27 @@ pub enum MediaKind {
 }
 
 /// Parameters of `outbound.sendMedia`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendMediaParams {
     /// The peer's WeChat user id.
     pub to: String,
     /// A file inside one of the `mediaRoots` of `initialize`. Either this or `url`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// An http or https address on the public internet. Either this or `path`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// What is said of it: Markdown; goes before it, as a message of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// How it is shown. Default: `auto`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<MediaKind>,
     /// The name that people see. Default: the file's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
     /// From which account. Default: the only one, or the one that knows the peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// The agent run it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
     /// The same key gives the first result again instead of a second message.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
 }
 
@@ -423,6 +401,7 @@ pub enum ProgressPhase {
 
 /// Parameters of `outbound.sendProgress`. Progress that does not fit into what WeChat allows is dropped: the result is
 /// `held` without a `queueId`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendProgressParams {
@@ -435,13 +414,10 @@ pub struct SendProgressParams {
     /// The tool.
     pub tool_name: String,
     /// Names the call; start and end have the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
     /// With `end`: `completed`, `failed`, `blocked` or `unknown`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// From which account. Default: the only one, or the one that knows the peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 }
 
@@ -477,6 +453,7 @@ pub enum HeldReason {
 }
 
 /// Result of every send.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendResult {
@@ -489,26 +466,24 @@ pub struct SendResult {
     /// Their server ids (uint64 as text), where the server named them.
     pub message_ids: Vec<String>,
     /// With `held`: names it in `outbound.update`, `outbound.queue` and `outbound.cancel`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_id: Option<String>,
     /// With `held`: why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_reason: Option<HeldReason>,
 }
 
 /// Parameters of `outbound.queue`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueParams {
     /// Only of this account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// Only to this peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
 /// A message that waits to be sent.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueItem {
@@ -523,7 +498,6 @@ pub struct QueueItem {
     /// When it was accepted, in milliseconds since 1970.
     pub created_at_ms: i64,
     /// Why it waits; nothing while it is being sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<HeldReason>,
     /// The beginning of its text.
     pub preview: String,
@@ -552,13 +526,13 @@ pub struct CancelResult {
 }
 
 /// Parameters of `outbound.budget`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetParams {
     /// The peer's WeChat user id.
     pub to: String,
     /// From which account. Default: the only one, or the one that knows the peer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 }
 
@@ -571,6 +545,7 @@ pub enum BudgetReset {
 }
 
 /// Result of `outbound.budget`: what may be sent to a peer now.
+#[skip_serializing_none]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetResult {
@@ -579,23 +554,21 @@ pub struct BudgetResult {
     /// What gives the whole budget back.
     pub resets_on: BudgetReset,
     /// When the peer's last message stops to allow any, in milliseconds since 1970; missing where they have not written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_ends_at_ms: Option<i64>,
     /// Wire messages that one message of the peer allows.
     pub limit: u32,
     /// Whether the limit was learned from refusals: it is below `outbox.quotaPerMessage` then.
     pub learned: bool,
     /// Where the bot must wait first, for its pace or after a refusal: until when, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pace_available_at_ms: Option<i64>,
 }
 
 /// Parameters of `accounts.export`.
+#[skip_serializing_none]
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AccountsExportParams {
     /// Only these. Default: all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ids: Option<Vec<String>>,
     /// What the archive is encrypted with.
     pub passphrase: String,
@@ -644,6 +617,7 @@ pub struct AccountsImportResult {
 }
 
 /// Parameters of `outbound.sendTyping`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SendTypingParams {
@@ -652,7 +626,6 @@ pub struct SendTypingParams {
     /// Whether the bot types, or has stopped. While it types the sidecar repeats it, for five minutes at most.
     pub active: bool,
     /// From which account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 }
 
@@ -664,14 +637,13 @@ pub struct SendTypingResult {
 }
 
 /// Parameters of `status.get`.
+#[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StatusGetParams {
     /// Only this account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// Ask the server whether it accepts each account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probe: Option<bool>,
 }
 

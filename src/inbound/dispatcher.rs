@@ -215,7 +215,7 @@ struct Task {
     fetching: usize,
     /// Lanes whose backlog waits to be read.
     hungry: VecDeque<LaneKey>,
-    /// Lanes that wait.
+    /// Lanes that wait. A map and not a `DelayQueue`, because those of an account that is stopped go all at once.
     timers: BTreeMap<(Instant, u64), LaneKey>,
     timer_no: u64,
     /// Deliveries whose attempt is not written down yet: account, key, row.

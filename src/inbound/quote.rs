@@ -3,7 +3,6 @@
 use md5::{Digest as _, Md5};
 
 use ilink::PartialText;
-use ilink::cdn::hex;
 
 /// Finds the selected part of `text`. `None` where it cannot be found, or the MD5 says that it is not what was found.
 ///
@@ -16,7 +15,7 @@ pub fn selected(text: &str, partial: &PartialText) -> Option<String> {
     let ends = [nth(text, end, nth_end, 0), nth(text, end, nth_end, from + start.len())];
     let mut found = ends.into_iter().flatten().filter(|at| *at >= from).map(|at| &text[from..at + end.len()]);
     match partial.quotemd5.as_deref().filter(|md5| !md5.is_empty()) {
-        Some(md5) => found.find(|part| hex(&Md5::digest(part.as_bytes())).eq_ignore_ascii_case(md5)),
+        Some(md5) => found.find(|part| hex::encode(Md5::digest(part.as_bytes())).eq_ignore_ascii_case(md5)),
         None => found.next(),
     }
     .map(str::to_owned)
@@ -41,7 +40,7 @@ mod tests {
             end: Some(end.to_owned()),
             startindex: Some(startindex),
             endindex: Some(endindex),
-            quotemd5: of.map(|text| hex(&Md5::digest(text.as_bytes()))),
+            quotemd5: of.map(|text| hex::encode(Md5::digest(text.as_bytes()))),
         }
     }
 

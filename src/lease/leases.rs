@@ -18,6 +18,7 @@ pub struct Leases {
     state: StateDir,
     /// Whom this process serves.
     gateway: Gateway,
+    me: Identity,
     /// This program's version, for whoever finds the lease taken.
     version: &'static str,
 }
@@ -36,7 +37,7 @@ pub struct Locked {
 impl Leases {
     /// The leases whose locks are in `state` and whose rows are in `store`, for a process that serves `gateway`.
     pub fn new(store: Store, state: StateDir, gateway: Gateway, version: &'static str) -> Leases {
-        Leases { store, state, gateway, version }
+        Leases { store, state, gateway, me: process::this_process(), version }
     }
 
     /// Takes the lease of `id`, if nobody has it.
@@ -47,7 +48,7 @@ impl Leases {
 
     /// Writes down that this process has taken the lease of `id`.
     pub async fn record(&self, id: &AccountId) -> Result<(), StoreError> {
-        let Identity { pid, started, boot_id, program } = process::this_process();
+        let Identity { pid, started, boot_id, program } = self.me.clone();
         let Gateway { pid: gateway_pid, started: gateway_started } = self.gateway;
         let version = self.version.to_owned();
         let owner = LeaseOwner { pid, started, boot_id, program, gateway_pid, gateway_started, version };
@@ -97,7 +98,7 @@ impl Leases {
     /// Answers those who ask for a lease of this process: refuses where its gateway lives. Returns whether this process is
     /// to end, because its gateway is gone.
     pub async fn answer_requests(&self) -> Result<bool, StoreError> {
-        let me = process::this_process();
+        let me = &self.me;
         let Some(by) = self.store.lease_wanted(me.pid, me.started, &me.boot_id).await? else { return Ok(false) };
         if self.gateway.standing() == Liveness::Gone {
             tracing::warn!(by, "another sidecar asks for an account, and the gateway is gone; ending");

@@ -4,16 +4,16 @@
 //! ones, and fit in a narrow terminal. Each form has the quiet zone of four modules that ISO/IEC 18004 asks for.
 
 use std::fmt;
+use std::io::Cursor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use qrcode::{Color, EcLevel};
+use image::{ImageFormat, Luma};
+use qrcode::EcLevel;
+use qrcode::render::unicode::Dense1x2;
 
-/// Light modules around the code, on each side.
-const QUIET_ZONE: usize = 4;
-
-/// Pixels along the side of a module. A multiple of eight, so that a module fills whole bytes of a 1-bit row.
-const PIXELS: usize = 8;
+/// Pixels along the side of a module.
+const PIXELS: u32 = 8;
 
 /// Black on white, by the fixed colours of the 256-colour palette: themes redefine the first sixteen.
 const BLACK_ON_WHITE: &str = "\x1b[38;5;16;48;5;231m";
@@ -40,9 +40,7 @@ pub enum QrError {
 /// Its content lets whoever scans it log in, so `Debug` does not show the modules.
 #[derive(Clone)]
 pub struct QrCode {
-    /// Whether each module is dark, row by row.
-    modules: Vec<bool>,
-    width: usize,
+    code: qrcode::QrCode,
 }
 
 impl QrCode {
@@ -54,12 +52,10 @@ impl QrCode {
         // Any bytes can be encoded and the version is chosen to fit, so only the length can be wrong.
         let code = qrcode::QrCode::with_error_correction_level(content, EcLevel::L)
             .map_err(|_| QrError::TooLong { bytes: content.len() })?;
-        let width = code.width();
-        let modules = code.into_colors().into_iter().map(|color| color == Color::Dark).collect();
-        Ok(Self { modules, width })
+        Ok(Self { code })
     }
 
-    /// The code as a `data:image/png;base64,` URL: 1-bit grayscale, 8 pixels a module, quiet zone included.
+    /// The code as a `data:image/png;base64,` URL: grayscale, 8 pixels a module, quiet zone included.
     pub fn png_data_url(&self) -> String {
         format!("data:image/png;base64,{}", STANDARD.encode(self.png()))
     }
@@ -67,69 +63,41 @@ impl QrCode {
     /// The code for a terminal: two rows of modules a line, in explicit black on white, so that a light and a dark
     /// background serve alike. Every line ends with a reset and a line feed.
     pub fn terminal_text(&self) -> String {
-        self.half_blocks().map(|line| format!("{BLACK_ON_WHITE}{line}{RESET}\n")).collect()
+        self.half_blocks().lines().map(|line| format!("{BLACK_ON_WHITE}{line}{RESET}\n")).collect()
     }
 
     /// The code without colours, for pages and files: the blocks are the dark modules, so the background has to be light.
     pub fn plain_text(&self) -> String {
-        self.half_blocks().map(|line| line + "\n").collect()
+        self.half_blocks() + "\n"
     }
 
-    /// Modules along a side, with the quiet zone.
-    fn side(&self) -> usize {
-        self.width + 2 * QUIET_ZONE
-    }
-
-    /// Whether the module is dark; `x` and `y` count from the corner of the quiet zone, and all beyond the code is light.
-    fn is_dark(&self, x: usize, y: usize) -> bool {
-        let inside = |at: usize| at.checked_sub(QUIET_ZONE).filter(|at| *at < self.width);
-        inside(x).zip(inside(y)).is_some_and(|(x, y)| self.modules[y * self.width + x])
-    }
-
-    /// One line for every two rows of modules.
-    fn half_blocks(&self) -> impl Iterator<Item = String> {
-        (0..self.side()).step_by(2).map(|y| {
-            let block = |x| match (self.is_dark(x, y), self.is_dark(x, y + 1)) {
-                (true, true) => '█',
-                (true, false) => '▀',
-                (false, true) => '▄',
-                (false, false) => ' ',
-            };
-            (0..self.side()).map(block).collect()
-        })
+    fn half_blocks(&self) -> String {
+        self.code.render::<Dense1x2>().build()
     }
 
     fn png(&self) -> Vec<u8> {
-        let mut pixels = Vec::with_capacity(self.side() * self.side() * PIXELS);
-        for y in 0..self.side() {
-            let row = (0..self.side()).map(|x| if self.is_dark(x, y) { 0x00 } else { 0xFF });
-            let row: Vec<u8> = row.flat_map(|byte| [byte; PIXELS / 8]).collect();
-            for _ in 0..PIXELS {
-                pixels.extend_from_slice(&row);
-            }
-        }
-        let side = (self.side() * PIXELS) as u32; // At most (177 + 8) * 8.
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, side, side);
-        encoder.set_color(png::ColorType::Grayscale);
-        encoder.set_depth(png::BitDepth::One);
-        // A `Vec` takes every write, and the size of the data is that of the header.
-        let mut writer = encoder.write_header().expect("a PNG header in memory");
-        writer.write_image_data(&pixels).expect("PNG data in memory");
-        writer.finish().expect("a PNG end in memory");
-        file
+        let picture = self.code.render::<Luma<u8>>().module_dimensions(PIXELS, PIXELS).build();
+        let mut file = Cursor::new(Vec::new());
+        // A `Vec` takes every write.
+        picture.write_to(&mut file, ImageFormat::Png).expect("a PNG in memory");
+        file.into_inner()
     }
 }
 
 impl fmt::Debug for QrCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QrCode").field("width", &self.width).finish_non_exhaustive()
+        f.debug_struct("QrCode").field("width", &self.code.width()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use qrcode::Color;
+
     use super::*;
+
+    /// Light modules around the code, on each side.
+    const QUIET_ZONE: usize = 4;
 
     const LINK: &str = "https://liteapp.weixin.qq.com/q/7GiQu1?qrcode=0123456789abcdef0123456789abcdef&bot_type=3";
 
@@ -164,14 +132,9 @@ mod tests {
     /// Decodes a PNG data URL to its pixels (true is black), a row each.
     fn pixels_of(url: &str) -> Vec<Vec<bool>> {
         let file = STANDARD.decode(url.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
-        let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
-        decoder.set_transformations(png::Transformations::EXPAND);
-        let mut reader = decoder.read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!(info.width, info.height);
-        assert_eq!(info.bit_depth, png::BitDepth::Eight, "expanded from one bit");
-        pixels.chunks(info.width as usize).map(|row| row.iter().map(|gray| *gray == 0).collect()).collect()
+        let picture = image::load_from_memory_with_format(&file, ImageFormat::Png).unwrap().into_luma8();
+        assert_eq!(picture.width(), picture.height());
+        picture.rows().map(|row| row.map(|gray| gray.0 == [0]).collect()).collect()
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::store::OutboundRow;
 pub(super) enum Command {
     /// Something may have changed: a send was accepted, the person wrote, there is a new login.
     Look,
+    /// Another process may have left something.
+    Adopt,
     /// Somebody waits for a send.
     Wait(Caller),
     /// A send was ended from outside: cancelled, or given up.
@@ -119,6 +121,11 @@ impl Callers {
         let update = if interest.unanswered == 0 { interest.update.take() } else { None };
         self.forget(id);
         update
+    }
+
+    /// Whether somebody has to learn first that a send is held.
+    pub fn any_unanswered(&self) -> bool {
+        self.sends.values().any(|interest| interest.unanswered > 0)
     }
 
     /// Whether nobody is interested in any send.

@@ -1,10 +1,12 @@
 //! A conversation's sending: a task that owns what is sent next and who waits for it.
 //!
-//! It runs as long as something is to be sent, somebody waits, or somebody has to learn that a send is held before anybody is
-//! told of its end. Nothing that must not be lost is only here: what is to be sent is on disk.
+//! It runs as long as it has something to send now or at a time that it knows, somebody waits, or somebody has to learn that a
+//! send is held before anybody is told of its end. Nothing that must not be lost is only here: what is to be sent is on disk.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::{BoxFuture, OptionFuture};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -13,6 +15,9 @@ use super::core::{ConversationKey, Core};
 use super::desk::Desk;
 use super::sending::{Next, Sending};
 use crate::supervise::{Rests, caught};
+
+/// How long the end of the process waits for those who pass on that a send is held.
+const LAST_UPDATES: Duration = Duration::from_millis(500);
 
 /// What a conversation is told.
 pub(super) struct Mailbox {
@@ -41,37 +46,51 @@ pub(super) async fn run(
     let Mailbox { mut commands, sender } = mailbox;
     let desk = Desk::new(&core, &key, sender);
     let (mut sending, mut rests) = (Sending::new(&desk), Rests::begin());
-    loop {
+    'conversation: loop {
+        desk.set_rests(false);
         let step = caught("a conversation's outbox", sending.step());
-        let (next, looks) = answer_during(&desk, &mut commands, step).await;
-        let next = next.unwrap_or_else(|| {
-            sending = Sending::new(&desk);
-            Next::Sleep(rests.after_panic())
-        });
+        let (next, mut looks) = answer_during(&desk, &mut commands, step).await;
+        if core.stop.is_cancelled() {
+            break;
+        }
+        let broken = next.is_none();
         let until = match next {
-            _ if core.stop.is_cancelled() => break,
-            Next::Again => continue,
-            Next::Sleep(time) => Some(Instant::now() + time),
-            Next::Rest => None,
+            Some(Next::Again) => continue,
+            Some(Next::Sleep(time)) => Some(Instant::now() + time),
+            Some(Next::Rest) => None,
+            None => {
+                sending = Sending::new(&desk);
+                Some(Instant::now() + rests.after_panic())
+            }
         };
         if until.is_none() {
             desk.network(false);
+            desk.set_rests(true);
             desk.answer_ended().await;
         }
-        let mut looks = looks;
-        while !looks {
+        // What broke is not begun again earlier because somebody asks for it.
+        while !looks || broken {
             if until.is_none() && leave(&mut || commands.is_empty() && desk.is_idle()) {
                 return;
             }
             tokio::select! {
-                () = core.stop.cancelled() => break,
+                () = core.stop.cancelled() => break 'conversation,
                 Some(command) = commands.recv() => looks = desk.handle(command).await,
                 () = at(desk.first_deadline()) => desk.answer_overdue().await,
-                () = at(until) => looks = true,
+                () = at(until) => break,
             }
         }
     }
     leave(&mut || true);
+    // Who was told that a send is held passes that on within moments; then its end is told, if there is one.
+    let last = async {
+        while desk.any_unanswered()
+            && let Some(command) = commands.recv().await
+        {
+            desk.handle(command).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_UPDATES, last).await;
 }
 
 /// Returns at that time; never, where there is none.
@@ -82,24 +101,41 @@ async fn at(time: Option<Instant>) {
     }
 }
 
-/// Does `work`, and meanwhile what the conversation is told. Returns also whether there may be something new to send.
+/// Does `work`, and meanwhile what the conversation is told: neither waits for the other. Returns also whether there may be
+/// something new to send.
 async fn answer_during<T>(
     desk: &Desk<'_>,
     commands: &mut mpsc::UnboundedReceiver<Command>,
     work: impl Future<Output = T>,
 ) -> (T, bool) {
     let mut work = std::pin::pin!(work);
-    let mut looks = false;
+    let mut handling: OptionFuture<BoxFuture<'_, bool>> = None.into();
+    let (mut looks, mut is_handling) = (false, false);
     loop {
         tokio::select! {
             done = &mut work => {
+                looks |= handling.await.unwrap_or(false);
                 while let Ok(command) = commands.try_recv() {
                     looks |= desk.handle(command).await;
                 }
                 return (done, looks);
             }
-            Some(command) = commands.recv() => looks |= desk.handle(command).await,
-            () = at(desk.first_deadline()) => desk.answer_overdue().await,
+            Some(look) = &mut handling, if is_handling => {
+                (looks, is_handling) = (looks | look, false);
+                handling = None.into();
+            }
+            Some(command) = commands.recv(), if !is_handling => {
+                handling = Some(Box::pin(desk.handle(command)) as BoxFuture<'_, bool>).into();
+                is_handling = true;
+            }
+            () = at(desk.first_deadline()), if !is_handling => {
+                let overdue = async {
+                    desk.answer_overdue().await;
+                    false
+                };
+                handling = Some(Box::pin(overdue) as BoxFuture<'_, bool>).into();
+                is_handling = true;
+            }
         }
     }
 }

@@ -27,11 +27,6 @@ impl Conversations {
         Conversations { core, running: Arc::default() }
     }
 
-    /// Whether a conversation runs; then it looks after itself.
-    pub fn runs(&self, key: &ConversationKey) -> bool {
-        lock(&self.running).get(key).is_some_and(|conversation| !conversation.is_closed())
-    }
-
     /// Tells a conversation something; one that does not run begins.
     pub fn tell(&self, key: ConversationKey, command: Command) {
         let mut running = lock(&self.running);

@@ -26,6 +26,8 @@ pub(super) struct Desk<'a> {
     sender: mpsc::WeakUnboundedSender<Command>,
     /// The send whose file is on its way to the media host; 0: none.
     uploading: AtomicI64,
+    /// Whether nothing is to be sent, as far as it is known here.
+    rests: AtomicBool,
     /// Whether the network is asked, or has failed and will be asked again.
     asks: AtomicBool,
 }
@@ -33,8 +35,8 @@ pub(super) struct Desk<'a> {
 impl<'a> Desk<'a> {
     /// Nobody waits yet. `sender` leads to the conversation.
     pub fn new(core: &'a Core, key: &'a ConversationKey, sender: mpsc::WeakUnboundedSender<Command>) -> Desk<'a> {
-        let (uploading, asks) = (AtomicI64::new(0), AtomicBool::new(false));
-        Desk { core, key, callers: Mutex::default(), sender, uploading, asks }
+        let (uploading, rests, asks) = (AtomicI64::new(0), AtomicBool::new(false), AtomicBool::new(false));
+        Desk { core, key, callers: Mutex::default(), sender, uploading, rests, asks }
     }
 
     /// Whether nobody waits for anything.
@@ -49,10 +51,26 @@ impl<'a> Desk<'a> {
 
     /// A send's file is on its way to the media host while `work` runs: its callers wait as long as it moves.
     pub async fn uploading<T>(&self, id: i64, work: impl Future<Output = T>) -> T {
+        /// Also when a panic ends the work: nothing moves then.
+        struct Moving<'a>(&'a AtomicI64);
+        impl Drop for Moving<'_> {
+            fn drop(&mut self) {
+                self.0.store(0, Ordering::Relaxed);
+            }
+        }
         self.uploading.store(id, Ordering::Relaxed);
-        let done = work.await;
-        self.uploading.store(0, Ordering::Relaxed);
-        done
+        let _moving = Moving(&self.uploading);
+        work.await
+    }
+
+    /// Nothing is to be sent any more, or something may be again.
+    pub fn set_rests(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has to learn first that a send is held.
+    pub fn any_unanswered(&self) -> bool {
+        lock(&self.callers).any_unanswered()
     }
 
     /// All of a send was taken: tells who waits, or who was told that it is held.
@@ -126,6 +144,8 @@ impl<'a> Desk<'a> {
     pub async fn handle(&self, command: Command) -> bool {
         match command {
             Command::Look => true,
+            // Where something waits for its time, it looks after itself.
+            Command::Adopt => self.rests.load(Ordering::Relaxed),
             Command::Wait(caller) => {
                 let id = caller.row.id;
                 lock(&self.callers).wait(caller);
@@ -135,7 +155,8 @@ impl<'a> Desk<'a> {
             }
             Command::Ended { row, why } => {
                 self.ended(&row, &why);
-                true
+                // The next one is sent when its time comes: the network is asked no earlier because this one is gone.
+                false
             }
             Command::Answered { id } => {
                 let update = lock(&self.callers).answered(id);

@@ -21,9 +21,8 @@ pub(super) async fn adopt(conversations: Conversations) {
                 Ok(found) => {
                     for (account, peer) in found {
                         let key = (AccountId::normalize(&account), peer);
-                        // One that runs looks after itself.
-                        if core.polls(&key.0) && !conversations.runs(&key) {
-                            conversations.tell(key, Command::Look);
+                        if core.polls(&key.0) {
+                            conversations.tell(key, Command::Adopt);
                         }
                     }
                 }

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::source::Spooled;
-use ilink::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len, hex};
+use ilink::cdn::{Cdn, CdnError, MediaKey, UploadTarget, Uploaded, cipher_len};
 use ilink::{
     Ilink, IlinkError, OutgoingItem, OutgoingMedia, OutgoingThumb, Session, ThumbRequest, UploadAnswer, UploadKey,
     UploadRequest,
@@ -54,6 +55,7 @@ impl MediaKind {
 }
 
 /// A file that is to be sent, as its row in the outbox describes it.
+#[skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaPart {
     /// How WeChat shows it.
@@ -69,16 +71,13 @@ pub struct MediaPart {
     /// In hex.
     pub md5: String,
     /// Of a voice message, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
     /// Of a picture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thumb: Option<Thumb>,
     /// It says what its part and all those behind it say, and takes their place once it is at the media host.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rest: bool,
     /// Where it is at the media host, once it is there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uploaded: Option<Uploaded>,
 }
 
@@ -189,7 +188,7 @@ impl MediaPart {
         thumb: Option<&[u8]>,
     ) -> Result<UploadAnswer, IlinkError> {
         let hex_key = key.to_hex();
-        let digest = thumb.map(|jpeg| hex(&Md5::digest(jpeg)));
+        let digest = thumb.map(|jpeg| hex::encode(Md5::digest(jpeg)));
         let thumb = thumb.zip(digest.as_deref()).map(|(jpeg, digest)| ThumbRequest {
             thumb_rawsize: jpeg.len() as u64,
             thumb_rawfilemd5: digest,

@@ -128,7 +128,10 @@ impl Outbox {
         }
         let (reply, answer) = oneshot::channel();
         let caller = Caller { row: row.clone(), reply, until: Instant::now() + WAIT };
-        self.conversations.tell((account, row.peer.clone()), Command::Wait(caller));
+        // A key that was used before may be another account's.
+        let account = if row.account_id.is_empty() { account } else { AccountId::normalize(&row.account_id) };
+        let key = (account, row.peer.clone());
+        self.conversations.tell(key.clone(), Command::Wait(caller));
         let answer = tokio::select! {
             biased;
             answer = answer => answer.ok(),
@@ -140,10 +143,13 @@ impl Outbox {
                 Ok(held)
             }
             Some(answer) => answer,
-            // The process ends; or a defect has ended the conversation, which is begun again.
             None => {
-                let unanswered = Unanswered::at_the_end();
-                Ok(Sent::Held(row, HoldReason::Offline, unanswered))
+                if !self.core.stop.is_cancelled() {
+                    // A defect has ended the conversation, and it is begun again.
+                    self.core.store.hold_send(row.id, HoldReason::Offline).await?;
+                    self.conversations.tell(key, Command::Look);
+                }
+                Ok(Sent::Held(row, HoldReason::Offline, Unanswered::without_conversation()))
             }
         }
     }

@@ -50,7 +50,6 @@ impl Sent {
     pub(super) fn of_ended(row: OutboundRow) -> Result<Sent, SendError> {
         match row.state {
             SendState::Sent | SendState::Unconfirmed => Ok(Sent::Taken(row)),
-            SendState::Cancelled if row.extra => Ok(Sent::Dropped),
             _ => Err(SendError::Ended(row.error.unwrap_or_else(|| "it was cancelled".to_owned()))),
         }
     }
@@ -67,8 +66,8 @@ impl Unanswered {
         Unanswered { passed_on: Some(Box::new(passed_on)) }
     }
 
-    /// Of a send of which nothing will be told: the process ends.
-    pub(super) fn at_the_end() -> Unanswered {
+    /// Of a send whose conversation has ended, by the end of the process or by a defect.
+    pub(super) fn without_conversation() -> Unanswered {
         Unanswered { passed_on: None }
     }
 }

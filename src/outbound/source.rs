@@ -11,7 +11,6 @@ use md5::{Digest as _, Md5};
 
 use crate::private;
 use crate::process::{self, open_beneath};
-use ilink::cdn::hex;
 
 const PIECE: usize = 256 * 1024;
 const HEAD: usize = 8 * 1024;
@@ -119,7 +118,7 @@ fn read(from: &mut File, mut to: Option<&mut File>, limit: u64) -> io::Result<(u
     loop {
         let n = from.read(&mut buffer)?;
         if n == 0 {
-            return Ok((size, hex(&digest.finalize()), head));
+            return Ok((size, hex::encode(digest.finalize()), head));
         }
         size += n as u64;
         if size > limit {

@@ -32,8 +32,9 @@ enum State {
     /// Nothing.
     #[default]
     Stopped,
-    /// It is to run, and does not yet: it is being started, or another process has its lease. Who stops it cancels the
-    /// token: a start that was asked for before a stop never succeeds after it.
+    /// It is to run, and does not yet: it is being started, or another process has its lease. All who try share the token, which
+    /// is cancelled when the account is stopped, or one of them has started it or failed for good: none of the others begins it
+    /// again after that.
     Wanted(CancellationToken),
     /// Its monitor was started.
     Running(Running),
@@ -63,6 +64,20 @@ struct Slot {
     state: Mutex<State>,
     /// Held by whoever takes the account over: that takes seconds, in which nobody should wait for `state`.
     takeover: Mutex<()>,
+}
+
+impl Slot {
+    /// A try that began with this token has failed for good.
+    async fn give_up(&self, wanted: &CancellationToken) -> bool {
+        wanted.cancel();
+        let mut state = self.state.lock().await;
+        // A start that was asked for since goes on.
+        let gives_up = matches!(&*state, State::Wanted(current) if current.is_cancelled());
+        if gives_up {
+            *state = State::Stopped;
+        }
+        gives_up
+    }
 }
 
 type Slots = HashMap<AccountId, Arc<Slot>>;
@@ -162,10 +177,7 @@ impl AccountSupervisor {
             done => done,
         };
         if started.as_ref().is_err_and(|error| error.data.kind != ErrorKind::AccountLocked) {
-            let mut state = slot.state.lock().await;
-            if matches!(*state, State::Wanted(_)) {
-                *state = State::Stopped;
-            }
+            slot.give_up(&wanted).await;
         }
         started
     }
@@ -180,7 +192,12 @@ impl AccountSupervisor {
             let message = format!("account {id} was stopped before another process had given it up");
             return Err(ContractError::new(ErrorKind::AccountLocked, message).retryable().account(id));
         }
-        *state = State::Running(self.begin(id).await?);
+        let running = self.begin(id).await?;
+        // Whoever else tries it is done: after a stop none of them may begin it again.
+        if let State::Wanted(others) = std::mem::replace(&mut *state, State::Running(running)) {
+            others.cancel();
+        }
+        wanted.cancel();
         Ok(())
     }
 
@@ -207,11 +224,11 @@ impl AccountSupervisor {
         let until = Instant::now() + YIELD_GRACE;
         while Instant::now() < until {
             tokio::time::sleep(TRY_EVERY).await;
-            if wanted.is_cancelled() {
-                return None;
-            }
             if let Some(done) = self.try_unless_locked(id, slot, wanted).await {
                 return Some(done);
+            }
+            if wanted.is_cancelled() {
+                return None;
             }
         }
         None
@@ -424,7 +441,11 @@ impl AccountSupervisor {
                 }
             }
         };
-        Err(self.superseded(id, wanted, owner, reason))
+        // Another try may have had it meanwhile.
+        match slot.state.lock().await.is_running() {
+            true => Ok(()),
+            false => Err(self.superseded(id, wanted, owner, reason)),
+        }
     }
 
     /// Says in the status, and in an error, who polls the account and what a person can do.
@@ -456,6 +477,12 @@ impl AccountSupervisor {
         slots.filter_map(|(id, slot)| free(&slot).map(|wanted| Waiting { id, slot, wanted })).collect()
     }
 
+    /// Whether an account waits, whoever is at it; also where that is being changed just now.
+    pub(super) fn is_wanted(&self, id: &AccountId) -> bool {
+        let slot = self.slot(id);
+        slot.state.try_lock().map_or(true, |state| matches!(&*state, State::Wanted(_)))
+    }
+
     /// Starts an account that waits, if its lease is free. Returns whether it is still another's.
     pub(super) async fn start_waiting(&self, waiting: &Waiting) -> bool {
         let Waiting { id, slot, wanted } = waiting;
@@ -465,9 +492,7 @@ impl AccountSupervisor {
             Some(Err(error))
                 if matches!(error.data.kind, ErrorKind::AccountNotFound | ErrorKind::AccountNotConfigured) =>
             {
-                let mut state = slot.state.lock().await;
-                if matches!(*state, State::Wanted(_)) {
-                    *state = State::Stopped;
+                if slot.give_up(wanted).await {
                     self.registry.update(id, |entry| {
                         entry.state = AccountState::Stopped;
                         entry.last_error = Some(error.message);

@@ -78,9 +78,9 @@ pub(super) async fn watch_leases(
                 Err(error) => tracing::debug!(%error, "requests of other sidecars could not be read"),
             }
         }
-        let now = Instant::now();
-        next_look.retain(|_, at| now < *at);
-        for waiting in supervisor.waiting() {
+        let (now, waiting) = (Instant::now(), supervisor.waiting());
+        next_look.retain(|id, at| now < *at && supervisor.is_wanted(id));
+        for waiting in waiting {
             wait_for_turn(&supervisor, waiting, &mut next_look).await;
         }
     }

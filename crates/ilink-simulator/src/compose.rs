@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
-use super::cdn::cipher::{self, Key, Measured, hex};
+use super::cdn::cipher::{self, Key, Measured};
 use super::cdn::{Manner, Object, download_url};
 use super::content::{Address, Content, Damage, KeyEncoding, Media, Quote, Source};
 use super::error::{ControlError, invalid};
@@ -155,11 +155,11 @@ fn store(world: &World, bot_id: &str, kind: u8, media: &Media) -> Result<Stored,
     }
     match encoding {
         KeyEncoding::Raw => reference["aes_key"] = json!(STANDARD.encode(told)),
-        KeyEncoding::HexBase64 => reference["aes_key"] = json!(STANDARD.encode(hex(&told))),
+        KeyEncoding::HexBase64 => reference["aes_key"] = json!(STANDARD.encode(hex::encode(told))),
         KeyEncoding::HexFirst => reference["aes_key"] = json!(STANDARD.encode(rand::random::<Key>())),
         KeyEncoding::Hex | KeyEncoding::None => {}
     }
-    let aeskey = matches!(encoding, KeyEncoding::Hex | KeyEncoding::HexFirst).then(|| hex(&told));
+    let aeskey = matches!(encoding, KeyEncoding::Hex | KeyEncoding::HexFirst).then(|| hex::encode(told));
     Ok(Stored { media: reference, aeskey, size, md5, ciphertext })
 }
 

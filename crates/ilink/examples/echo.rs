@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
-use ilink::cdn::{Cdn, MediaKey, MediaSource, Stalls, UploadTarget, cipher_len, hex};
+use ilink::cdn::{Cdn, MediaKey, MediaSource, Stalls, UploadTarget, cipher_len};
 use ilink::*;
 use md5::{Digest, Md5};
 
@@ -120,7 +120,7 @@ async fn upload(ilink: &Ilink, session: &Session, cdn: &Cdn, to: &str, file: &Pa
         media_type: 3,
         to_user_id: to,
         rawsize: bytes.len() as u64,
-        rawfilemd5: &hex(&Md5::digest(&bytes)),
+        rawfilemd5: &hex::encode(Md5::digest(&bytes)),
         filesize: cipher_len(bytes.len() as u64),
         no_need_thumb: true,
         thumb: None,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use serde_with::skip_serializing_none;
 
 use super::lenient;
 use super::secret::ContextToken;
@@ -153,6 +154,7 @@ pub(super) struct SendBody<'a> {
     pub msg: SendMsg<'a>,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 pub(super) struct SendMsg<'a> {
     /// Must be empty: a message with another value is not delivered.
@@ -162,13 +164,12 @@ pub(super) struct SendMsg<'a> {
     pub message_type: i64,
     pub message_state: i64,
     pub item_list: [Value; 1],
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub context_token: Option<&'a ContextToken>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<&'a str>,
 }
 
 /// A file that is to be uploaded.
+#[skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub struct UploadRequest<'a> {
     /// 32 random hex digits.
@@ -186,7 +187,7 @@ pub struct UploadRequest<'a> {
     /// Whether no thumbnail comes with it.
     pub no_need_thumb: bool,
     /// The thumbnail that does.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub thumb: Option<ThumbRequest<'a>>,
     /// The key, in hex; the thumbnail's as well.
     pub aeskey: UploadKey<'a>,

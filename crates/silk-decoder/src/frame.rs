@@ -132,7 +132,7 @@ fn read_gains(
     voiced: bool,
     before: Option<&Before>,
 ) -> Result<([i32; SUBFRAMES], i32), Damage> {
-    /// In 128ths of a doubling: the lowest gain, and (Q16) a step.
+    /// In steps of 1/128 of a doubling: the lowest gain, and (Q16) a step.
     const LOWEST: i32 = 6 * 128 / 6 + 16 * 128;
     const STEP: i32 = 65_536 * (80 * 128 / 6) / 63;
     let mut step = before.map(|before| before.gain);

@@ -87,7 +87,7 @@ impl<T> Measured<T> {
 
     /// The size, and the MD5 in hex.
     pub(crate) fn finish(self) -> (u64, String) {
-        (self.size, hex(&self.digest.finalize()))
+        (self.size, hex::encode(self.digest.finalize()))
     }
 
     fn passed(&mut self, bytes: &[u8]) {
@@ -116,17 +116,8 @@ impl<T: Write> Write for Measured<T> {
     }
 }
 
-/// Lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Sixteen bytes from 32 hex digits of either case.
-pub(crate) fn key_of_hex(hex: &[u8]) -> Option<Key> {
-    let (pairs, []) = hex.as_chunks::<2>() else {
-        return None;
-    };
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let bytes: Option<Vec<u8>> = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect();
-    bytes?.try_into().ok()
+pub(crate) fn key_of_hex(digits: &[u8]) -> Option<Key> {
+    let mut key = Key::default();
+    hex::decode_to_slice(digits, &mut key).ok().map(|()| key)
 }

@@ -10,7 +10,6 @@ use reqwest::Response;
 use serde_json::{Value, json};
 
 use super::{Account, Bench, message};
-use crate::cdn::cipher::hex;
 use crate::{Endpoint, Fault, FaultKind, LimitsPatch, MediaKind, SentFilter};
 
 /// Sizes around a block, and one of many chunks.
@@ -24,7 +23,7 @@ pub(super) fn sample(size: usize) -> Vec<u8> {
 }
 
 pub(super) fn md5(bytes: &[u8]) -> String {
-    hex(&Md5::digest(bytes))
+    hex::encode(Md5::digest(bytes))
 }
 
 /// Encrypted in one piece, so that the streaming cipher is not its own judge.
@@ -44,7 +43,7 @@ fn announcement(plain: &[u8]) -> Value {
     json!({
         "filekey": "00112233445566778899aabbccddeeff", "media_type": 3, "to_user_id": "ann@im.wechat",
         "rawsize": plain.len(), "rawfilemd5": md5(plain), "filesize": (plain.len() / 16 + 1) * 16,
-        "no_need_thumb": true, "aeskey": hex(&KEY),
+        "no_need_thumb": true, "aeskey": hex::encode(KEY),
     })
 }
 
@@ -77,7 +76,7 @@ impl Bench {
 }
 
 fn reference(parameter: &str) -> Value {
-    json!({ "encrypt_query_param": parameter, "aes_key": STANDARD.encode(hex(&KEY)), "encrypt_type": 1 })
+    json!({ "encrypt_query_param": parameter, "aes_key": STANDARD.encode(hex::encode(KEY)), "encrypt_type": 1 })
 }
 
 fn file_item(parameter: &str, len: usize) -> Value {

@@ -43,7 +43,7 @@ impl MediaKey {
 
     /// 32 hex digits, as `getuploadurl` takes it.
     pub fn to_hex(&self) -> String {
-        hex(&self.0)
+        hex::encode(self.0)
     }
 
     /// Base64 of the hex digits, as a sent message carries it.
@@ -58,21 +58,9 @@ impl fmt::Debug for MediaKey {
     }
 }
 
-/// Bytes as hex digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn from_digits(digits: &[u8]) -> Option<[u8; 16]> {
-    if digits.len() != 32 {
-        return None;
-    }
     let mut key = [0; 16];
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| (digit as char).to_digit(16);
-        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-    }
-    Some(key)
+    hex::decode_to_slice(digits, &mut key).ok().map(|()| key)
 }
 
 #[cfg(test)]

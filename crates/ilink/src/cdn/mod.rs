@@ -21,5 +21,5 @@ pub use cipher::{Decryptor, Encryptor, cipher_len};
 pub use client::{Cdn, Stalls};
 pub use download::{Downloaded, MediaSource};
 pub use error::CdnError;
-pub use key::{KeyError, MediaKey, hex};
+pub use key::{KeyError, MediaKey};
 pub use upload::{UploadTarget, Uploaded};
