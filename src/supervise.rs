@@ -46,7 +46,6 @@ pub struct Rests {
 }
 
 impl Rests {
-    /// It begins.
     pub fn begin() -> Rests {
         Rests { next: REST.0, began: Instant::now() }
     }

@@ -49,11 +49,8 @@ pub struct Archive {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ArchivedAccount {
-    /// Its id.
     pub account_id: String,
-    /// Its file.
     pub file: AccountFile,
-    /// Its label.
     pub label: Option<String>,
 }
 

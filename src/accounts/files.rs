@@ -25,7 +25,6 @@ pub enum FilesError {
     /// A file is there but makes no sense.
     #[error("{path} is damaged ({cause}); it was left as it is. Log in again to replace it, or repair it by hand")]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What is wrong, without its content.
         cause: String,
@@ -33,7 +32,6 @@ pub enum FilesError {
     /// A file cannot be read.
     #[error("{path} cannot be read ({cause}); check its owner and mode")]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// What the system said.
         cause: String,
@@ -41,7 +39,6 @@ pub enum FilesError {
     /// A file cannot be written.
     #[error("{path} cannot be written ({cause}); check the directory's owner, mode and free space")]
     Unwritable {
-        /// The file.
         path: PathBuf,
         /// What the system said.
         cause: String,
@@ -76,7 +73,6 @@ impl AccountFile {
 /// What a login brought.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// The account.
     pub id: AccountId,
     /// What authorises the bot.
     pub token: BotToken,

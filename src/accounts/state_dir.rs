@@ -31,7 +31,6 @@ impl StateDir {
         self.root.join("openclaw-weixin")
     }
 
-    /// The database.
     pub fn database(&self) -> PathBuf {
         self.channel().join("sidecar.sqlite")
     }

@@ -14,7 +14,6 @@ use crate::events::{Event, Events};
 use crate::plain::lines;
 use crate::service::Sidecar;
 
-/// Logs in.
 pub async fn run(common: &Common, args: LoginArgs) -> Result<Outcome, ContractError> {
     let (progress, mut steps) = mpsc::unbounded_channel::<LoginProgress>();
     let events = Events::new(move |event| match event {

@@ -8,7 +8,6 @@ use crate::contract::AccountId;
 /// Names one message of one account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeliveryId {
-    /// The account.
     pub account: AccountId,
     /// The message's key in its account.
     pub key: u64,

@@ -659,7 +659,7 @@ mod tests {
 
     use super::*;
     use crate::inbound::ingest::read_message;
-    use crate::media::{Library, Room};
+    use crate::media::{Library, Space};
 
     type Broken = oneshot::Receiver<()>;
 
@@ -672,7 +672,7 @@ mod tests {
         let (store, _) = Store::open(&dir.path().join("state.sqlite")).unwrap();
         let library = Library::new(dir.path().to_owned());
         let preparer =
-            Preparer::new(store.clone(), library.clone(), Room::new(library), Arc::new(|| panic!("a defect")));
+            Preparer::new(store.clone(), library.clone(), Space::new(library), Arc::new(|| panic!("a defect")));
         let (say, broken) = oneshot::channel();
         let events = Events::new(move |event| matches!(event, events::Event::Message(message) if deliver(message)));
         let outlet = Outlet { events, broken: Box::new(move || say.send(()).unwrap()), defer_media: false };

@@ -46,7 +46,6 @@ const PRUNE_EVERY: u64 = 5_000;
 
 /// One account's poll loop.
 pub struct Monitor {
-    /// The account.
     pub id: AccountId,
     /// Its number in the database.
     pub number: AccountNo,
@@ -54,9 +53,7 @@ pub struct Monitor {
     pub cursor: String,
     /// The account's authorisation; a change takes effect at once.
     pub session: watch::Receiver<Session>,
-    /// The wire.
     pub ilink: Ilink,
-    /// The inbox.
     pub store: Store,
     /// Who delivers what is in the inbox.
     pub dispatcher: Dispatcher,
@@ -87,7 +84,6 @@ enum Polled {
 
 /// What a poll brought.
 struct Taken {
-    /// Messages.
     received: u64,
     /// Those that had not come before.
     new: u64,
@@ -423,7 +419,7 @@ mod tests {
     use super::*;
     use crate::events::{Event, Events};
     use crate::inbound::{Outlet, Preparer};
-    use crate::media::{Library, Room};
+    use crate::media::{Library, Space};
     use ilink::{BotToken, Endpoint, Hosts};
     use ilink_simulator::{NewBot, Simulator, SimulatorConfig};
 
@@ -451,7 +447,7 @@ mod tests {
         let preparer = Preparer::new(
             store.clone(),
             library.clone(),
-            Room::new(library),
+            Space::new(library),
             Arc::new(|| panic!("there are no files")),
         );
         let stop = CancellationToken::new();

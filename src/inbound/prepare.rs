@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::normalize::{Draft, MediaItem, QuoteItem, VOICE, WHOLE, cut_quote, readable};
 use super::quote::selected;
 use crate::contract::{InboundMessage, Part, PartType, Quote};
-use crate::media::{Bounds, Kind, Library, Reserved, Room, Stored, extension_of, kind_of, mime_of, voice};
+use crate::media::{Bounds, Kind, Library, Reserved, Space, Stored, extension_of, kind_of, mime_of, voice};
 use crate::store::{AccountNo, Store};
 use crate::supervise::lock;
 use ilink::cdn::{Cdn, CdnError, Downloaded, MediaSource};
@@ -61,7 +61,7 @@ struct Attachment {
 pub struct Preparer {
     store: Store,
     library: Library,
-    room: Room,
+    room: Space,
     resources: Arc<dyn Fn() -> Resources + Send + Sync>,
     transfers: Arc<Semaphore>,
     decoders: Arc<Semaphore>,
@@ -82,7 +82,7 @@ impl Preparer {
     pub fn new(
         store: Store,
         library: Library,
-        room: Room,
+        room: Space,
         resources: Arc<dyn Fn() -> Resources + Send + Sync>,
     ) -> Preparer {
         let (transfers, decoders) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(DECODED)));
@@ -268,7 +268,7 @@ impl Preparer {
 
     /// Room for a file, where there is some.
     async fn reserve(&self, owner: &Owner<'_>, bytes: u64, bounds: Bounds) -> Result<Reserved, CdnError> {
-        let no_room = |error: String| CdnError::NoRoom(error);
+        let no_room = |error: String| CdnError::NoSpace(error);
         // Whose messages wait is not guessed: their files would go.
         let waiting = self.store.waiting_keys(owner.number).await.map_err(|error| no_room(error.to_string()))?;
         let (room, account, key) = (self.room.clone(), owner.account.to_owned(), owner.key);

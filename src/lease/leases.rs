@@ -26,7 +26,6 @@ pub struct Leases {
 /// An account that another process polls, and why that is left as it is. `Display` is for a person.
 #[derive(Clone, Debug)]
 pub struct Locked {
-    /// The account.
     pub id: AccountId,
     /// Who polls it.
     pub owner: LeaseOwner,

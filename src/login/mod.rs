@@ -13,5 +13,5 @@ mod texts;
 mod watch;
 
 pub use qr::{QrCode, QrError};
-pub use sessions::{LoginError, Sessions, Start};
+pub use sessions::{LoginError, LoginSessions, Start};
 pub use watch::{Hooks, Snapshot};

@@ -44,9 +44,7 @@ pub struct Start {
     pub hint: Option<AccountId>,
     /// Begin anew although one is under way.
     pub force: bool,
-    /// The language.
     pub locale: Locale,
-    /// The wire.
     pub ilink: Ilink,
     /// Where codes are fetched.
     pub home: Endpoint,
@@ -58,7 +56,7 @@ pub struct Start {
     pub hint_after: Duration,
 }
 
-struct Session {
+struct LoginSession {
     shown: watch::Receiver<Snapshot>,
     numbers: mpsc::Sender<String>,
     cancel: CancellationToken,
@@ -68,11 +66,11 @@ struct Session {
 
 /// All logins. Clones share them.
 #[derive(Clone, Default)]
-pub struct Sessions {
-    by_key: Arc<Mutex<HashMap<String, Session>>>,
+pub struct LoginSessions {
+    by_key: Arc<Mutex<HashMap<String, LoginSession>>>,
 }
 
-impl Sessions {
+impl LoginSessions {
     /// Starts a login, or returns the one under way for the same account. Returns its key and where it stands.
     pub async fn start(&self, start: Start) -> Result<(String, Snapshot), LoginError> {
         let key = start.hint.as_ref().map_or_else(new_key, ToString::to_string);
@@ -109,7 +107,7 @@ impl Sessions {
             shown,
             cancel: cancel.clone(),
         };
-        let session = Session { shown: seen, numbers, cancel, started: Instant::now() };
+        let session = LoginSession { shown: seen, numbers, cancel, started: Instant::now() };
         if let Some(replaced) = self.lock().insert(key.clone(), session) {
             replaced.cancel.cancel();
         }
@@ -157,11 +155,11 @@ impl Sessions {
         if live >= AT_MOST { Err(LoginError::TooMany) } else { Ok(None) }
     }
 
-    fn find<T>(&self, key: &str, look: impl FnOnce(&Session) -> T) -> Result<T, LoginError> {
+    fn find<T>(&self, key: &str, look: impl FnOnce(&LoginSession) -> T) -> Result<T, LoginError> {
         self.lock().get(key).map(look).ok_or_else(|| LoginError::NotFound(key.to_owned()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, LoginSession>> {
         // Only whole entries are put in and taken out.
         lock(&self.by_key)
     }
@@ -205,7 +203,7 @@ mod tests {
             bot_agent: String::new(),
             version: Default::default(),
         };
-        let sessions = Sessions::default();
+        let sessions = LoginSessions::default();
         let start = Start {
             hint: None,
             force: false,

@@ -42,7 +42,6 @@ pub enum Text {
     Refreshed,
     /// It goes on at another host.
     Redirected,
-    /// Logged in.
     Connected,
     /// This bot is connected here already.
     Already,

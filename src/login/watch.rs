@@ -43,7 +43,6 @@ pub struct Hooks {
 /// Where a login stands.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Its state.
     pub state: LoginState,
     /// What to tell the person.
     pub message: String,

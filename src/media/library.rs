@@ -53,7 +53,6 @@ pub struct Stored {
 #[derive(Debug)]
 pub(super) struct Received {
     pub path: PathBuf,
-    /// The message.
     pub key: u64,
     /// In bytes.
     pub size: u64,
@@ -71,7 +70,6 @@ impl Library {
         Library { root }
     }
 
-    /// The directory.
     pub fn root(&self) -> &Path {
         &self.root
     }

@@ -5,11 +5,8 @@ use std::borrow::Cow;
 /// How WeChat shows a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A picture.
     Image,
-    /// A video.
     Video,
-    /// A sound.
     Audio,
     /// Anything else.
     File,

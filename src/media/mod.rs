@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! | --- | --- |
 //! | `library` | the directory: a folder a message, a spool for what is to be sent, cleaning |
-//! | `room` | how much room received files may take |
+//! | `space` | how much room received files may take |
 //! | `mime` | what a file is, by its content |
 //! | `voice` | WeChat's voice messages |
 //! | `sound` | WAV, MP3 and Ogg/Opus, for those that are sent (feature `silk`) |
@@ -13,14 +13,14 @@
 mod library;
 mod mime;
 mod name;
-mod room;
 #[cfg(feature = "silk")]
 mod sound;
+mod space;
 mod thumbnail;
 pub mod voice;
 
 pub use library::{Keep, Library, Stored};
 pub use mime::{Kind, extension_of, kind_of, mime_of, voice_mime};
 pub use name::safe_name;
-pub use room::{Bounds, NoRoom, Reserved, Room};
+pub use space::{Bounds, NoSpace, Reserved, Space};
 pub use thumbnail::{Thumbnail, thumbnail};

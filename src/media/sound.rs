@@ -19,7 +19,6 @@ const OPUS_RATE: u32 = 24_000;
 pub struct Sound {
     /// Samples a second.
     pub rate: u32,
-    /// Them.
     pub samples: Vec<i16>,
 }
 

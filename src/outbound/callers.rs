@@ -50,7 +50,6 @@ struct Interest {
 }
 
 impl Callers {
-    /// Somebody waits.
     pub fn wait(&mut self, caller: Caller) {
         self.sends.entry(caller.row.id).or_default().waiting.push(caller);
     }

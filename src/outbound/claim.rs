@@ -24,7 +24,6 @@ impl Claimant {
         Claimant { boot_id: boot_id.clone(), text }
     }
 
-    /// The name.
     pub fn name(&self) -> &str {
         &self.text
     }

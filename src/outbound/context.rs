@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use super::media::MediaPart;
 use super::source::Spooled;
 use crate::contract::{AccountId, Locale, OutboundUpdate, Recovery};
-use crate::store::{Confirmations, Limits, Standing};
+use crate::store::{Confirmations, QuotaLimits, Standing};
 use ilink::cdn::Cdn;
 use ilink::{Ilink, Session};
 
@@ -13,7 +13,7 @@ use ilink::{Ilink, Session};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutboxSettings {
     /// What WeChat allows.
-    pub limits: Limits,
+    pub limits: QuotaLimits,
     /// Held sends in one conversation; beyond it the oldest are given up.
     pub max_held: u32,
     /// How long a send is held, in milliseconds.
@@ -32,7 +32,6 @@ pub struct OutboxSettings {
 
 /// The wire, with an account's authorisation.
 pub struct Ready {
-    /// The wire.
     pub ilink: Ilink,
     /// The account's authorisation.
     pub session: Session,

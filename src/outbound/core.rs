@@ -19,7 +19,6 @@ pub(super) type ConversationKey = (AccountId, String);
 
 /// What all conversations share.
 pub(super) struct Core {
-    /// The database.
     pub store: Store,
     /// The rest of the program.
     pub context: Box<dyn OutboxContext>,

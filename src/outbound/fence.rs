@@ -57,7 +57,6 @@ pub(super) struct Fence {
 /// What a line is to an open fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FenceLine {
-    /// Code.
     Inside,
     /// The closing fence.
     Closes,

@@ -21,35 +21,32 @@ pub const REUSE_MS: i64 = 60 * 60 * 1000;
 /// How WeChat shows a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum MediaKind {
-    /// A picture.
+pub enum ItemKind {
     Image,
-    /// A video.
     Video,
-    /// A file.
     File,
     /// A voice bubble.
     Voice,
 }
 
-impl MediaKind {
+impl ItemKind {
     /// Its number in `getuploadurl`.
     fn media_type(self) -> i64 {
         match self {
-            MediaKind::Image => 1,
-            MediaKind::Video => 2,
-            MediaKind::File => 3,
-            MediaKind::Voice => 4,
+            ItemKind::Image => 1,
+            ItemKind::Video => 2,
+            ItemKind::File => 3,
+            ItemKind::Voice => 4,
         }
     }
 
     /// Its name in the contract.
     pub fn name(self) -> &'static str {
         match self {
-            MediaKind::Image => "image",
-            MediaKind::Video => "video",
-            MediaKind::File => "file",
-            MediaKind::Voice => "voice",
+            ItemKind::Image => "image",
+            ItemKind::Video => "video",
+            ItemKind::File => "file",
+            ItemKind::Voice => "voice",
         }
     }
 }
@@ -59,7 +56,7 @@ impl MediaKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MediaPart {
     /// How WeChat shows it.
-    pub kind: MediaKind,
+    pub kind: ItemKind,
     /// The copy in the spool.
     pub file: PathBuf,
     /// What people see.
@@ -123,7 +120,7 @@ pub enum UploadError {
 
 impl MediaPart {
     /// A file in the spool.
-    pub fn new(spooled: Spooled, kind: MediaKind, name: String, mime: String) -> MediaPart {
+    pub fn new(spooled: Spooled, kind: ItemKind, name: String, mime: String) -> MediaPart {
         let Spooled { file, size, md5, .. } = spooled;
         MediaPart { kind, file, name, mime, size, md5, duration_ms: None, thumb: None, rest: false, uploaded: None }
     }
@@ -212,7 +209,7 @@ impl MediaPart {
     pub fn item<'a>(&'a self, uploaded: &'a Uploaded) -> OutgoingItem<'a> {
         let media = outgoing(uploaded);
         match self.kind {
-            MediaKind::Image => {
+            ItemKind::Image => {
                 let thumb = self.thumb.as_ref().and_then(|thumb| match &thumb.place {
                     ThumbPlace::Uploaded(place) => {
                         Some(OutgoingThumb { media: outgoing(place), width: thumb.width, height: thumb.height })
@@ -221,9 +218,9 @@ impl MediaPart {
                 });
                 OutgoingItem::Image { media, thumb }
             }
-            MediaKind::Video => OutgoingItem::Video(media),
-            MediaKind::File => OutgoingItem::File { media, name: &self.name, len: self.size },
-            MediaKind::Voice => OutgoingItem::Voice { media, playtime: self.duration_ms.unwrap_or(0) },
+            ItemKind::Video => OutgoingItem::Video(media),
+            ItemKind::File => OutgoingItem::File { media, name: &self.name, len: self.size },
+            ItemKind::Voice => OutgoingItem::Voice { media, playtime: self.duration_ms.unwrap_or(0) },
         }
     }
 }

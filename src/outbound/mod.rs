@@ -55,7 +55,7 @@ pub use chunk::chunk;
 pub use context::{Answered, NotReady, OutboxContext, OutboxSettings, Ready};
 pub use core::queue_id;
 pub use markdown::for_wechat;
-pub use media::{MediaKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};
+pub use media::{ItemKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};
 pub use outbox::{Accepted, Content, Outbox, SendRequest};
 pub use outcome::{SendError, Sent};
 pub use peer_locks::PeerLocks;

@@ -34,9 +34,7 @@ pub enum Content {
 pub struct SendRequest {
     /// From which account.
     pub account: AccountId,
-    /// Its number.
     pub number: AccountNo,
-    /// To whom.
     pub to: String,
     /// What it is.
     pub content: Content,
@@ -195,7 +193,6 @@ impl Outbox {
         progress::show(&self.core, tool).await
     }
 
-    /// The database.
     pub fn store(&self) -> &Store {
         &self.core.store
     }
@@ -211,7 +208,7 @@ mod tests {
     use crate::contract::{Locale, OutboundUpdate, Recovery};
     use crate::outbound::context::{Answered, NotReady, OutboxSettings, Ready};
     use crate::outbound::source::Spooled;
-    use crate::store::{Confirmations, Limits, Standing};
+    use crate::store::{Confirmations, QuotaLimits, Standing};
 
     /// A context that breaks when it is first asked, and has no login then.
     struct Breaks(Arc<AtomicU32>);
@@ -224,7 +221,7 @@ mod tests {
 
         fn settings(&self) -> OutboxSettings {
             OutboxSettings {
-                limits: Limits { quota: 10, token_ttl_ms: 1_000_000, per_minute: 60, burst: 10, close_ms: 1_000 },
+                limits: QuotaLimits { quota: 10, token_ttl_ms: 1_000_000, per_minute: 60, burst: 10, close_ms: 1_000 },
                 max_held: 10,
                 hold_ttl_ms: 1_000_000,
                 notice: false,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::chunk::chunks;
 use super::markdown::without_tags;
-use super::media::{MediaKind, MediaPart};
+use super::media::{ItemKind, MediaPart};
 use super::source::Spooled;
 use crate::contract::{Locale, TEXT_CHUNK_LIMIT};
 use crate::store::OutboundPart;
@@ -33,7 +33,7 @@ pub fn file(spooled: Spooled, locale: Locale) -> MediaPart {
         Locale::ZhCn => "剩余内容.txt",
         Locale::En => "rest.txt",
     };
-    MediaPart { rest: true, ..MediaPart::new(spooled, MediaKind::File, name.to_owned(), "text/plain".to_owned()) }
+    MediaPart { rest: true, ..MediaPart::new(spooled, ItemKind::File, name.to_owned(), "text/plain".to_owned()) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::context::Answered;
 use super::core::{Core, client_id};
 use crate::contract::AccountId;
 use crate::store::{AccountNo, StoreError, now_ms};
-use ilink::{ContextToken, Outgoing, OutgoingItem};
+use ilink::{ContextToken, OutgoingItem, OutgoingMessage};
 
 /// So many messages are left for the answer itself, where progress is shown.
 const RESERVE: u32 = 4;
@@ -16,7 +16,6 @@ const EXTRA_RESERVE: u32 = 1;
 pub enum ToolEnd {
     /// It did what it was to do.
     Completed,
-    /// It failed.
     Failed,
     /// It was not allowed.
     Blocked,
@@ -49,9 +48,7 @@ impl ToolEnd {
 pub struct Progress {
     /// From which account.
     pub account: AccountId,
-    /// Its number.
     pub number: AccountNo,
-    /// To whom.
     pub to: String,
     /// The agent run it belongs to.
     pub run_id: String,
@@ -105,7 +102,7 @@ pub(super) async fn show(core: &Core, progress: Progress) -> Result<Shown, Store
         None => OutgoingItem::ToolStart { name: &tool, call: &call, at_ms },
         Some(end) => OutgoingItem::ToolResult { name: &tool, call: &call, status: end.text(), at_ms },
     };
-    let message = Outgoing {
+    let message = OutgoingMessage {
         to: &to,
         client_id: &client_id,
         item,

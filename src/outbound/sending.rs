@@ -13,7 +13,7 @@ use crate::contract::{Recovery, RecoveryAction, RecoveryStep};
 use crate::store::{
     AccountNo, Head, Held, HoldReason, OutboundPart, OutboundRow, Refused, SendDecision, SendState, StoreError, now_ms,
 };
-use ilink::{ContextToken, IlinkError, Limit, Outgoing, OutgoingItem};
+use ilink::{ContextToken, IlinkError, Limit, OutgoingItem, OutgoingMessage};
 
 /// The first wait after the network failed; each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -155,7 +155,7 @@ impl<'a> Sending<'a> {
         let more = left == 0 && settings.notice && self.more_waits(&row).await?;
         let text = if more { with_notice(&part.text, settings.locale) } else { part.text.clone() };
         let token = ContextToken::new(&token);
-        let message = Outgoing {
+        let message = OutgoingMessage {
             to: peer,
             client_id: &part.client_id,
             item: uploaded.unwrap_or(OutgoingItem::Text(&text)),

@@ -32,7 +32,6 @@ pub enum SourceError {
     /// It cannot be read, or the spool not be written.
     #[error("{path} cannot be read ({cause}); see that it is there, and that this user may read it")]
     Unreadable {
-        /// Which file.
         path: PathBuf,
         /// What the system said.
         cause: String,

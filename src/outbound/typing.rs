@@ -109,7 +109,6 @@ impl Typing {
         Ok(())
     }
 
-    /// Ends typing.
     pub async fn end(
         &self,
         ilink: &Ilink,

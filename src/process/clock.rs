@@ -19,7 +19,6 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// Now.
     pub fn now() -> Clocks {
         Clocks { wall: SystemTime::now(), monotonic: Instant::now() }
     }

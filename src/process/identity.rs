@@ -37,7 +37,6 @@ pub enum Liveness {
     Unknown,
 }
 
-/// This process.
 pub fn this_process() -> Identity {
     let pid = std::process::id();
     Identity {

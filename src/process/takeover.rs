@@ -74,7 +74,6 @@ pub struct Facts {
 pub enum Verdict {
     /// Everything speaks for a stale one, but it was not asked yet.
     Ask,
-    /// End it.
     End,
     /// Leave it alone.
     Leave(KeepReason),
@@ -110,7 +109,6 @@ pub enum KeepReason {
     /// The system does not tell.
     #[error("it is not certain that its gateway is gone")]
     GatewayUnclear,
-    /// It answered.
     #[error("it answers, and keeps the account")]
     Answers,
     /// It was told to end, and is still there.

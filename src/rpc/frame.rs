@@ -11,7 +11,6 @@ pub enum Frame {
     TooLong,
 }
 
-/// Reads frames.
 pub struct Frames<R> {
     input: R,
     limit: usize,

@@ -86,7 +86,6 @@ type Slots = HashMap<AccountId, Arc<Slot>>;
 pub struct AccountSupervisor {
     /// Account files, settings, the client.
     pub(super) clients: Clients,
-    /// The database.
     pub(super) store: Store,
     /// Who polls what.
     pub(super) leases: Leases,
@@ -564,7 +563,6 @@ impl AccountSupervisor {
 
 /// An account that waits for another's lease.
 pub(super) struct Waiting {
-    /// Which.
     pub id: AccountId,
     slot: Arc<Slot>,
     wanted: CancellationToken,

@@ -139,7 +139,7 @@ impl From<CdnError> for ContractError {
             CdnError::NoSource
             | CdnError::Key(_)
             | CdnError::Ciphertext
-            | CdnError::NoRoom(_)
+            | CdnError::NoSpace(_)
             | CdnError::File { .. }
             | CdnError::Changed { .. }
             | CdnError::TimedOut { .. } => ErrorKind::MediaUnreadable,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::Clients;
-use crate::media::{Library, Room};
+use crate::media::{Library, Space};
 use crate::outbound::files_of;
 use crate::store::Store;
 
@@ -16,14 +16,13 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// What is cleaned up, and by which limits.
 #[derive(Clone)]
 pub struct Housekeeping {
-    /// The limits.
     pub clients: Clients,
     /// Where quoted texts are, and what names the files that are still needed.
     pub store: Store,
     /// Where files are.
     pub library: Library,
     /// How much room they take.
-    pub room: Room,
+    pub room: Space,
 }
 
 impl Housekeeping {

@@ -9,7 +9,7 @@ use super::directory::Directory;
 use crate::accounts::Login;
 use crate::contract::{ContractError, Locale, LoginStartParams, LoginStartResult, LoginState, LoginWaitResult};
 use crate::events::Events;
-use crate::login::{Hooks, Sessions, Snapshot, Start};
+use crate::login::{Hooks, LoginSessions, Snapshot, Start};
 
 /// How long `login.wait` waits by default.
 const WAIT: Duration = Duration::from_secs(480);
@@ -17,7 +17,7 @@ const WAIT: Duration = Duration::from_secs(480);
 /// Logins, and what they change.
 pub struct Logins {
     /// Those under way.
-    pub sessions: Sessions,
+    pub sessions: LoginSessions,
     /// The client and the settings.
     pub clients: Clients,
     /// Which account is meant.

@@ -9,7 +9,7 @@ use crate::contract::{
 };
 use crate::media::{Kind, kind_of, mime_of, safe_name, thumbnail, voice};
 use crate::outbound::{
-    Content, MediaKind, MediaPart, Progress, Shown, Spooled, Thumb, ToolEnd, discard, measure, spool,
+    Content, ItemKind, MediaPart, Progress, Shown, Spooled, Thumb, ToolEnd, discard, measure, spool,
 };
 
 impl Sender {
@@ -88,13 +88,13 @@ impl Sender {
     async fn as_part(&self, spooled: Spooled, name: String, asked: Asked) -> Result<MediaPart, ContractError> {
         let mime = mime_of(&spooled.head, Some(&name)).into_owned();
         let kind = match (asked, kind_of(&mime)) {
-            (Asked::Image, _) | (Asked::Auto, Kind::Image) => MediaKind::Image,
-            (Asked::Video, _) | (Asked::Auto, Kind::Video) => MediaKind::Video,
+            (Asked::Image, _) | (Asked::Auto, Kind::Image) => ItemKind::Image,
+            (Asked::Video, _) | (Asked::Auto, Kind::Video) => ItemKind::Video,
             (Asked::Voice, _) => return self.as_voice(spooled, name, mime).await,
-            (Asked::File | Asked::Auto, _) => MediaKind::File,
+            (Asked::File | Asked::Auto, _) => ItemKind::File,
         };
         let thumb = match kind {
-            MediaKind::Image if self.clients.settings().thumbnails() => {
+            ItemKind::Image if self.clients.settings().thumbnails() => {
                 let file = spooled.file.clone();
                 // A picture that breaks the decoder is sent all the same.
                 let small = tokio::task::spawn_blocking(move || thumbnail(&file)).await.unwrap_or_default();
@@ -120,12 +120,12 @@ impl Sender {
             match encoded {
                 Ok((out, duration)) => {
                     discard(&spooled.file);
-                    let voice = MediaPart::new(measure(&out)?, MediaKind::Voice, name, "audio/silk".to_owned());
+                    let voice = MediaPart::new(measure(&out)?, ItemKind::Voice, name, "audio/silk".to_owned());
                     Ok(MediaPart { duration_ms: Some(duration), ..voice })
                 }
                 Err(why) if falls_back => {
                     tracing::debug!(why, "a voice message is sent as a file");
-                    Ok(MediaPart::new(spooled, MediaKind::File, name, mime))
+                    Ok(MediaPart::new(spooled, ItemKind::File, name, mime))
                 }
                 Err(why) => {
                     discard(&spooled.file);

@@ -21,11 +21,9 @@ pub struct Sender {
     pub directory: Directory,
     /// What was sent, and what waits.
     pub store: Store,
-    /// Sends it.
     pub outbox: Outbox,
     /// Sends to one person are accepted in the order of the calls.
     pub peer_locks: PeerLocks,
-    /// Shows typing.
     pub typing: Typing,
     /// Where files are spooled.
     pub library: Library,

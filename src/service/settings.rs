@@ -7,7 +7,7 @@ use crate::contract::Locale;
 use crate::contract::{AccountId, Config, DEFAULT_BASE_URL, DEFAULT_CDN_BASE_URL, DEFAULT_MEDIA_MAX_BYTES, Overflow};
 use crate::media::{Bounds, Keep};
 use crate::outbound::OutboxSettings;
-use crate::store::Limits;
+use crate::store::QuotaLimits;
 use ilink::cdn::Stalls;
 use ilink::{Endpoint, ProtocolVersion, Session, bot_agent};
 
@@ -193,7 +193,7 @@ impl Settings {
         let set = self.config.outbox.clone().unwrap_or_default();
         let hours = |set: Option<f64>, default: f64| (set.filter(|h| *h > 0.0).unwrap_or(default) * 3_600_000.0) as i64;
         OutboxSettings {
-            limits: Limits {
+            limits: QuotaLimits {
                 quota: self.quota(),
                 token_ttl_ms: hours(set.context_ttl_hours, 24.0),
                 per_minute: set.per_minute.unwrap_or(40).max(1),

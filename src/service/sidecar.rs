@@ -26,8 +26,8 @@ use crate::contract::{Config, ContractError, ErrorKind, Locale};
 use crate::events::Events;
 use crate::inbound::{Dispatcher, Outlet, Preparer, Resources};
 use crate::lease::Leases;
-use crate::login::Sessions;
-use crate::media::{Library, Room};
+use crate::login::LoginSessions;
+use crate::media::{Library, Space};
 use crate::outbound::{Outbox, PeerLocks, Typing};
 use crate::process::Gateway;
 use crate::store::Store;
@@ -47,7 +47,6 @@ pub struct Open {
     pub locale: Locale,
     /// Directories that files may be sent from, beside what the sidecar itself wrote for the conversation.
     pub media_roots: Option<Vec<PathBuf>>,
-    /// The gateway.
     pub gateway: Gateway,
     /// Its name and version, where there is one.
     pub host: Option<(String, String)>,
@@ -61,9 +60,7 @@ pub struct Open {
     pub end: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// The sidecar.
 pub struct Sidecar {
-    /// Runs accounts.
     pub accounts: Arc<AccountSupervisor>,
     /// Which account somebody means.
     pub directory: Directory,
@@ -123,7 +120,7 @@ impl Sidecar {
                 quotes_ms: settings.quotes().0,
             }
         });
-        let room = Room::new(library.clone());
+        let room = Space::new(library.clone());
         let preparer = Preparer::new(store.clone(), library.clone(), room.clone(), resources);
         let broken = end.clone();
         let outlet = Outlet { events: events.clone(), broken: Box::new(move || broken()), defer_media };
@@ -164,7 +161,7 @@ impl Sidecar {
         Ok(Arc::new(Sidecar {
             directory: directory.clone(),
             logins: Logins {
-                sessions: Sessions::default(),
+                sessions: LoginSessions::default(),
                 clients: clients.clone(),
                 directory: directory.clone(),
                 supervisor: accounts.clone(),

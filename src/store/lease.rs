@@ -14,13 +14,11 @@ pub struct LeaseOwner {
     pub started: i64,
     /// Which boot of the machine, and which namespaces, it belongs to.
     pub boot_id: String,
-    /// Its executable.
     pub program: String,
     /// The gateway's process id.
     pub gateway_pid: u32,
     /// The gateway's start time; 0 where it is not known.
     pub gateway_started: i64,
-    /// Its version.
     pub version: String,
 }
 

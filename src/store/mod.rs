@@ -39,7 +39,7 @@ pub use lease::LeaseOwner;
 pub use open::{OpenReport, StoreError, check};
 pub use outbox::{Answer, Head, Held, NewPart, NewSend, OutboundPart, OutboundRow, SendState, Taken};
 pub use peers::PeerRow;
-pub use quota::{Allowance, Limits, Refused, SendDecision};
+pub use quota::{Allowance, QuotaLimits, Refused, SendDecision};
 pub use seen::Quoted;
 pub use threads::{Durability, Store};
 

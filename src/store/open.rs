@@ -27,7 +27,6 @@ pub enum StoreError {
         "the state directory {dir} cannot be written ({cause}); make it writable for this user, or choose another with OPENCLAW_STATE_DIR"
     )]
     Directory {
-        /// The directory.
         dir: PathBuf,
         /// What the system said.
         cause: String,
@@ -35,7 +34,6 @@ pub enum StoreError {
     /// There is no room.
     #[error("the disk of {path} is full; free some space, nothing that was accepted before is lost ({cause})")]
     DiskFull {
-        /// The database.
         path: PathBuf,
         /// What SQLite said.
         cause: String,
@@ -45,7 +43,6 @@ pub enum StoreError {
         "the disk refused to read or write the database {path} ({cause}); see that it is there, sound and writable; nothing that was accepted before is lost"
     )]
     Disk {
-        /// The database.
         path: PathBuf,
         /// What SQLite said.
         cause: String,
@@ -55,7 +52,6 @@ pub enum StoreError {
         "the database {path} is damaged ({cause}); restart: it will be put aside, not deleted, and a new one begun"
     )]
     Damaged {
-        /// The database.
         path: PathBuf,
         /// What SQLite said.
         cause: String,
@@ -65,7 +61,6 @@ pub enum StoreError {
         "the database {path} was written by a newer version (schema {found}, this one knows {known}); update openclaw-weixin-sidecar"
     )]
     Newer {
-        /// The database.
         path: PathBuf,
         /// Its schema version.
         found: i64,
@@ -75,7 +70,6 @@ pub enum StoreError {
     /// Another process held the database too long.
     #[error("the database {path} is in use by another process ({cause}); try again")]
     Busy {
-        /// The database.
         path: PathBuf,
         /// What SQLite said.
         cause: String,
@@ -83,17 +77,13 @@ pub enum StoreError {
     /// Anything else that SQLite or the system refused.
     #[error("the database {path} cannot be used ({cause})")]
     Other {
-        /// The database.
         path: PathBuf,
         /// What was said.
         cause: String,
     },
     /// Something in this program failed that must not fail.
     #[error("a defect of the sidecar at the database {path}; its log says more. Nothing was changed")]
-    Defect {
-        /// The database.
-        path: PathBuf,
-    },
+    Defect { path: PathBuf },
     /// The store was closed.
     #[error("the database is closed: the sidecar is shutting down")]
     Closed,

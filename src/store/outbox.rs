@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::delivery;
 use super::hold::HoldReason;
-use super::{AccountNo, Durability, Limits, Store, StoreError, now_ms};
+use super::{AccountNo, Durability, QuotaLimits, Store, StoreError, now_ms};
 use crate::account_id::AccountId;
 use ilink::MessageId;
 
@@ -74,13 +74,10 @@ pub struct OutboundPart {
 /// A send with its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboundRow {
-    /// Its row.
     pub id: i64,
-    /// Its account.
     pub account: AccountNo,
     /// The account's id; empty where the account is gone.
     pub account_id: String,
-    /// To whom.
     pub peer: String,
     /// The agent run it belongs to.
     pub run_id: Option<String>,
@@ -114,7 +111,6 @@ pub struct Taken {
 pub struct Answer {
     /// From which account.
     pub account_id: String,
-    /// To whom.
     pub peer: String,
     /// When its send was accepted, in milliseconds since 1970, as all times here.
     pub created_at: i64,
@@ -137,7 +133,6 @@ pub struct Answer {
 pub struct NewSend {
     /// From which account.
     pub account: AccountNo,
-    /// To whom.
     pub peer: String,
     /// Makes it the same send as any other with this key.
     pub idem_key: Option<String>,
@@ -174,7 +169,6 @@ pub struct Held {
 /// The next send of a conversation.
 #[derive(Debug)]
 pub enum Head {
-    /// Nothing waits.
     None,
     /// This process may send it.
     Mine(OutboundRow),
@@ -197,7 +191,6 @@ impl Store {
         self.read(move |db| by_key(db, &key)).await
     }
 
-    /// A send.
     pub async fn find_send(&self, id: i64) -> Result<Option<OutboundRow>, StoreError> {
         self.read(move |db| row(db, id).optional()).await
     }
@@ -244,7 +237,7 @@ impl Store {
         n: u32,
         message_id: Option<MessageId>,
         said: Option<String>,
-        limits: Limits,
+        limits: QuotaLimits,
     ) -> Result<Taken, StoreError> {
         let (id, account, peer) = (send.id, send.account, send.peer.clone());
         self.write(Durability::Process, move |db| {

@@ -11,7 +11,7 @@ use super::hold::HoldReason;
 use super::learned::{self, Learned};
 use super::{AccountNo, Durability, Store, StoreError, now_ms};
 
-/// A refusal closes a conversation for [`Limits::close_ms`] and the bot for this part of it; each further one in a row
+/// A refusal closes a conversation for [`QuotaLimits::close_ms`] and the bot for this part of it; each further one in a row
 /// doubles both.
 const BOTS_SHARE: i64 = 4;
 /// "About a second", in which a burst is counted, and a little more.
@@ -21,7 +21,7 @@ const DOUBLINGS: i64 = 5;
 
 /// The budgets.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct QuotaLimits {
     /// Wire messages for each context token, where the bot was not found to be allowed fewer.
     pub quota: u32,
     /// How long a context token is good, in milliseconds.
@@ -48,7 +48,6 @@ pub enum SendDecision {
     Wait(i64),
     /// No.
     Hold {
-        /// Why.
         reason: HoldReason,
         /// When it is worth another look; `None`: when the person writes.
         until_ms: Option<i64>,
@@ -91,7 +90,12 @@ impl Allowance {
 
 impl Store {
     /// What may be sent to a person now.
-    pub async fn allowance(&self, account: AccountNo, peer: &str, limits: Limits) -> Result<Allowance, StoreError> {
+    pub async fn allowance(
+        &self,
+        account: AccountNo,
+        peer: &str,
+        limits: QuotaLimits,
+    ) -> Result<Allowance, StoreError> {
         let peer = peer.to_owned();
         self.read(move |db| allowance(db, account, &peer, limits, now_ms())).await
     }
@@ -104,7 +108,7 @@ impl Store {
         peer: &str,
         send: i64,
         part: u32,
-        limits: Limits,
+        limits: QuotaLimits,
     ) -> Result<SendDecision, StoreError> {
         let peer = peer.to_owned();
         // A power cut may forget a turn or two: the quota of the reports is no exact number either.
@@ -118,7 +122,7 @@ impl Store {
         peer: &str,
         send: i64,
         part: u32,
-        limits: Limits,
+        limits: QuotaLimits,
     ) -> Result<Option<SendDecision>, StoreError> {
         let peer = peer.to_owned();
         self.read(move |db| Ok(budget(db, account, &peer, Some((send, part)), limits, now_ms())?.err())).await
@@ -131,7 +135,7 @@ impl Store {
         account: AccountNo,
         peer: &str,
         reserve: u32,
-        limits: Limits,
+        limits: QuotaLimits,
     ) -> Result<Option<String>, StoreError> {
         let peer = peer.to_owned();
         self.write(Durability::Process, move |db| {
@@ -165,7 +169,7 @@ impl Store {
         account: AccountNo,
         peer: &str,
         part: Option<(i64, u32)>,
-        limits: Limits,
+        limits: QuotaLimits,
     ) -> Result<Refused, StoreError> {
         let peer = peer.to_owned();
         self.write(Durability::Process, move |db| refused(db, account, &peer, part, limits, now_ms())).await
@@ -203,7 +207,7 @@ fn budget(
     account: AccountNo,
     peer: &str,
     part: Option<(i64, u32)>,
-    limits: Limits,
+    limits: QuotaLimits,
     now: i64,
 ) -> rusqlite::Result<Result<Budget, SendDecision>> {
     let known: Option<(String, i64, u32, i64)> = db
@@ -243,11 +247,17 @@ fn budget(
 
 /// Whether what is closed until `until` is closed now. A closing that is longer than the longest that is ever set was written
 /// before the clock was set back, and is none.
-fn is_closed(until: i64, limits: Limits, now: i64) -> bool {
+fn is_closed(until: i64, limits: QuotaLimits, now: i64) -> bool {
     until > now && until - now <= closing(limits.close_ms, DOUBLINGS + 1)
 }
 
-fn allowance(db: &Connection, account: AccountNo, peer: &str, limits: Limits, now: i64) -> rusqlite::Result<Allowance> {
+fn allowance(
+    db: &Connection,
+    account: AccountNo,
+    peer: &str,
+    limits: QuotaLimits,
+    now: i64,
+) -> rusqlite::Result<Allowance> {
     let limit = Learned::of(db, account)?.limit(limits.quota);
     let mut allowance =
         Allowance { left: 0, limit, learned: limit < limits.quota, window_ends_at: None, available_at: None };
@@ -278,7 +288,7 @@ fn take_turn(
     account: AccountNo,
     peer: &str,
     (send, part): (i64, u32),
-    limits: Limits,
+    limits: QuotaLimits,
     now: i64,
 ) -> rusqlite::Result<SendDecision> {
     let Budget { token, sends, limit, retry, bot_step, pace } =
@@ -324,7 +334,7 @@ struct Pace {
 
 impl Pace {
     /// The pace after a send now, or how many milliseconds it has to wait.
-    fn send(mut self, limits: Limits, now: i64) -> Result<Pace, i64> {
+    fn send(mut self, limits: QuotaLimits, now: i64) -> Result<Pace, i64> {
         let (per_minute, burst) = (f64::from(limits.per_minute.max(1)), limits.burst.max(1) as usize);
         // A clock that was set back must not stop the bot: what lies ahead does not count.
         self.last_sends.retain(|at| *at <= now && now - at < BURST_WINDOW_MS);
@@ -352,7 +362,7 @@ fn refused(
     account: AccountNo,
     peer: &str,
     part: Option<(i64, u32)>,
-    limits: Limits,
+    limits: QuotaLimits,
     now: i64,
 ) -> rusqlite::Result<Refused> {
     let (sends, step): (u32, i64) = db
@@ -400,7 +410,7 @@ pub(super) fn confirmed(
     db: &Connection,
     account: AccountNo,
     peer: &str,
-    limits: Limits,
+    limits: QuotaLimits,
     now: i64,
 ) -> rusqlite::Result<()> {
     let sends: Option<u32> = db
@@ -439,7 +449,8 @@ mod tests {
     use super::*;
     use crate::store::schema::MIGRATIONS;
 
-    const LIMITS: Limits = Limits { quota: 3, token_ttl_ms: 1_000_000, per_minute: 60, burst: 2, close_ms: 60_000 };
+    const LIMITS: QuotaLimits =
+        QuotaLimits { quota: 3, token_ttl_ms: 1_000_000, per_minute: 60, burst: 2, close_ms: 60_000 };
     const A: AccountNo = AccountNo(1);
 
     /// A database with one account, one person (token at time 0) and one send of ten parts.
@@ -514,7 +525,7 @@ mod tests {
 
     #[test]
     fn no_minute_sees_much_more_than_its_share() {
-        let limits = Limits { per_minute: 6, burst: 100, ..LIMITS };
+        let limits = QuotaLimits { per_minute: 6, burst: 100, ..LIMITS };
         let mut pace = no_pace();
         for n in 0..6 {
             pace = pace.send(limits, n).unwrap_or_else(|_| panic!());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::common::{Bot, Random, Sidecar, text};
-use crate::people::{Answer, People, md5};
+use crate::workload::{Answer, Workload, md5};
 
 /// What a request was about.
 pub enum Asked {
@@ -80,8 +80,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub fn new(people: &People) -> Gateway {
-        let conversations = people.all.iter().map(|_| Conversation::default()).collect();
+    pub fn new(workload: &Workload) -> Gateway {
+        let conversations = workload.all.iter().map(|_| Conversation::default()).collect();
         Gateway { conversations, ..Gateway::default() }
     }
 
@@ -97,7 +97,7 @@ impl Gateway {
     }
 
     /// Looks at all that the sidecar said, and does what is due.
-    pub fn work(&mut self, random: &mut Random, people: &mut People, bots: &[Bot], sidecar: &Sidecar) {
+    pub fn work(&mut self, random: &mut Random, workload: &mut Workload, bots: &[Bot], sidecar: &Sidecar) {
         let (deliveries, responses) = {
             let mut seen = sidecar.seen();
             seen.updates.clear();
@@ -107,13 +107,13 @@ impl Gateway {
         };
         let mut acks = Vec::new();
         for delivery in &deliveries {
-            self.delivered(random, people, bots, sidecar, delivery, &mut acks);
+            self.delivered(random, workload, bots, sidecar, delivery, &mut acks);
         }
         let now = Instant::now();
         for (who, conversation) in self.conversations.iter_mut().enumerate() {
             if let Some((_, n, id)) = conversation.slow.take_if(|(at, ..)| *at <= now) {
-                let to = &people.all[who].id;
-                let account = &bots[people.all[who].bot].account;
+                let to = &workload.all[who].id;
+                let account = &bots[workload.all[who].bot].account;
                 let typing = json!({ "to": to, "accountId": account, "active": false });
                 if let Some(id) = sidecar.try_ask("outbound.sendTyping", typing) {
                     self.asked.insert(id, Asked::Other("outbound.sendTyping"));
@@ -126,7 +126,7 @@ impl Gateway {
         responses.sort_by_key(|(id, _)| *id);
         for (id, response) in responses {
             if let Some(asked) = self.asked.remove(&id) {
-                self.answered(random, people, bots, sidecar, asked, response);
+                self.answered(random, workload, bots, sidecar, asked, response);
             }
         }
         for who in 0..self.conversations.len() {
@@ -136,7 +136,7 @@ impl Gateway {
                 && conversation.rest.is_none_or(|until| until <= now)
             {
                 let n = *n;
-                self.conversations[who].asking = self.send(people, bots, sidecar, who, n, Asked::Answer { who, n });
+                self.conversations[who].asking = self.send(workload, bots, sidecar, who, n, Asked::Answer { who, n });
             }
         }
     }
@@ -145,7 +145,7 @@ impl Gateway {
     fn delivered(
         &mut self,
         random: &mut Random,
-        people: &People,
+        workload: &Workload,
         bots: &[Bot],
         sidecar: &Sidecar,
         message: &Value,
@@ -153,13 +153,13 @@ impl Gateway {
     ) {
         self.done.deliveries += 1;
         let (id, message_id) = (text(message, "deliveryId"), text(message, "messageId"));
-        let Some((who, n)) = people.by_message.get(message_id).copied() else {
+        let Some((who, n)) = workload.by_message.get(message_id).copied() else {
             return self.blame(format!("nobody wrote message {message_id}"));
         };
         if *self.delivery_ids.entry(id.to_owned()).or_insert((who, n)) != (who, n) {
             self.blame(format!("the delivery id {id} stands for two messages"));
         }
-        let person = &people.all[who];
+        let person = &workload.all[who];
         if message["from"] != person.id || message["accountId"] != bots[person.bot].account {
             self.blame(format!(
                 "message {message_id} is attributed to {} of {}",
@@ -182,7 +182,7 @@ impl Gateway {
         if refused.is_some_and(|(of, tries)| of == n && attempt <= tries) {
             self.blame(format!("{id} was nacked, and comes again as attempt {attempt}"));
         }
-        self.check_content(people, who, n, message);
+        self.check_content(workload, who, n, message);
         let conversation = &mut self.conversations[who];
         match random.below(100) {
             _ if n < taken => {
@@ -207,8 +207,8 @@ impl Gateway {
         }
     }
 
-    fn check_content(&mut self, people: &People, who: usize, n: usize, message: &Value) {
-        let wrote = &people.all[who].wrote[n];
+    fn check_content(&mut self, workload: &Workload, who: usize, n: usize, message: &Value) {
+        let wrote = &workload.all[who].wrote[n];
         let id = text(message, "deliveryId");
         if message["text"] != wrote.text {
             self.blame(format!("{id} says {} instead of {:?}", message["text"], wrote.text));
@@ -259,8 +259,16 @@ impl Gateway {
         }
     }
 
-    fn send(&mut self, people: &People, bots: &[Bot], sidecar: &Sidecar, who: usize, n: usize, about: Asked) -> bool {
-        let person = &people.all[who];
+    fn send(
+        &mut self,
+        workload: &Workload,
+        bots: &[Bot],
+        sidecar: &Sidecar,
+        who: usize,
+        n: usize,
+        about: Asked,
+    ) -> bool {
+        let person = &workload.all[who];
         let wrote = &person.wrote[n];
         let mut params = json!({
             "to": person.id, "accountId": bots[person.bot].account, "idempotencyKey": format!("answer to {}", wrote.id),
@@ -282,7 +290,7 @@ impl Gateway {
     fn answered(
         &mut self,
         random: &mut Random,
-        people: &mut People,
+        workload: &mut Workload,
         bots: &[Bot],
         sidecar: &Sidecar,
         asked: Asked,
@@ -303,7 +311,7 @@ impl Gateway {
                 self.conversations[who].unanswered.pop_front();
                 self.done.answered += 1;
                 self.done.held += u64::from(result["status"] == "held");
-                let person = &mut people.all[who];
+                let person = &mut workload.all[who];
                 // Of several wire messages none says all of it.
                 if let (Answer::Text(text), [id]) =
                     (&person.wrote[n].answer, result["messageIds"].as_array().map_or(&[][..], Vec::as_slice))
@@ -314,7 +322,7 @@ impl Gateway {
                 }
                 if random.below(20) == 0 {
                     let client_ids = result["clientIds"].clone();
-                    self.send(people, bots, sidecar, who, n, Asked::Again { client_ids });
+                    self.send(workload, bots, sidecar, who, n, Asked::Again { client_ids });
                 }
             }
             (Asked::Answer { who, n }, Some(error)) => {
@@ -335,7 +343,7 @@ impl Gateway {
                     self.blame(format!("the same key gave {client_ids}, then {}", response["result"]["clientIds"]));
                 }
             }
-            (Asked::Stop(bot) | Asked::Start(bot), None) => self.forget_handed(people, bot),
+            (Asked::Stop(bot) | Asked::Start(bot), None) => self.forget_handed(workload, bot),
             (Asked::Other(_), None) => {}
             (Asked::Ack(_), Some(error)) => self.blame(format!("inbound.ack failed: {error}")),
             (Asked::Again { .. }, Some(error)) => self.blame(format!("a repeated send failed: {error}")),
@@ -346,8 +354,8 @@ impl Gateway {
     }
 
     /// An account that starts again delivers again what was not acked.
-    fn forget_handed(&mut self, people: &People, bot: usize) {
-        for (person, conversation) in people.all.iter().zip(&mut self.conversations) {
+    fn forget_handed(&mut self, workload: &Workload, bot: usize) {
+        for (person, conversation) in workload.all.iter().zip(&mut self.conversations) {
             if person.bot == bot {
                 conversation.handed = None;
                 conversation.refused = None;
@@ -369,19 +377,19 @@ impl Gateway {
     }
 
     /// Whether every message was taken, confirmed and answered.
-    pub fn is_done(&self, people: &People) -> bool {
-        let whole = |(person, conversation): (&crate::people::Person, &Conversation)| {
+    pub fn is_done(&self, workload: &Workload) -> bool {
+        let whole = |(person, conversation): (&crate::workload::Person, &Conversation)| {
             conversation.confirmed == person.wrote.len() && conversation.unanswered.is_empty()
         };
-        people.all.iter().zip(&self.conversations).all(whole)
+        workload.all.iter().zip(&self.conversations).all(whole)
     }
 
     /// What is not done, for a person.
-    pub fn left(&self, people: &People) -> String {
+    pub fn left(&self, workload: &Workload) -> String {
         let sum = |count: fn(&Conversation) -> usize| self.conversations.iter().map(count).sum::<usize>();
         format!(
             "{} written, {} taken, {} confirmed, {} unanswered",
-            people.written,
+            workload.written,
             sum(|c| c.taken),
             sum(|c| c.confirmed),
             sum(|c| c.unanswered.len())

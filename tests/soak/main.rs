@@ -9,26 +9,26 @@
 
 #![cfg(target_os = "linux")]
 
+mod assertions;
+mod chaos;
 #[path = "../common/mod.rs"]
 mod common;
 mod gateway;
-mod people;
+mod metrics;
 mod plan;
-mod verdict;
-mod vitals;
-mod weather;
+mod workload;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use chaos::Chaos;
 use common::{Bot, EXIT, Random, Sidecar, World};
 use gateway::{Asked, Gateway};
-use people::People;
+use metrics::{Metrics, Progress};
 use plan::{CLOSE_MS, FILES, Plan, TEXTS};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vitals::{Progress, Vitals};
-use weather::Weather;
+use workload::Workload;
 
 /// When the rest is not worth waiting for.
 const DRAIN: Duration = Duration::from_secs(360);
@@ -44,10 +44,10 @@ struct Soak {
     bots: Vec<Bot>,
     /// Where answers' files are.
     outgoing: TempDir,
-    people: People,
+    workload: Workload,
     gateway: Gateway,
-    weather: Weather,
-    vitals: Vitals,
+    chaos: Chaos,
+    metrics: Metrics,
     began: Instant,
     told: Instant,
     life: u32,
@@ -68,8 +68,8 @@ fn an_hour_of_everything_loses_nothing_and_grows_nowhere() {
             ends = soak.began.elapsed() + Duration::from_millis(shortest + soak.random.below(longest - shortest));
         }
         soak.write();
-        let Soak { random, plan, world, bots, gateway, weather, .. } = &mut soak;
-        weather.pass(random, plan, world, bots, &sidecar, gateway);
+        let Soak { random, plan, world, bots, gateway, chaos, .. } = &mut soak;
+        chaos.pass(random, plan, world, bots, &sidecar, gateway);
         sidecar = soak.go_on(sidecar);
     }
     sidecar = soak.drain(sidecar);
@@ -84,7 +84,7 @@ impl Soak {
         let mut random = Random::seeded();
         let world = World::new();
         let bots: Vec<Bot> = (0..plan.accounts).map(|_| world.bot()).collect();
-        let people = People::new(bots.len());
+        let workload = Workload::new(bots.len());
         let every = (plan.time / 720).clamp(Duration::from_secs(1), Duration::from_secs(10));
         println!(
             "{:?}, {} accounts, {} messages a second, {}; samples in {}",
@@ -95,9 +95,9 @@ impl Soak {
             plan.csv.display()
         );
         Soak {
-            weather: Weather::new(&mut random),
-            gateway: Gateway::new(&people),
-            vitals: Vitals::new(&plan.csv, every),
+            chaos: Chaos::new(&mut random),
+            gateway: Gateway::new(&workload),
+            metrics: Metrics::new(&plan.csv, every),
             outgoing: tempfile::tempdir().unwrap(),
             began: Instant::now(),
             told: Instant::now(),
@@ -107,7 +107,7 @@ impl Soak {
             random,
             world,
             bots,
-            people,
+            workload,
         }
     }
 
@@ -123,18 +123,18 @@ impl Soak {
         sidecar
     }
 
-    /// People write, so many a second.
+    /// Workload write, so many a second.
     fn write(&mut self) {
         let due = self.began.elapsed().as_secs_f64() * self.plan.rate;
         // After a pause of this process, not all of it at once.
-        for _ in 0..(due as usize).saturating_sub(self.people.written).min(20) {
-            self.people.write(&mut self.random, &self.world, &self.bots, self.outgoing.path());
+        for _ in 0..(due as usize).saturating_sub(self.workload.written).min(20) {
+            self.workload.write(&mut self.random, &self.world, &self.bots, self.outgoing.path());
         }
     }
 
     /// The gateway works for a moment. A process that has ended by itself is blamed, and replaced.
     fn go_on(&mut self, sidecar: Sidecar) -> Sidecar {
-        self.gateway.work(&mut self.random, &mut self.people, &self.bots, &sidecar);
+        self.gateway.work(&mut self.random, &mut self.workload, &self.bots, &sidecar);
         if sidecar.seen().is_over() {
             let log = sidecar.log();
             let tail = log[log.len().saturating_sub(20)..].join("\n");
@@ -143,16 +143,16 @@ impl Soak {
             return self.start();
         }
         let done = &self.gateway.done;
-        let progress = Progress { written: self.people.written, taken: done.taken, answered: done.answered };
-        self.vitals.look(self.life, sidecar.pid(), self.world.state.path(), progress);
+        let progress = Progress { written: self.workload.written, taken: done.taken, answered: done.answered };
+        self.metrics.look(self.life, sidecar.pid(), self.world.state.path(), progress);
         if self.told.elapsed() >= TOLD_EVERY {
             self.told = Instant::now();
-            let now = self.vitals.samples.last().expect("it was looked at");
+            let now = self.metrics.samples.last().expect("it was looked at");
             println!(
                 "{:4.0} min, process {}: {}; {} open files, {} threads, {:.1} MiB",
                 self.began.elapsed().as_secs_f64() / 60.0,
                 self.life,
-                self.gateway.left(&self.people),
+                self.gateway.left(&self.workload),
                 now.open_files,
                 now.threads,
                 now.rss as f64 / (1024.0 * 1024.0)
@@ -170,10 +170,10 @@ impl Soak {
                 self.ends[0] += 1;
                 // In the middle of something.
                 for _ in 0..30 {
-                    self.people.write(&mut self.random, &self.world, &self.bots, self.outgoing.path());
+                    self.workload.write(&mut self.random, &self.world, &self.bots, self.outgoing.path());
                 }
                 for _ in 0..self.random.below(60) {
-                    self.gateway.work(&mut self.random, &mut self.people, &self.bots, sidecar);
+                    self.gateway.work(&mut self.random, &mut self.workload, &self.bots, sidecar);
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 sidecar.kill();
@@ -202,7 +202,7 @@ impl Soak {
     fn hear_the_rest(&mut self, sidecar: &Sidecar) {
         common::until("the end of its stdout", || sidecar.seen().is_over());
         // Nothing that it is asked now arrives any more: what is acked here comes again.
-        self.gateway.work(&mut self.random, &mut self.people, &self.bots, sidecar);
+        self.gateway.work(&mut self.random, &mut self.workload, &self.bots, sidecar);
         if let Some(line) = sidecar.log().iter().find(|line| line.contains("panic")) {
             self.gateway.blame(format!("process {} panicked: {line}", self.life));
         }
@@ -210,17 +210,17 @@ impl Soak {
 
     fn forget(&mut self) {
         self.gateway.new_life();
-        self.weather.new_life();
+        self.chaos.new_life();
     }
 
-    /// Waits until everything that was written is answered, in fair weather.
+    /// Waits until everything that was written is answered, with nothing going wrong any more.
     fn drain(&mut self, mut sidecar: Sidecar) -> Sidecar {
         let began = Instant::now();
         loop {
-            self.weather.calm(&self.world);
-            self.weather.repair(&self.world, &self.bots, &sidecar, &mut self.gateway);
+            self.chaos.calm(&self.world);
+            self.chaos.repair(&self.world, &self.bots, &sidecar, &mut self.gateway);
             sidecar = self.go_on(sidecar);
-            if self.gateway.is_done(&self.people) && self.weather.is_fine() {
+            if self.gateway.is_done(&self.workload) && self.chaos.is_fine() {
                 let held = sidecar.call("outbound.queue", json!({}))["items"].take();
                 if held.as_array().is_some_and(Vec::is_empty) {
                     println!("drained in {:.0} s", began.elapsed().as_secs_f64());
@@ -230,7 +230,7 @@ impl Soak {
             }
             if began.elapsed() > DRAIN {
                 let held = sidecar.call("outbound.queue", json!({}));
-                self.gateway.blame(format!("not done after {DRAIN:?}: {}; {held}", self.gateway.left(&self.people)));
+                self.gateway.blame(format!("not done after {DRAIN:?}: {}; {held}", self.gateway.left(&self.workload)));
                 return sidecar;
             }
         }
@@ -240,9 +240,9 @@ impl Soak {
     fn ask_for_the_rest(&mut self, held: &Value) {
         let of_quota = held.as_array().into_iter().flatten().filter(|item| item["reason"] == "quota");
         let waiting: HashSet<&str> = of_quota.filter_map(|item| item["to"].as_str()).collect();
-        for who in 0..self.people.all.len() {
-            if waiting.contains(self.people.all[who].id.as_str()) {
-                self.people.write_as(who, &mut self.random, &self.world, &self.bots, self.outgoing.path());
+        for who in 0..self.workload.all.len() {
+            if waiting.contains(self.workload.all[who].id.as_str()) {
+                self.workload.write_as(who, &mut self.random, &self.world, &self.bots, self.outgoing.path());
             }
         }
     }
@@ -270,7 +270,7 @@ impl Soak {
         let media = self.world.state.channel().join("media");
         let began = Instant::now();
         loop {
-            let (texts, oldest) = (self.world.state.count(texts), vitals::oldest(&media));
+            let (texts, oldest) = (self.world.state.count(texts), metrics::oldest(&media));
             if texts <= TEXTS && oldest <= FILES + CLEAN_UP {
                 println!("at most {texts} texts of an account are kept, and files of {oldest:.0?}");
                 return;
@@ -283,13 +283,13 @@ impl Soak {
     }
 
     fn judge(mut self) {
-        verdict::compare(&mut self.gateway, &self.people, &self.bots, &self.world);
-        verdict::flatness(&mut self.gateway, &self.vitals.samples);
-        verdict::restarts(&self.vitals.samples);
-        let (done, happened) = (&self.gateway.done, &self.weather.happened);
+        assertions::compare(&mut self.gateway, &self.workload, &self.bots, &self.world);
+        assertions::flatness(&mut self.gateway, &self.metrics.samples);
+        assertions::restarts(&self.metrics.samples);
+        let (done, happened) = (&self.gateway.done, &self.chaos.happened);
         println!("\n| what | how often |\n| --- | --- |");
         for (what, count) in [
-            ("messages from people", self.people.written as u64),
+            ("messages from people", self.workload.written as u64),
             ("deliveries of them", done.deliveries),
             ("delivered again because the ack was not confirmed before the end", done.again),
             ("nacked", done.nacked),
@@ -315,7 +315,7 @@ impl Soak {
             println!("| {what} | {count} |");
         }
         println!("\nrefused or dropped by the server:");
-        for (reason, count) in verdict::refusals(&self.world) {
+        for (reason, count) in assertions::refusals(&self.world) {
             println!("  {count:6} {reason}");
         }
         let wrong = &self.gateway.wrong;

@@ -80,7 +80,7 @@ async fn answer(ilink: &Ilink, session: &Session, cdn: &Cdn, message: &WireMessa
     for item in &message.item_list.first {
         // The same on every try: WeChat shows it once.
         let client_id = format!("echo-{:016x}", rand::random::<u64>());
-        let reply = |item| Outgoing {
+        let reply = |item| OutgoingMessage {
             to,
             client_id: &client_id,
             item,

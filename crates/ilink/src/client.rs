@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::agent::ProtocolVersion;
-use super::error::{IlinkError, Reach};
+use super::error::IlinkError;
 use super::guard::is_listed;
 use super::hosts::Hosts;
 use super::outgoing::*;
 use super::secret::{BotToken, ContextToken};
+use super::tls;
 use super::types::*;
 
 /// How long a connection may take to be made.
@@ -87,7 +88,7 @@ pub struct Ilink {
 impl Ilink {
     /// A client that finds its hosts with `hosts`. Proxies of the environment are honoured.
     pub fn new(hosts: Hosts) -> Result<Ilink, IlinkError> {
-        let tls = tls();
+        let tls = tls::config();
         let http = connections(&tls, &hosts)?;
         Ok(Ilink {
             http: Arc::new(RwLock::new(http)),
@@ -151,7 +152,7 @@ impl Ilink {
     }
 
     /// Sends a message. `Ok` means that the server took it.
-    pub async fn send(&self, session: &Session, message: &Outgoing<'_>) -> Result<SendAnswer, IlinkError> {
+    pub async fn send(&self, session: &Session, message: &OutgoingMessage<'_>) -> Result<SendAnswer, IlinkError> {
         let body = SendBody {
             msg: SendMsg {
                 from_user_id: "",
@@ -341,11 +342,11 @@ impl Ilink {
         endpoint: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Result<T, IlinkError> {
-        let mut response = request.send().await.map_err(|error| sort(endpoint, error))?;
+        let mut response = request.send().await.map_err(|error| IlinkError::of_request(endpoint, error))?;
         self.reached(&response);
         let status = response.status();
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |n| n.min(64 * 1024) as usize));
-        while let Some(chunk) = response.chunk().await.map_err(|error| sort(endpoint, error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| IlinkError::of_request(endpoint, error))? {
             if body.len() + chunk.len() > MAX_ANSWER {
                 let detail = format!("it is larger than {MAX_ANSWER} bytes");
                 return Err(IlinkError::Malformed { endpoint, detail });
@@ -373,24 +374,9 @@ fn connections(tls: &rustls::ClientConfig, hosts: &Hosts) -> Result<reqwest::Cli
     builder.build().map_err(|error| IlinkError::from_reqwest("client", error))
 }
 
-/// An error of the HTTP client as what it means. A connection that was not made in time says so.
-pub(super) fn sort(endpoint: &'static str, error: reqwest::Error) -> IlinkError {
-    if error.is_connect() && error.is_timeout() {
-        let detail = "no connection in time".to_owned();
-        return IlinkError::Network { endpoint, reach: Reach::Timeout, detail };
-    }
-    IlinkError::from_reqwest(endpoint, error)
-}
-
-/// What an answer is that cannot be read. Only where and what kind: the content may hold secrets.
-pub(super) fn malformed(endpoint: &'static str, error: serde_json::Error) -> IlinkError {
-    let detail = format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column());
-    IlinkError::Malformed { endpoint, detail }
-}
-
 /// Reads the body of an answer: whether the server refused, then what it says.
 pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u8]) -> Result<T, IlinkError> {
-    let malformed = |error| malformed(endpoint, error);
+    let malformed = |error| IlinkError::malformed(endpoint, error);
     // Bytes that are no text spoil the text that they are in, not the answer: a poll would be answered so again, for ever.
     let body = String::from_utf8_lossy(body);
     // Serde would take an array for an object whose fields are given in order.
@@ -406,21 +392,6 @@ pub(super) fn read_answer<T: DeserializeOwned>(endpoint: &'static str, body: &[u
         return Err(refused);
     }
     serde_json::from_str(&body).map_err(malformed)
-}
-
-/// TLS with the public roots that are built in and those of the system, where it has any: containers often have none,
-/// company networks need their own.
-pub(crate) fn tls() -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        // The default versions are those of the provider itself.
-        .expect("ring supports the default TLS versions");
-    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
 }
 
 #[cfg(test)]

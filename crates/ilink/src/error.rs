@@ -209,6 +209,22 @@ impl IlinkError {
         })
     }
 
+    /// What cannot be read. Only where and what kind: the content may hold secrets.
+    pub(crate) fn malformed(endpoint: &'static str, error: serde_json::Error) -> IlinkError {
+        let detail = format!("{:?} error at line {} column {}", error.classify(), error.line(), error.column());
+        IlinkError::Malformed { endpoint, detail }
+    }
+
+    /// An error of a request as what it means. A connection that was not made in time says so.
+    pub(crate) fn of_request(endpoint: &'static str, error: reqwest::Error) -> IlinkError {
+        if error.is_connect() && error.is_timeout() {
+            let detail = "no connection in time".to_owned();
+            return IlinkError::Network { endpoint, reach: Reach::Timeout, detail };
+        }
+        IlinkError::from_reqwest(endpoint, error)
+    }
+
+    /// An error of the HTTP client.
     pub(crate) fn from_reqwest(endpoint: &'static str, error: reqwest::Error) -> IlinkError {
         let error = error.without_url();
         if error.is_builder() {

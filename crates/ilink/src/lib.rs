@@ -11,6 +11,7 @@
 //! | `agent` | what a client declares: the protocol's version and its `bot_agent` |
 //! | `guard` | addresses that nobody outside may make the sidecar talk to |
 //! | `hosts` | the addresses behind a host's name, the good ones first |
+//! | `tls` | what is trusted, and how connections are secured |
 //! | `error` | what can go wrong, sorted |
 //! | `lenient` | numbers that may come as text |
 //! | `secret` | tokens that show nothing |
@@ -29,11 +30,11 @@ mod lenient;
 mod outgoing;
 mod poll;
 mod secret;
+mod tls;
 mod types;
 
 pub use address::{assigned as assigned_address, redirected as redirected_address, shown as shown_address};
 pub use agent::{NoVersion, ProtocolVersion, bot_agent};
-use client::tls;
 pub use client::{Endpoint, Ilink, Session};
 pub use error::{IlinkError, Limit, Reach, Refusal};
 pub use guard::{Found, NotPublic, PublicOnly, is_listed, is_public, public_only};

@@ -10,7 +10,7 @@ use super::types::item_type;
 
 /// A message to send: one item.
 #[derive(Debug)]
-pub struct Outgoing<'a> {
+pub struct OutgoingMessage<'a> {
     /// The peer.
     pub to: &'a str,
     /// The same on every try: the server shows a repeated one only once.

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::client::{Ilink, MAX_ANSWER, POLL_GRACE, Session, malformed, read_answer, sort};
+use super::client::{Ilink, MAX_ANSWER, POLL_GRACE, Session, read_answer};
 use super::error::{IlinkError, Reach};
 use super::lenient;
 use super::types::Verdict;
@@ -93,7 +93,7 @@ impl Ilink {
         let request =
             self.posted(&session.endpoint, Some(&session.token), NAME, json!({ "get_updates_buf": cursor }))?;
         let mut response = match tokio::time::timeout(hold + POLL_GRACE, request.send()).await {
-            Ok(answered) => answered.map_err(|error| sort(NAME, error))?,
+            Ok(answered) => answered.map_err(|error| IlinkError::of_request(NAME, error))?,
             Err(_) => return Ok(None),
         };
         self.reached(&response);
@@ -103,7 +103,7 @@ impl Ilink {
         let (mut moves_by, mut moved) = (Instant::now() + self.stalled, 0);
         loop {
             let chunk = match tokio::time::timeout_at(moves_by, response.chunk()).await {
-                Ok(chunk) => chunk.map_err(|error| sort(NAME, error))?,
+                Ok(chunk) => chunk.map_err(|error| IlinkError::of_request(NAME, error))?,
                 Err(_) => {
                     let detail = "its answer stopped in the middle, or comes too slowly".to_owned();
                     return Err(IlinkError::Network { endpoint: NAME, reach: Reach::Timeout, detail });
@@ -220,7 +220,7 @@ async fn read_large(file: File) -> Result<Updates, IlinkError> {
         if let Err(error) = messages.deserialize(&mut reader)
             && !batches.is_closed()
         {
-            let _ = batches.blocking_send(Err(malformed(NAME, error)));
+            let _ = batches.blocking_send(Err(IlinkError::malformed(NAME, error)));
         }
     });
     Ok(Updates {
@@ -233,7 +233,7 @@ async fn read_large(file: File) -> Result<Updates, IlinkError> {
 /// Reads what a type has of the answer; the messages are passed over.
 fn read<T: DeserializeOwned>(file: &File) -> Result<T, IlinkError> {
     rewound(file)?;
-    serde_json::from_reader(buffered(file)).map_err(|error| malformed(NAME, error))
+    serde_json::from_reader(buffered(file)).map_err(|error| IlinkError::malformed(NAME, error))
 }
 
 fn buffered(file: &File) -> BufReader<&File> {

@@ -87,7 +87,7 @@ impl Cdn {
 
 fn build(more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> reqwest::Client {
     let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls())
+        .tls_backend_preconfigured(tls::config())
         // No deadline for reading: reqwest's begins with the request, so that a long upload would run into it.
         .connect_timeout(CONNECT)
         .pool_idle_timeout(Duration::from_secs(30))

@@ -43,7 +43,7 @@ pub enum CdnError {
     Answer(String),
     /// There is no room for it here.
     #[error("{0}")]
-    NoRoom(String),
+    NoSpace(String),
     /// It did not decrypt.
     #[error("the media is damaged, or its key is wrong")]
     Ciphertext,

@@ -58,7 +58,7 @@ pub struct Happened {
     pub replayed: u64,
 }
 
-pub struct Weather {
+pub struct Chaos {
     clocks: [Clock; 6],
     outage_ends: Option<Instant>,
     /// Bots whose login is stale, and from when on a person renews it.
@@ -71,10 +71,10 @@ pub struct Weather {
     pub happened: Happened,
 }
 
-impl Weather {
-    pub fn new(random: &mut Random) -> Weather {
+impl Chaos {
+    pub fn new(random: &mut Random) -> Chaos {
         let clocks = [FAULT, STALE, STOP, CONFIG, REPLAY, OUTAGE].map(|every| Clock::new(every, random));
-        Weather {
+        Chaos {
             clocks,
             outage_ends: None,
             stale: VecDeque::new(),

@@ -34,7 +34,7 @@ pub struct Progress {
     pub answered: usize,
 }
 
-pub struct Vitals {
+pub struct Metrics {
     began: Instant,
     every: Duration,
     next: Instant,
@@ -42,8 +42,8 @@ pub struct Vitals {
     pub samples: Vec<Sample>,
 }
 
-impl Vitals {
-    pub fn new(csv: &Path, every: Duration) -> Vitals {
+impl Metrics {
+    pub fn new(csv: &Path, every: Duration) -> Metrics {
         let mut file = File::create(csv).unwrap();
         writeln!(
             file,
@@ -52,7 +52,7 @@ impl Vitals {
         )
         .unwrap();
         let now = Instant::now();
-        Vitals { began: now, every, next: now, csv: file, samples: Vec::new() }
+        Metrics { began: now, every, next: now, csv: file, samples: Vec::new() }
     }
 
     /// Takes a sample if it is time.

@@ -25,7 +25,7 @@ pub struct Bounds {
 
 /// Why there is no room. The texts go to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoRoom {
+pub enum NoSpace {
     /// The disk is nearly full.
     #[error("it was not fetched: only {free_mib} MiB are free on the disk that the state is on; make room there")]
     Disk {
@@ -52,7 +52,7 @@ pub enum NoRoom {
 
 /// Who has how much. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Room {
+pub struct Space {
     library: Library,
     used: Arc<Mutex<HashMap<String, Used>>>,
     walking: Arc<Mutex<()>>,
@@ -71,16 +71,16 @@ struct Used {
 /// Room for a file that is on its way. It is given back when this is dropped, and kept for what came by [`Reserved::filled`].
 #[derive(Debug)]
 pub struct Reserved {
-    room: Room,
+    room: Space,
     account: String,
     key: u64,
     bytes: u64,
 }
 
-impl Room {
+impl Space {
     /// Of this library.
-    pub fn new(library: Library) -> Room {
-        Room { library, used: Arc::default(), walking: Arc::default() }
+    pub fn new(library: Library) -> Space {
+        Space { library, used: Arc::default(), walking: Arc::default() }
     }
 
     /// Room for a file of a message. Where an account has too much, files of messages that do not `wait` go, the oldest first.
@@ -92,9 +92,9 @@ impl Room {
         bytes: u64,
         bounds: Bounds,
         waiting: &HashSet<u64>,
-    ) -> Result<Reserved, NoRoom> {
+    ) -> Result<Reserved, NoSpace> {
         if let Some(free) = process::free_bytes(self.library.root()).filter(|free| *free < FREE.saturating_add(bytes)) {
-            return Err(NoRoom::Disk { free_mib: free / MIB });
+            return Err(NoSpace::Disk { free_mib: free / MIB });
         }
         // One at a time looks at the disk; the numbers are free for those that only give something back.
         let _walking = lock(&self.walking);
@@ -105,7 +105,7 @@ impl Room {
         let of_message = self.library.size_of(account, key);
         let coming = self.lock().get(account).map(|used| used.coming.clone()).unwrap_or_default();
         let refused = if of_message + coming.get(&key).copied().unwrap_or(0) + bytes > bounds.message {
-            Some(NoRoom::Message { mib: bounds.message / MIB })
+            Some(NoSpace::Message { mib: bounds.message / MIB })
         } else {
             let more = coming.values().sum::<u64>() + bytes;
             if files + more > bounds.account {
@@ -125,7 +125,7 @@ impl Room {
                     }
                 }
             }
-            (files + more > bounds.account).then_some(NoRoom::Account { mib: bounds.account / MIB })
+            (files + more > bounds.account).then_some(NoSpace::Account { mib: bounds.account / MIB })
         };
         let mut all = self.lock();
         let used = all.entry(account.to_owned()).or_default();
@@ -194,13 +194,13 @@ mod tests {
     fn room_is_made_by_what_nobody_waits_for_and_nothing_comes_beyond_it() {
         let dir = tempfile::tempdir().unwrap();
         let library = Library::new(dir.path().to_owned());
-        let room = Room::new(library.clone());
+        let room = Space::new(library.clone());
         let waits = HashSet::from([2]);
         let (old, waiting) = (put(&library, 1, 400), put(&library, 2, 400));
         let one = room.reserve("a", 3, 300, BOUNDS, &waits).unwrap();
         assert_eq!((old.exists(), waiting.exists()), (false, true), "the one that nobody waits for went");
         let two = room.reserve("a", 4, 300, BOUNDS, &waits).unwrap();
-        assert_eq!(room.reserve("a", 5, 1, BOUNDS, &waits).unwrap_err(), NoRoom::Account { mib: 0 });
+        assert_eq!(room.reserve("a", 5, 1, BOUNDS, &waits).unwrap_err(), NoSpace::Account { mib: 0 });
         assert!(room.reserve("b", 5, 600, BOUNDS, &waits).is_ok(), "another account has its own");
         drop(two);
         let three = room.reserve("a", 5, 300, BOUNDS, &waits).unwrap();
@@ -215,13 +215,13 @@ mod tests {
     fn one_message_does_not_take_it_all() {
         let dir = tempfile::tempdir().unwrap();
         let library = Library::new(dir.path().to_owned());
-        let room = Room::new(library.clone());
+        let room = Space::new(library.clone());
         let nobody = HashSet::new();
         put(&library, 1, 300);
         let half = room.reserve("a", 1, 300, BOUNDS, &nobody).unwrap();
-        assert_eq!(room.reserve("a", 1, 1, BOUNDS, &nobody).unwrap_err(), NoRoom::Message { mib: 0 });
+        assert_eq!(room.reserve("a", 1, 1, BOUNDS, &nobody).unwrap_err(), NoSpace::Message { mib: 0 });
         drop(half);
         assert!(room.reserve("a", 1, 300, BOUNDS, &nobody).is_ok());
-        assert!(matches!(room.reserve("a", 1, 1 << 60, BOUNDS, &nobody), Err(NoRoom::Disk { .. })));
+        assert!(matches!(room.reserve("a", 1, 1 << 60, BOUNDS, &nobody), Err(NoSpace::Disk { .. })));
     }
 }

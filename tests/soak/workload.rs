@@ -1,4 +1,4 @@
-//! The people: what each of them wrote, and what each is to be answered.
+//! The workload: people, what each of them wrote, and what each is to be answered.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -36,15 +36,15 @@ pub enum Answer {
     File { path: PathBuf, name: String, md5: String, caption: Option<String> },
 }
 
-pub struct People {
+pub struct Workload {
     pub all: Vec<Person>,
     /// Who wrote a message, and which of theirs it is.
     pub by_message: HashMap<String, (usize, usize)>,
     pub written: usize,
 }
 
-impl People {
-    pub fn new(bots: usize) -> People {
+impl Workload {
+    pub fn new(bots: usize) -> Workload {
         let person = |n: usize, p: u64| Person {
             bot: n,
             id: format!("person{n}-{p}@im.wechat"),
@@ -52,7 +52,7 @@ impl People {
             heard: Vec::new(),
         };
         let all = (0..bots).flat_map(|n| (0..PEOPLE).map(move |p| person(n, p))).collect();
-        People { all, by_message: HashMap::new(), written: 0 }
+        Workload { all, by_message: HashMap::new(), written: 0 }
     }
 
     /// Somebody writes something. Files for answers are made in `outgoing`.

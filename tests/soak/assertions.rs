@@ -6,8 +6,8 @@ use ilink_simulator::{RejectedFilter, Sent};
 
 use crate::common::{Bot, World};
 use crate::gateway::Gateway;
-use crate::people::{Answer, People};
-use crate::vitals::Sample;
+use crate::metrics::Sample;
+use crate::workload::{Answer, Workload};
 
 /// What may not grow by more than this between the first quarter of a life and its last: a factor, and a number.
 const OPEN_FILES: (f64, f64) = (1.2, 10.0);
@@ -18,7 +18,7 @@ const WARM_UP: f64 = 0.1;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Compares what reached people with what they were to be answered: each answer once, in order, the files whole.
-pub fn compare(gateway: &mut Gateway, people: &People, bots: &[Bot], world: &World) {
+pub fn compare(gateway: &mut Gateway, workload: &Workload, bots: &[Bot], world: &World) {
     let mut got: HashMap<(String, String), Vec<String>> = HashMap::new();
     for sent in world.sent() {
         let words = match seen(world, &sent) {
@@ -27,7 +27,7 @@ pub fn compare(gateway: &mut Gateway, people: &People, bots: &[Bot], world: &Wor
         };
         got.entry((sent.bot_id.clone(), sent.to.clone())).or_default().extend(words);
     }
-    for (who, person) in people.all.iter().enumerate() {
+    for (who, person) in workload.all.iter().enumerate() {
         let answers = person.wrote.iter().enumerate().filter(|(n, _)| !gateway.lost.contains(&(who, *n)));
         let due: Vec<String> = answers.flat_map(|(_, wrote)| words_of(&wrote.answer)).collect();
         let got = got.remove(&(bots[person.bot].id.clone(), person.id.clone())).unwrap_or_default();
