@@ -10,11 +10,16 @@ const ANN: &str = "ann@im.wechat";
 const BOB: &str = "bob@im.wechat";
 
 fn started(world: &World, bot: &Bot, outbox: Value) -> Sidecar {
+    started_closing(world, bot, outbox, 40)
+}
+
+/// A refusal closes a conversation for so many milliseconds, and the bot for a quarter of them.
+fn started_closing(world: &World, bot: &Bot, outbox: Value, close_ms: u32) -> Sidecar {
     let mut config = json!({ "outbox": { "perMinute": 600_000, "burst": 1000, "notice": false } });
     for (key, value) in outbox.as_object().unwrap() {
         config["outbox"][key] = value.clone();
     }
-    let sidecar = world.launch().with("config", config).env("WEIXIN_OUTBOX_CLOSE_MS", "40").start();
+    let sidecar = world.launch().with("config", config).env("WEIXIN_OUTBOX_CLOSE_MS", &close_ms.to_string()).start();
     sidecar.start_account(bot);
     sidecar
 }
@@ -235,7 +240,7 @@ fn an_http_429_teaches_nothing_of_messages() {
 fn an_extra_never_waits() {
     let world = World::new();
     let bot = world.bot();
-    let sidecar = started(&world, &bot, json!({}));
+    let sidecar = started_closing(&world, &bot, json!({}), 60_000);
     world.hears(&sidecar, &bot, ANN);
     world.hears(&sidecar, &bot, BOB);
     // The bot is closed for everybody after a refusal for one.
