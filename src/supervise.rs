@@ -8,9 +8,9 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long what broke rests before it is begun again: twice as long each time, between these.
+/// How long a task rests after a panic before it starts again: twice as long each time, between these.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(300));
-/// What ran for so long before it broke rests as briefly as at first.
+/// A task that ran this long before it broke starts again after the shortest rest.
 const RAN_WELL: Duration = Duration::from_secs(600);
 
 /// Runs `work`; `None`: a panic ended it. The log says so, and where it was.

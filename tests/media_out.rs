@@ -125,6 +125,21 @@ fn the_same_file_goes_to_the_media_host_once() {
 }
 
 #[test]
+fn a_file_whose_send_is_refused_leaves_no_copy_behind() {
+    let world = World::new();
+    let bot = world.bot();
+    let sidecar = started(&world, &bot, json!({}));
+    world.hears(&sidecar, &bot, ANN);
+    let path = outgoing(&world, "a.bin", &bytes(1000));
+    let text = "a line of its own\n\n".repeat(30_000);
+    let params = json!({ "to": ANN, "path": path, "text": text });
+    let error = sidecar.refused("outbound.sendMedia", params);
+    assert!(common::text(&error, "message").contains("WeChat messages"), "{error}");
+    let spool = world.state.path().join("openclaw-weixin/media/.spool");
+    assert_eq!(fs::read_dir(spool).unwrap().count(), 0);
+}
+
+#[test]
 fn a_held_file_is_sent_although_the_original_is_gone_and_the_sidecar_was_killed() {
     let world = World::new();
     let bot = world.bot();

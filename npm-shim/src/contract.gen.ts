@@ -545,7 +545,7 @@ export interface BudgetResult {
   left: number;
   resetsOn: BudgetReset;
   /**
-   * When the peer's last message stops to allow any, in milliseconds since 1970; missing where they have not written.
+   * When the peer's last message stops allowing any, in milliseconds since 1970; missing where they have not written.
    */
   windowEndsAtMs?: number | null;
   /**

@@ -101,7 +101,7 @@ impl StatusRegistry {
     }
 }
 
-/// An entry as the contract says it; what is on disk is added by who asks the store.
+/// An entry as the contract says it; what is on disk is added by the caller.
 pub fn status(id: &AccountId, entry: &Entry) -> AccountStatus {
     AccountStatus {
         account_id: id.to_string(),

@@ -1,4 +1,5 @@
-//! The table of methods and notifications: what dispatch knows and the documents are made from.
+//! The table of methods and notifications, from which the documents are made. `service::methods` answers them; a test compares
+//! the two.
 
 use schemars::{Schema, SchemaGenerator};
 

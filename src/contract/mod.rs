@@ -9,7 +9,7 @@
 //! | `requests` | parameters and results of every method |
 //! | `notifications` | what the sidecar says by itself |
 //! | `error` | error codes, kinds and their data |
-//! | `methods` | the table of methods and notifications, for dispatch and for the documents |
+//! | `methods` | the table of methods and notifications, for the documents |
 
 mod config;
 mod error;

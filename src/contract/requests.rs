@@ -553,7 +553,7 @@ pub struct BudgetResult {
     pub left: u32,
     /// What gives the whole budget back.
     pub resets_on: BudgetReset,
-    /// When the peer's last message stops to allow any, in milliseconds since 1970; missing where they have not written.
+    /// When the peer's last message stops allowing any, in milliseconds since 1970; missing where they have not written.
     pub window_ends_at_ms: Option<i64>,
     /// Wire messages that one message of the peer allows.
     pub limit: u32,

@@ -19,7 +19,7 @@ pub(super) const MOST_ID_BYTES: usize = 1_024;
 const MOST_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Reads one element of `msgs`. `None` for what no person sent: the bot's own messages, and those without a sender.
-/// With `keep_text` it is kept for quotes what the message says.
+/// With `keep_text` what the message says is kept for quotes.
 pub fn read_message(raw: &str, keep_text: bool) -> Option<NewMessage> {
     let message = read_wire(raw);
     if message.message_type == Some(MESSAGE_TYPE_BOT) {

@@ -97,7 +97,7 @@ impl Lane {
         holds_none && !self.waiting && !self.fetching && !self.spilled
     }
 
-    /// A message was committed. With `space` it is kept in memory.
+    /// A message was committed. With `room` it is kept in memory.
     pub fn arrived(&mut self, message: Pending, room: bool) {
         if message.id <= self.newest {
             return;
@@ -142,7 +142,7 @@ impl Lane {
         self.newest
     }
 
-    /// Ends a fetch with what was read. Without `space` only the next message is kept.
+    /// Ends a fetch with what was read. Without `room` only the next message is kept.
     pub fn fetched(&mut self, fetched: Fetched, room: bool) {
         self.fetching = false;
         self.spilled = fetched.more || self.late;

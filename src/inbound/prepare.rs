@@ -61,7 +61,7 @@ struct Attachment {
 pub struct Preparer {
     store: Store,
     library: Library,
-    room: Space,
+    space: Space,
     resources: Arc<dyn Fn() -> Resources + Send + Sync>,
     transfers: Arc<Semaphore>,
     decoders: Arc<Semaphore>,
@@ -82,11 +82,11 @@ impl Preparer {
     pub fn new(
         store: Store,
         library: Library,
-        room: Space,
+        space: Space,
         resources: Arc<dyn Fn() -> Resources + Send + Sync>,
     ) -> Preparer {
         let (transfers, decoders) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(DECODED)));
-        Preparer { store, library, room, resources, transfers, decoders }
+        Preparer { store, library, space, resources, transfers, decoders }
     }
 
     /// Makes a draft whole. It takes as long as its media.
@@ -271,8 +271,8 @@ impl Preparer {
         let no_room = |error: String| CdnError::NoSpace(error);
         // Whose messages wait is not guessed: their files would go.
         let waiting = self.store.waiting_keys(owner.number).await.map_err(|error| no_room(error.to_string()))?;
-        let (room, account, key) = (self.room.clone(), owner.account.to_owned(), owner.key);
-        let reserved = tokio::task::spawn_blocking(move || room.reserve(&account, key, bytes, bounds, &waiting)).await;
+        let (space, account, key) = (self.space.clone(), owner.account.to_owned(), owner.key);
+        let reserved = tokio::task::spawn_blocking(move || space.reserve(&account, key, bytes, bounds, &waiting)).await;
         reserved.map_err(|error| no_room(error.to_string()))?.map_err(|error| no_room(error.to_string()))
     }
 

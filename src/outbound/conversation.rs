@@ -64,7 +64,7 @@ pub(super) async fn run(
             }
         };
         if until.is_none() {
-            desk.network(false);
+            desk.set_network_unanswered(false);
             desk.set_rests(true);
             desk.answer_ended().await;
         }

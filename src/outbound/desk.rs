@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::callers::{Callers, Command};
-use super::core::{ConversationKey, Core, update_of};
+use super::core::{ConversationKey, Core, queue_id, update_of};
 use super::outcome::{SendError, Sent, Unanswered};
 use crate::store::{HoldReason, OutboundRow, SendState, StoreError};
 use crate::supervise::lock;
@@ -28,15 +28,15 @@ pub(super) struct Desk<'a> {
     uploading: AtomicI64,
     /// Whether nothing is to be sent, as far as it is known here.
     rests: AtomicBool,
-    /// Whether the network is asked, or has failed and will be asked again.
-    asks: AtomicBool,
+    /// Whether the network was asked and has not answered since, or has failed.
+    unanswered: AtomicBool,
 }
 
 impl<'a> Desk<'a> {
     /// Nobody waits yet. `sender` leads to the conversation.
     pub fn new(core: &'a Core, key: &'a ConversationKey, sender: mpsc::WeakUnboundedSender<Command>) -> Desk<'a> {
-        let (uploading, rests, asks) = (AtomicI64::new(0), AtomicBool::new(false), AtomicBool::new(false));
-        Desk { core, key, callers: Mutex::default(), sender, uploading, rests, asks }
+        let (uploading, rests, unanswered) = (AtomicI64::new(0), AtomicBool::new(false), AtomicBool::new(false));
+        Desk { core, key, callers: Mutex::default(), sender, uploading, rests, unanswered }
     }
 
     /// Whether nobody waits for anything.
@@ -44,9 +44,10 @@ impl<'a> Desk<'a> {
         lock(&self.callers).is_empty()
     }
 
-    /// The network is asked, or has answered.
-    pub fn network(&self, asks: bool) {
-        self.asks.store(asks, Ordering::Relaxed);
+    /// The network is being asked or has failed (true), or has answered (false): it decides what a caller who has waited long
+    /// enough is told.
+    pub fn set_network_unanswered(&self, unanswered: bool) {
+        self.unanswered.store(unanswered, Ordering::Relaxed);
     }
 
     /// A send's file is on its way to the media host while `work` runs: its callers wait as long as it moves.
@@ -126,6 +127,7 @@ impl<'a> Desk<'a> {
             match row.state {
                 SendState::Pending => {
                     let reason = row.held.unwrap_or(reason);
+                    tracing::info!(account = %self.key.0, queue_id = queue_id(id), ?reason, "a send is held");
                     let sender = self.sender.clone();
                     let unanswered = Unanswered::new(move || {
                         if let Some(sender) = sender.upgrade() {
@@ -196,7 +198,8 @@ impl<'a> Desk<'a> {
                 lock(&self.callers).extend(id, now + WAIT);
                 continue;
             }
-            let reason = if self.asks.load(Ordering::Relaxed) { HoldReason::Offline } else { HoldReason::Throttled };
+            let reason =
+                if self.unanswered.load(Ordering::Relaxed) { HoldReason::Offline } else { HoldReason::Throttled };
             // Held only if it still waits: what ended meanwhile has ended, and nobody will say so later.
             let held = async {
                 self.core.store.hold_send(id, reason).await?;

@@ -17,7 +17,7 @@ pub(super) async fn adopt(conversations: Conversations) {
     loop {
         if core.polls_any() {
             core.tell_standings().await;
-            match core.store.sendable_lanes().await {
+            match core.store.sendable_conversations().await {
                 Ok(found) => {
                     for (account, peer) in found {
                         let key = (AccountId::normalize(&account), peer);

@@ -11,11 +11,11 @@ use super::callers::{Caller, Command};
 use super::chunk::chunk;
 use super::context::OutboxContext;
 use super::conversations::Conversations;
-use super::core::{Core, client_id};
+use super::core::{Core, client_id, queue_id};
 use super::desk::WAIT;
 use super::maintenance;
 use super::markdown::{for_wechat, without_tags};
-use super::media::MediaPart;
+use super::media::{MediaPart, discard};
 use super::outcome::{SendError, Sent, Unanswered};
 use super::progress::{self, Progress, Shown};
 use crate::contract::{AccountId, MAX_CHUNKS, TEXT_CHUNK_LIMIT};
@@ -84,6 +84,21 @@ impl Outbox {
     ///
     /// With a known `idempotency_key` nothing new is accepted: it is about the send that has that key.
     pub async fn accept(&self, request: SendRequest) -> Result<Option<Accepted>, SendError> {
+        let file = match &request.content {
+            Content::Media(media, _) => Some(media.file.clone()),
+            Content::Text(_) => None,
+        };
+        let accepted = self.try_accept(request).await;
+        if !matches!(accepted, Ok(Some(_)))
+            && let Some(file) = file
+        {
+            // Nobody else knows of its copy.
+            let _ = tokio::task::spawn_blocking(move || discard(&file)).await;
+        }
+        accepted
+    }
+
+    async fn try_accept(&self, request: SendRequest) -> Result<Option<Accepted>, SendError> {
         let SendRequest { account, number, to, content, run_id, idempotency_key, extra } = request;
         let (text, media) = match content {
             Content::Text(text) => (text, None),
@@ -142,6 +157,11 @@ impl Outbox {
             }
             Some(answer) => answer,
             None => {
+                tracing::info!(
+                    queue_id = queue_id(row.id),
+                    stops = self.core.stop.is_cancelled(),
+                    "a send's conversation ended; it is held"
+                );
                 if !self.core.stop.is_cancelled() {
                     // A defect has ended the conversation, and it is begun again.
                     self.core.store.hold_send(row.id, HoldReason::Offline).await?;
@@ -157,22 +177,27 @@ impl Outbox {
         self.conversations.tell((account.clone(), peer.to_owned()), Command::Look);
     }
 
-    /// From now on this process sends whatever waits for an account, whoever accepted it.
-    pub async fn keep(&self, account: &AccountId, number: AccountNo) {
+    /// This process polls an account: from now on it sends whatever waits there, whoever accepted it.
+    pub async fn polls(&self, account: &AccountId, number: AccountNo) {
         self.core.set_polled(account, Some(number));
         self.core.tell_standing(account, number).await;
-        self.flush(account, number).await;
+        self.look_where(account, number, |_| true).await;
     }
 
-    /// No longer.
-    pub fn release(&self, account: &AccountId) {
+    /// It does not poll it any more.
+    pub fn polls_no_longer(&self, account: &AccountId) {
         self.core.set_polled(account, None);
     }
 
-    /// Looks at every conversation of an account in which something waits.
-    async fn flush(&self, account: &AccountId, number: AccountNo) {
-        match self.core.store.waiting_lanes(number).await {
-            Ok(peers) => peers.iter().for_each(|peer| self.nudge(account, peer)),
+    /// These people wrote: their conversations go on where something waits.
+    pub async fn wrote(&self, account: &AccountId, number: AccountNo, peers: &[String]) {
+        self.look_where(account, number, |waiting| peers.contains(waiting)).await;
+    }
+
+    /// Looks at those conversations of an account in which something waits.
+    async fn look_where(&self, account: &AccountId, number: AccountNo, which: impl Fn(&String) -> bool) {
+        match self.core.store.waiting_conversations(number).await {
+            Ok(peers) => peers.iter().filter(|peer| which(peer)).for_each(|peer| self.nudge(account, peer)),
             Err(error) => tracing::error!(%account, %error, "the outbox could not be read"),
         }
     }
@@ -180,7 +205,7 @@ impl Outbox {
     /// The account has a new login: what was stale is not any more.
     pub async fn renewed(&self, account: &AccountId, number: AccountNo) {
         self.core.forget_stale(account);
-        self.flush(account, number).await;
+        self.look_where(account, number, |_| true).await;
     }
 
     /// Gives up a waiting send. Returns whether it was waiting.
@@ -191,10 +216,6 @@ impl Outbox {
     /// Shows tool progress where there is room for it.
     pub async fn show(&self, tool: Progress) -> Result<Shown, StoreError> {
         progress::show(&self.core, tool).await
-    }
-
-    pub fn store(&self) -> &Store {
-        &self.core.store
     }
 }
 

@@ -15,7 +15,7 @@ const AT_MOST: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Recoveries {
     last: Mutex<HashMap<AccountId, Last>>,
-    /// Who begins one is seen by who asks whether to.
+    /// Deciding whether to begin one, and beginning it, are one step.
     begins: tokio::sync::Mutex<()>,
 }
 

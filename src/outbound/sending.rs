@@ -11,9 +11,10 @@ use super::outcome::SendError;
 use super::overflow;
 use crate::contract::{Recovery, RecoveryAction, RecoveryStep};
 use crate::store::{
-    AccountNo, Head, Held, HoldReason, OutboundPart, OutboundRow, Refused, SendDecision, SendState, StoreError, now_ms,
+    AccountNo, Head, Held, HoldReason, OutboundPart, OutboundRow, QuotaLimits, Refused, SendDecision, SendState,
+    StoreError, now_ms,
 };
-use ilink::{ContextToken, IlinkError, Limit, OutgoingItem, OutgoingMessage};
+use ilink::{ContextToken, IlinkError, Limit, MessageId, OutgoingItem, OutgoingMessage};
 
 /// The first wait after the network failed; each is twice the one before.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -162,43 +163,47 @@ impl<'a> Sending<'a> {
             context_token: token.as_ref(),
             run_id: row.run_id.as_deref(),
         };
-        self.desk.network(true);
+        self.desk.set_network_unanswered(true);
         self.asked = Instant::now();
         let answered = ready.ilink.send(&ready.session, &message).await;
         match answered {
-            Ok(answer) => {
-                self.reached();
-                let id = answer.message_id;
-                let said = if part.media.is_none() { part.text.clone() } else { String::new() };
-                let said = core.context.keeps_texts().then_some(said);
-                // The message is out: that it is not written down must not send it again.
-                let taken =
-                    persist(core, || core.store.part_taken(&row, part.n, id.clone(), said.clone(), settings.limits))
-                        .await?;
-                if let Some(media) = media.flatten() {
-                    core.context.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
-                }
-                if id.is_none() {
-                    let client_id = part.client_id.as_str();
-                    tracing::warn!(%account, client_id, "WeChat took a message and gave it no id; perhaps nobody sees it");
-                }
-                core.context.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
-                if taken.untold {
-                    core.tell_standing(account, number).await;
-                }
-                self.sent_again(true);
-                if let Some(row) = taken.finished {
-                    self.desk.taken(&row);
-                }
-                Ok(Next::Again)
-            }
-            Err(error) => {
-                if error.is_stale_token() {
-                    core.set_stale(account, ready.session.token.clone());
-                }
-                self.failed(number, &ready, row.clone(), Some(part.n), error).await
-            }
+            Ok(answer) => self.taken(number, &row, part, media.flatten(), answer.message_id, settings.limits).await,
+            Err(error) => self.failed(number, &ready, row.clone(), Some(part.n), error).await,
         }
+    }
+
+    /// The server took a wire message; without an id perhaps nobody sees it.
+    async fn taken(
+        &mut self,
+        number: AccountNo,
+        row: &OutboundRow,
+        part: &OutboundPart,
+        media: Option<MediaPart>,
+        id: Option<MessageId>,
+        limits: QuotaLimits,
+    ) -> Result<Next, StoreError> {
+        let (core, account) = (self.core, &self.key.0);
+        self.reached();
+        let said = if part.media.is_none() { part.text.clone() } else { String::new() };
+        let said = core.context.keeps_texts().then_some(said);
+        // The message is out: that it is not written down must not send it again.
+        let taken = persist(core, || core.store.part_taken(row, part.n, id.clone(), said.clone(), limits)).await?;
+        if let Some(media) = media {
+            core.context.file_done(&row.account_id, id.as_ref().and_then(|id| id.number), media);
+        }
+        if id.is_none() {
+            let client_id = part.client_id.as_str();
+            tracing::warn!(%account, client_id, "WeChat took a message and gave it no id; perhaps nobody sees it");
+        }
+        core.context.counted(account, if id.is_some() { Answered::Confirmed } else { Answered::Unconfirmed });
+        if taken.untold {
+            core.tell_standing(account, number).await;
+        }
+        self.sent_again(true);
+        if let Some(row) = taken.finished {
+            self.desk.taken(&row);
+        }
+        Ok(Next::Again)
     }
 
     /// Brings a part's file to the media host, or finds it there.
@@ -227,9 +232,6 @@ impl<'a> Sending<'a> {
             match done {
                 Ok(uploaded) => media = uploaded,
                 Err(UploadError::Ilink(error)) => {
-                    if error.is_stale_token() {
-                        core.set_stale(&self.key.0, ready.session.token.clone());
-                    }
                     if media.rest && error.refusal().is_some() && !error.is_stale_token() && error.limit().is_none() {
                         return self.give_up_rest(row, n, &media, true).await;
                     }
@@ -279,7 +281,7 @@ impl<'a> Sending<'a> {
     /// The network answered.
     fn reached(&mut self) {
         self.failures = 0;
-        self.desk.network(false);
+        self.desk.set_network_unanswered(false);
     }
 
     /// Gives up sending the rest of an answer as a file: its texts are still there.
@@ -305,8 +307,8 @@ impl<'a> Sending<'a> {
     ) -> Result<Next, StoreError> {
         let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(10)).min(LAST_RETRY);
         self.failures += 1;
-        self.desk.network(true);
-        tracing::warn!(account = %self.key.0, %error, failures = self.failures, "a message was not confirmed; sending it again");
+        self.desk.set_network_unanswered(true);
+        tracing::warn!(account = %self.key.0, %error, failures = self.failures, "a message could not be sent now; trying again");
         if now_ms() - row.created_at + wait.as_millis() as i64 >= WAIT.as_millis() as i64 {
             self.hold(number, HoldReason::Offline, None).await?;
         }
@@ -324,7 +326,11 @@ impl<'a> Sending<'a> {
     ) -> Result<Next, StoreError> {
         let core = self.core;
         let (account, peer) = self.key;
+        if !error.is_transient() {
+            self.reached();
+        }
         if error.is_stale_token() {
+            core.set_stale(account, ready.session.token.clone());
             tracing::warn!(%account, "a message waits for a new login: WeChat no longer accepts this one");
             return self.hold(number, HoldReason::SessionExpired, None).await;
         }

@@ -23,21 +23,21 @@ pub struct ProtectedProcesses {
 impl ProtectedProcesses {
     /// Everybody who is not to be touched. `gateway`: what the gateway said of itself, 0 for nothing.
     pub fn now(gateway: u32) -> ProtectedProcesses {
-        let mut kin = remember_ancestors().clone();
-        kin.climb(std::process::id(), parent_of);
+        let mut protected = remember_ancestors().clone();
+        protected.climb(std::process::id(), parent_of);
         if gateway != 0 {
-            kin.climb(gateway, parent_of);
+            protected.climb(gateway, parent_of);
         }
         match std::env::var("OPENCLAW_GATEWAY_SERVICE_PID") {
             Ok(text) if text.trim().is_empty() => {}
             Ok(text) => match text.trim().parse() {
-                Ok(pid) if pid > 0 => kin.climb(pid, parent_of),
-                _ => kin.unread = true,
+                Ok(pid) if pid > 0 => protected.climb(pid, parent_of),
+                _ => protected.unread = true,
             },
             Err(std::env::VarError::NotPresent) => {}
-            Err(std::env::VarError::NotUnicode(_)) => kin.unread = true,
+            Err(std::env::VarError::NotUnicode(_)) => protected.unread = true,
         }
-        kin
+        protected
     }
 
     /// Whether `pid` is one of them; `None`: perhaps.
@@ -74,18 +74,18 @@ impl ProtectedProcesses {
 /// Writes down who the ancestors are now; the first call in a process counts.
 pub fn remember_ancestors() -> &'static ProtectedProcesses {
     AT_START.get_or_init(|| {
-        let mut kin = ProtectedProcesses::default();
-        kin.climb(std::process::id(), parent_of);
-        kin
+        let mut protected = ProtectedProcesses::default();
+        protected.climb(std::process::id(), parent_of);
+        protected
     })
 }
 
 /// Whether `pid` is, for certain and now, an ancestor of this process.
 pub fn is_ancestor(pid: u32) -> bool {
-    let mut kin = ProtectedProcesses::default();
-    kin.climb(std::process::id(), parent_of);
+    let mut protected = ProtectedProcesses::default();
+    protected.climb(std::process::id(), parent_of);
     // Pid 1 is in the set whether it was reached or not.
-    pid != std::process::id() && kin.pids.contains(&pid) && (pid != 1 || !kin.unread)
+    pid != std::process::id() && protected.pids.contains(&pid) && (pid != 1 || !protected.unread)
 }
 
 fn parent_of(pid: u32) -> Option<u32> {
@@ -98,26 +98,26 @@ mod tests {
     use super::*;
 
     fn climbed(pid: u32, parents: &[(u32, u32)]) -> ProtectedProcesses {
-        let mut kin = ProtectedProcesses::default();
-        kin.climb(pid, |pid| parents.iter().find(|(child, _)| *child == pid).map(|(_, parent)| *parent));
-        kin
+        let mut protected = ProtectedProcesses::default();
+        protected.climb(pid, |pid| parents.iter().find(|(child, _)| *child == pid).map(|(_, parent)| *parent));
+        protected
     }
 
     #[test]
     fn the_whole_line_is_kin_and_nobody_else() {
-        let kin = climbed(40, &[(40, 30), (30, 20), (20, 1), (1, 0), (50, 30)]);
+        let protected = climbed(40, &[(40, 30), (30, 20), (20, 1), (1, 0), (50, 30)]);
         for pid in [40, 30, 20, 1] {
-            assert_eq!(kin.contains(pid), Some(true), "{pid}");
+            assert_eq!(protected.contains(pid), Some(true), "{pid}");
         }
-        assert_eq!(kin.contains(50), Some(false));
+        assert_eq!(protected.contains(50), Some(false));
     }
 
     #[test]
     fn somebody_who_cannot_be_read_may_be_anybody() {
-        let kin = climbed(40, &[(40, 30)]);
-        assert_eq!(kin.contains(30), Some(true));
-        assert_eq!(kin.contains(1), Some(true));
-        assert_eq!(kin.contains(50), None);
+        let protected = climbed(40, &[(40, 30)]);
+        assert_eq!(protected.contains(30), Some(true));
+        assert_eq!(protected.contains(1), Some(true));
+        assert_eq!(protected.contains(50), None);
         assert_eq!(climbed(40, &[(40, 1)]).contains(50), Some(false), "the top need not be read");
     }
 
@@ -132,12 +132,12 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_ancestors_of_this_process_are_read_up_to_the_top() {
-        let kin = ProtectedProcesses::now(0);
-        assert_eq!(kin.contains(std::process::id()), Some(true));
-        assert_eq!(kin.contains(system::parent_pid()), Some(true));
+        let protected = ProtectedProcesses::now(0);
+        assert_eq!(protected.contains(std::process::id()), Some(true));
+        assert_eq!(protected.contains(system::parent_pid()), Some(true));
         assert!(is_ancestor(system::parent_pid()) && !is_ancestor(std::process::id()));
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert_eq!(kin.contains(child.id()), Some(false));
+        assert_eq!(protected.contains(child.id()), Some(false));
         assert_eq!(ProtectedProcesses::now(child.id()).contains(child.id()), Some(true));
         child.kill().unwrap();
         child.wait().unwrap();

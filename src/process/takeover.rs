@@ -42,7 +42,7 @@ pub enum Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kinship {
     /// It is this process, an ancestor of it, the gateway or its service, or an ancestor of those.
-    ProtectedProcesses,
+    Protected,
     /// None of them.
     Stranger,
     /// Not all of them could be read.
@@ -96,10 +96,10 @@ pub enum KeepReason {
     LockUnclear,
     /// It is this process, an ancestor, the gateway or its service.
     #[error("it belongs to this gateway's own processes")]
-    ProtectedProcesses,
+    Protected,
     /// It might be.
     #[error("it is not certain that it does not belong to this gateway's own processes")]
-    KinUnclear,
+    ProtectionUnclear,
     /// Another executable, or the system does not tell.
     #[error("it is not certain that it is a copy of this program")]
     OtherProgram,
@@ -138,8 +138,8 @@ pub fn decide(facts: &Facts) -> Verdict {
     // Nobody whom this gateway needs.
     match facts.kinship {
         Kinship::Stranger => {}
-        Kinship::ProtectedProcesses => return Verdict::Leave(KeepReason::ProtectedProcesses),
-        Kinship::Unknown => return Verdict::Leave(KeepReason::KinUnclear),
+        Kinship::Protected => return Verdict::Leave(KeepReason::Protected),
+        Kinship::Unknown => return Verdict::Leave(KeepReason::ProtectionUnclear),
     }
     // A sidecar, and the one whose lease this is.
     if facts.same_program != Some(true) {
@@ -165,7 +165,7 @@ pub fn facts(recorded: &Recorded, lock: &Path, told: Gateway, request: Request) 
     let Identity { pid, started, boot_id, program } = &recorded.owner;
     let me = this_process();
     let kinship = match ProtectedProcesses::now(told.pid).contains(*pid) {
-        Some(true) => Kinship::ProtectedProcesses,
+        Some(true) => Kinship::Protected,
         Some(false) => Kinship::Stranger,
         None => Kinship::Unknown,
     };
@@ -257,7 +257,7 @@ mod tests {
                 for same_program in told {
                     for holds_lock in told {
                         for gateway in standings {
-                            for kinship in [Kinship::ProtectedProcesses, Kinship::Stranger, Kinship::Unknown] {
+                            for kinship in [Kinship::Protected, Kinship::Stranger, Kinship::Unknown] {
                                 for request in [Request::NotMade, Request::Refused, Request::Ignored] {
                                     let facts = Facts {
                                         same_system,
@@ -315,15 +315,15 @@ mod tests {
         let owner = this_process();
         let parent = Gateway::of_this_process(None);
         let recorded = Recorded { owner: owner.clone(), gateway: Gateway { started: 1, ..parent } };
-        let expected = Facts { kinship: Kinship::ProtectedProcesses, ..STALE };
+        let expected = Facts { kinship: Kinship::Protected, ..STALE };
         assert_eq!(facts(&recorded, lock.path(), Gateway::NONE, Request::Ignored), expected);
         assert_eq!(
             end_stale(&recorded, lock.path(), Gateway::NONE, Request::Ignored, || true),
-            Err(KeepReason::ProtectedProcesses),
+            Err(KeepReason::Protected),
             "even this process itself, with everything else against it"
         );
         let of_parent = Recorded { owner: Identity { pid: parent.pid, started: parent.started, ..owner }, ..recorded };
         let ended = end_stale(&of_parent, lock.path(), Gateway::NONE, Request::Ignored, || true);
-        assert_eq!(ended, Err(KeepReason::ProtectedProcesses));
+        assert_eq!(ended, Err(KeepReason::Protected));
     }
 }

@@ -66,20 +66,6 @@ struct Slot {
     takeover: Mutex<()>,
 }
 
-impl Slot {
-    /// A try that began with this token has failed for good.
-    async fn give_up(&self, wanted: &CancellationToken) -> bool {
-        wanted.cancel();
-        let mut state = self.state.lock().await;
-        // A start that was asked for since goes on.
-        let gives_up = matches!(&*state, State::Wanted(current) if current.is_cancelled());
-        if gives_up {
-            *state = State::Stopped;
-        }
-        gives_up
-    }
-}
-
 type Slots = HashMap<AccountId, Arc<Slot>>;
 
 /// Runs the accounts of one state directory.
@@ -172,11 +158,15 @@ impl AccountSupervisor {
             }
         };
         let started = match self.try_start(id, &slot, &wanted).await {
-            Err(error) if error.data.kind == ErrorKind::AccountLocked => self.take_over(id, &slot, &wanted).await,
+            Err(error) if error.data.kind == ErrorKind::AccountLocked && !wanted.is_cancelled() => {
+                self.take_over(id, &slot, &wanted).await
+            }
             done => done,
         };
-        if started.as_ref().is_err_and(|error| error.data.kind != ErrorKind::AccountLocked) {
-            slot.give_up(&wanted).await;
+        if let Err(error) = &started
+            && error.data.kind != ErrorKind::AccountLocked
+        {
+            self.give_up(id, &slot, &wanted, error).await;
         }
         started
     }
@@ -188,7 +178,7 @@ impl AccountSupervisor {
             return Ok(());
         }
         if wanted.is_cancelled() {
-            let message = format!("account {id} was stopped before another process had given it up");
+            let message = format!("account {id} was stopped while it was being started");
             return Err(ContractError::new(ErrorKind::AccountLocked, message).retryable().account(id));
         }
         let running = self.begin(id).await?;
@@ -198,6 +188,24 @@ impl AccountSupervisor {
         }
         wanted.cancel();
         Ok(())
+    }
+
+    /// A try that began with this token has failed for good.
+    async fn give_up(&self, id: &AccountId, slot: &Slot, wanted: &CancellationToken, error: &ContractError) {
+        wanted.cancel();
+        let mut state = slot.state.lock().await;
+        // A start that was asked for since goes on.
+        if matches!(&*state, State::Wanted(current) if current.is_cancelled()) {
+            *state = State::Stopped;
+            self.not_started(id, error);
+        }
+    }
+
+    fn not_started(&self, id: &AccountId, error: &ContractError) {
+        self.registry.update(id, |entry| {
+            entry.state = AccountState::Stopped;
+            entry.last_error = Some(error.message.clone());
+        });
     }
 
     /// `None`: the lease is another's.
@@ -272,7 +280,7 @@ impl AccountSupervisor {
         };
         let task = tokio::spawn(monitor.run(cancel.clone()));
         // What an earlier run, or another process, left behind.
-        self.outbox.keep(id, row.no).await;
+        self.outbox.polls(id, row.no).await;
         Ok(Running { number: row.no, session: sender, cancel, task, lease })
     }
 
@@ -281,14 +289,7 @@ impl AccountSupervisor {
         let (outbox, id) = (self.outbox.clone(), id.clone());
         Box::new(move |peers| {
             let (outbox, id) = (outbox.clone(), id.clone());
-            tokio::spawn(async move {
-                match outbox.store().waiting_lanes(number).await {
-                    Ok(waiting) => {
-                        waiting.iter().filter(|peer| peers.contains(peer)).for_each(|peer| outbox.nudge(&id, peer));
-                    }
-                    Err(error) => tracing::error!(account = %id, %error, "the outbox could not be read"),
-                }
-            });
+            tokio::spawn(async move { outbox.wrote(&id, number, &peers).await });
         })
     }
 
@@ -315,7 +316,7 @@ impl AccountSupervisor {
     async fn end(&self, id: &AccountId, running: Running) {
         let Running { number, session, cancel, task, lease } = running;
         cancel.cancel();
-        self.outbox.release(id);
+        self.outbox.polls_no_longer(id);
         if let Err(error) = task.await {
             tracing::error!(account = %id, %error, "a monitor ended by a defect of the sidecar");
         }
@@ -373,6 +374,7 @@ impl AccountSupervisor {
                     Err(error) => {
                         if error.data.kind != ErrorKind::AccountLocked {
                             *state = State::Stopped;
+                            self.not_started(id, &error);
                         }
                         tracing::warn!(account = %id, %error, "an account could not be started anew");
                     }
@@ -465,7 +467,7 @@ impl AccountSupervisor {
         ContractError::new(ErrorKind::AccountLocked, message).retryable().account(id)
     }
 
-    /// The accounts that wait for another's lease and at which nobody is.
+    /// The accounts that wait for another's lease and that nobody is starting.
     pub(super) fn waiting(&self) -> Vec<Waiting> {
         let free = |slot: &Slot| {
             let state = slot.state.try_lock().ok()?;
@@ -491,12 +493,7 @@ impl AccountSupervisor {
             Some(Err(error))
                 if matches!(error.data.kind, ErrorKind::AccountNotFound | ErrorKind::AccountNotConfigured) =>
             {
-                if slot.give_up(wanted).await {
-                    self.registry.update(id, |entry| {
-                        entry.state = AccountState::Stopped;
-                        entry.last_error = Some(error.message);
-                    });
-                }
+                self.give_up(id, slot, wanted, &error).await;
             }
             Some(Err(error)) => tracing::warn!(account = %id, %error, "an account that waits could not be started"),
         }

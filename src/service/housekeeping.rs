@@ -22,7 +22,7 @@ pub struct Housekeeping {
     /// Where files are.
     pub library: Library,
     /// How much room they take.
-    pub room: Space,
+    pub space: Space,
 }
 
 impl Housekeeping {
@@ -55,7 +55,7 @@ impl Housekeeping {
             library.clean(keep, &|file| waiting.iter().any(|waiting| waiting == file))
         });
         let removed = removed.await;
-        self.room.look_again();
+        self.space.look_again();
         match removed {
             Ok(Ok(removed)) if removed > 0 => tracing::info!(removed, "old media files were removed"),
             Ok(Err(error)) => tracing::warn!(%error, "old media files were not removed"),

@@ -214,3 +214,18 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
     })?;
     Ok(module)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_answered_is_what_is_documented() {
+        let host = Arc::new(Host::new(None, Events::none(), || {}));
+        let answered = module(host).unwrap();
+        let answered: BTreeSet<&str> = answered.method_names().collect();
+        assert_eq!(answered, METHODS.iter().map(|method| method.name).collect());
+    }
+}

@@ -110,18 +110,8 @@ impl Sidecar {
         }
         let clients = Clients::new(AccountFiles::new(state.clone()), settings);
         let directory = Directory::new(clients.clone(), store.clone());
-        let of_media = clients.clone();
-        let resources = Arc::new(move || {
-            let settings = of_media.settings();
-            Resources {
-                cdn: of_media.cdn(),
-                limit: settings.media_max_bytes(),
-                room: settings.media_room(),
-                quotes_ms: settings.quotes().0,
-            }
-        });
-        let room = Space::new(library.clone());
-        let preparer = Preparer::new(store.clone(), library.clone(), room.clone(), resources);
+        let space = Space::new(library.clone());
+        let preparer = Preparer::new(store.clone(), library.clone(), space.clone(), resources(&clients));
         let broken = end.clone();
         let outlet = Outlet { events: events.clone(), broken: Box::new(move || broken()), defer_media };
         let dispatcher = Dispatcher::start(store.clone(), registry.clone(), preparer.clone(), outlet, stop.clone());
@@ -146,13 +136,9 @@ impl Sidecar {
             library.clone(),
         ));
         tokio::spawn(pass_on(store.clone(), clients.clone(), changes, events.clone()));
-        let supervisor = Arc::downgrade(&accounts);
-        let (of_files, of_clocks) = (supervisor.clone(), supervisor.clone());
-        keep("the look at account files", &stop, move |stop| watch_files(of_files.clone(), stop));
-        keep("the look at the clocks", &stop, move |stop| watch_clocks(of_clocks.clone(), stop));
-        keep("the look at leases", &stop, move |stop| watch_leases(supervisor.clone(), end.clone(), stop));
+        watch(&accounts, end, &stop);
         let housekeeping =
-            Housekeeping { clients: clients.clone(), store: store.clone(), library: library.clone(), room };
+            Housekeeping { clients: clients.clone(), store: store.clone(), library: library.clone(), space };
         keep("housekeeping", &stop, move |stop| housekeeping.clone().run(stop));
         if let Some(every) = open.status_interval {
             let registry = registry.clone();
@@ -231,6 +217,29 @@ impl Sidecar {
             tracing::warn!("the stop took too long; ending without the rest. Nothing that was committed is lost");
         }
     }
+}
+
+/// What media of messages are fetched with, by the settings in force then.
+fn resources(clients: &Clients) -> Arc<dyn Fn() -> Resources + Send + Sync> {
+    let clients = clients.clone();
+    Arc::new(move || {
+        let settings = clients.settings();
+        Resources {
+            cdn: clients.cdn(),
+            limit: settings.media_max_bytes(),
+            room: settings.media_room(),
+            quotes_ms: settings.quotes().0,
+        }
+    })
+}
+
+/// Starts what the account supervisor has to notice.
+fn watch(accounts: &Arc<AccountSupervisor>, end: Arc<dyn Fn() + Send + Sync>, stop: &CancellationToken) {
+    let supervisor = Arc::downgrade(accounts);
+    let (of_files, of_clocks) = (supervisor.clone(), supervisor.clone());
+    keep("the look at account files", stop, move |stop| watch_files(of_files.clone(), stop));
+    keep("the look at the clocks", stop, move |stop| watch_clocks(of_clocks.clone(), stop));
+    keep("the look at leases", stop, move |stop| watch_leases(supervisor.clone(), end.clone(), stop));
 }
 
 /// Runs a task until `stop`, whatever happens in it.

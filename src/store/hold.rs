@@ -54,3 +54,25 @@ impl HoldReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_read_as_it_is_written() {
+        // A new reason does not compile here before it is counted; one that is counted and not in `ALL` is not read.
+        let counted = |reason| match reason {
+            HoldReason::Quota
+            | HoldReason::Throttled
+            | HoldReason::NoContext
+            | HoldReason::ContextExpired
+            | HoldReason::SessionExpired
+            | HoldReason::Offline => 6,
+        };
+        assert_eq!(HoldReason::ALL.len(), counted(HoldReason::Quota));
+        for reason in HoldReason::ALL {
+            assert_eq!(HoldReason::from_name(reason.name()), Some(reason));
+        }
+    }
+}

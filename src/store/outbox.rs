@@ -419,20 +419,16 @@ impl Store {
         .await
     }
 
-    /// Marks one send as held, if it still waits and is not yet; an extra ends instead. Returns why it is held then.
-    pub async fn hold_send(&self, id: i64, reason: HoldReason) -> Result<Option<HoldReason>, StoreError> {
+    /// Marks one send as held, if it still waits and is not yet; an extra ends instead.
+    pub async fn hold_send(&self, id: i64, reason: HoldReason) -> Result<(), StoreError> {
         self.write(Durability::Process, move |db| {
             db.prepare_cached(
                 "UPDATE outbound SET state = 'cancelled', error = ?2 WHERE id = ?1 AND state = 'pending' AND extra",
             )?
             .execute(params![id, NO_ROOM])?;
-            let held: Option<String> = db
-                .prepare_cached(
-                    "UPDATE outbound SET held = COALESCE(held, ?2) WHERE id = ?1 AND state = 'pending' RETURNING held",
-                )?
-                .query_row(params![id, reason.name()], |row| row.get(0))
-                .optional()?;
-            Ok(held.as_deref().and_then(HoldReason::from_name))
+            db.prepare_cached("UPDATE outbound SET held = COALESCE(held, ?2) WHERE id = ?1 AND state = 'pending'")?
+                .execute(params![id, reason.name()])?;
+            Ok(())
         })
         .await
     }
@@ -459,7 +455,7 @@ impl Store {
     }
 
     /// Conversations of an account in which something waits.
-    pub async fn waiting_lanes(&self, account: AccountNo) -> Result<Vec<String>, StoreError> {
+    pub async fn waiting_conversations(&self, account: AccountNo) -> Result<Vec<String>, StoreError> {
         self.read(move |db| {
             db.prepare_cached("SELECT DISTINCT peer FROM outbound WHERE account = ?1 AND state = 'pending'")?
                 .query_map([account.0], |row| row.get(0))?
@@ -469,7 +465,7 @@ impl Store {
     }
 
     /// Conversations, by account id and peer, in which something waits that nothing but time holds up.
-    pub async fn sendable_lanes(&self) -> Result<Vec<(String, String)>, StoreError> {
+    pub async fn sendable_conversations(&self) -> Result<Vec<(String, String)>, StoreError> {
         self.read(|db| {
             let mut sendable = std::collections::BTreeSet::new();
             let mut waiting = db.prepare_cached(

@@ -75,7 +75,7 @@ pub struct Allowance {
     pub limit: u32,
     /// Whether that was learned from refusals.
     pub learned: bool,
-    /// When their last message stops to allow any; `None` where they have not written.
+    /// When their last message stops allowing any; `None` where they have not written.
     pub window_ends_at: Option<i64>,
     /// Until when the bot has to wait first.
     pub available_at: Option<i64>,

@@ -123,7 +123,7 @@ impl Soak {
         sidecar
     }
 
-    /// Workload write, so many a second.
+    /// People write, so many a second.
     fn write(&mut self) {
         let due = self.began.elapsed().as_secs_f64() * self.plan.rate;
         // After a pause of this process, not all of it at once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Workload that write to each bot.
+/// People who write to each bot.
 pub const PEOPLE: u64 = 3;
 /// Messages a minute for an account: a bot may send 40, some answers are several, and what was held comes on top.
 const PER_ACCOUNT: f64 = 30.0;

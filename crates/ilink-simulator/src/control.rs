@@ -1,4 +1,4 @@
-//! The hand that plays the phone, the people and the bad weather, for tests in the same process. `control_http` is
+//! The hand that plays the phone, the people and the faults, for tests in the same process. `control_http` is
 //! the same over HTTP.
 
 use std::borrow::Cow;

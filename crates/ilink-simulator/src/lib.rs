@@ -21,6 +21,7 @@
 //! | `cdn_http`, `cdn/` | where media are uploaded and downloaded, and kept |
 //! | `control`, `control_http` | the hand that plays the phone and the people, in process and over HTTP |
 //! | `report` | how all this is shown |
+//! | `endpoint`, `error` | what can be asked, and how the simulator itself fails |
 //! | `basics` | locks, the clock, unguessable strings |
 //!
 //! Invariants: it binds 127.0.0.1 and nothing else; it never calls out; nothing it knows outlives the process

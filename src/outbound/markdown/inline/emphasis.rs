@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::outbound::fence::run_len;
+
 /// A run of `*` or `_`. Closing uses it up from the left, opening from the right.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -23,7 +25,7 @@ impl Run {
     /// The run of markers at `start`.
     pub(super) fn at(text: &str, start: usize) -> Self {
         let mark = text.as_bytes()[start];
-        let len = super::run_len(&text[start..], mark);
+        let len = run_len(&text[start..], mark);
         let end = start + len;
         let before = text[..start].chars().next_back().unwrap_or(' ');
         let mut following = text[end..].chars();
