@@ -81,7 +81,6 @@ pub(super) async fn run(
             }
         }
     }
-    leave(&mut || true);
     // Who was told that a send is held passes that on within moments; then its end is told, if there is one.
     let last = async {
         while desk.any_unanswered()
@@ -91,6 +90,7 @@ pub(super) async fn run(
         }
     };
     let _ = tokio::time::timeout(LAST_UPDATES, last).await;
+    leave(&mut || true);
 }
 
 /// Returns at that time; never, where there is none.
