@@ -89,10 +89,10 @@ impl Outbox {
             Content::Text(_) => None,
         };
         let accepted = self.try_accept(request).await;
-        if !matches!(accepted, Ok(Some(_)))
-            && let Some(file) = file
-        {
-            // Nobody else knows of its copy.
+        // Only where nothing was written down for certain: an answer of the database that got lost may leave a row that needs its
+        // file. What no row names goes after a day.
+        let refused = matches!(accepted, Ok(None) | Err(SendError::Empty | SendError::TooLong { .. }));
+        if let Some(file) = file.filter(|_| refused) {
             let _ = tokio::task::spawn_blocking(move || discard(&file)).await;
         }
         accepted
@@ -228,7 +228,8 @@ mod tests {
     use super::*;
     use crate::contract::{Locale, OutboundUpdate, Recovery};
     use crate::outbound::context::{Answered, NotReady, OutboxSettings, Ready};
-    use crate::outbound::source::Spooled;
+    use crate::outbound::media::ItemKind;
+    use crate::outbound::source::{Spooled, measure};
     use crate::store::{Confirmations, QuotaLimits, Standing};
 
     /// A context that breaks when it is first asked, and has no login then.
@@ -299,5 +300,39 @@ mod tests {
         let sent = tokio::time::timeout(WAIT, outbox.settle(accepted)).await.unwrap();
         assert!(matches!(sent, Ok(Sent::Held(_, HoldReason::SessionExpired, _))), "{sent:?}");
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_file_stays_where_the_database_did_not_say_what_became_of_its_send() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("state.sqlite");
+        let (store, _) = Store::open(&database).unwrap();
+        let account = AccountId::normalize("bot");
+        let number = store.get_or_create_account(&account).await.unwrap().no;
+        let stop = CancellationToken::new();
+        let _ending = stop.clone().drop_guard();
+        let outbox = Outbox::new(store, Breaks(Arc::default()), stop);
+        let outside = rusqlite::Connection::open(&database).unwrap();
+        outside.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let file = dir.path().join("a.bin");
+        std::fs::write(&file, "content").unwrap();
+        let request = |text: String| SendRequest {
+            account: account.clone(),
+            number,
+            to: "ann".to_owned(),
+            content: Content::Media(
+                Box::new(MediaPart::new(measure(&file).unwrap(), ItemKind::File, "a.bin".into(), "text/plain".into())),
+                Some(text),
+            ),
+            run_id: None,
+            idempotency_key: None,
+            extra: false,
+        };
+        let failed = outbox.accept(request("as promised".to_owned())).await;
+        assert!(matches!(failed, Err(SendError::Store(_))));
+        assert!(file.exists(), "perhaps a row names it");
+        let refused = outbox.accept(request("a line of its own\n\n".repeat(30_000))).await;
+        assert!(matches!(refused, Err(SendError::TooLong { .. })));
+        assert!(!file.exists());
     }
 }
