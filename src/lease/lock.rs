@@ -29,7 +29,7 @@ pub enum LeaseError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A defect of the sidecar.
-    #[error("the lease was not looked at: {0}")]
+    #[error("who polls this account could not be found out ({0}); this is a defect of the sidecar, please report it")]
     Broken(String),
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Conversations {
 
 impl Conversations {
     /// None runs.
-    pub fn new(core: Arc<Core>) -> Conversations {
-        Conversations { core, running: Arc::default() }
+    pub fn new(core: Core) -> Conversations {
+        Conversations { core: Arc::new(core), running: Arc::default() }
     }
 
     /// Tells a conversation something; one that does not run begins.

@@ -1,7 +1,6 @@
 //! The outbox: accepts sends and waits for them; conversations send them.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -63,21 +62,23 @@ impl Accepted {
 #[derive(Clone)]
 pub struct Outbox {
     conversations: Conversations,
-    core: Arc<Core>,
 }
 
 impl Outbox {
     /// An outbox on this database. Its tasks end with `stop`.
     pub fn new(store: Store, context: impl OutboxContext, stop: CancellationToken) -> Outbox {
-        let core = Arc::new(Core::new(store, Box::new(context), stop.clone()));
-        let conversations = Conversations::new(core.clone());
+        let conversations = Conversations::new(Core::new(store, Box::new(context), stop.clone()));
         let of_sweep = conversations.clone();
         let sweep = move || maintenance::sweep(of_sweep.clone());
         tokio::spawn(keep_running("the outbox's forgetting", stop.clone(), sweep));
         let of_adopt = conversations.clone();
         let adopt = move || maintenance::adopt(of_adopt.clone());
         tokio::spawn(keep_running("the outbox's look at what others left", stop, adopt));
-        Outbox { conversations, core }
+        Outbox { conversations }
+    }
+
+    fn core(&self) -> &Core {
+        &self.conversations.core
     }
 
     /// Accepts a send: it is on disk when this returns. `None`: it is an extra for which there is no room.
@@ -104,7 +105,7 @@ impl Outbox {
             Content::Text(text) => (text, None),
             Content::Media(media, text) => (text.unwrap_or_default(), Some(media)),
         };
-        let settings = self.core.context.settings();
+        let settings = self.core().context.settings();
         let whole = for_wechat(&text);
         let text = if settings.escape_tags { without_tags(&whole) } else { Cow::Borrowed(&*whole) };
         let texts = chunk(&text, TEXT_CHUNK_LIMIT);
@@ -123,13 +124,13 @@ impl Outbox {
         if parts.len() > MAX_CHUNKS {
             return Err(SendError::TooLong { parts: parts.len() });
         }
-        if extra && !progress::has_room_for_extra(&self.core, &account, number, &to, parts.len() as u32).await? {
+        if extra && !progress::has_room_for_extra(self.core(), &account, number, &to, parts.len() as u32).await? {
             return Ok(None);
         }
         let whole = may_overflow.then_some(whole);
         let send =
             NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, extra, whole, parts };
-        let row = self.core.store.accept_send(send).await?;
+        let row = self.core().store.accept_send(send).await?;
         Ok(Some(Accepted { account, row }))
     }
 
@@ -148,7 +149,7 @@ impl Outbox {
         let answer = tokio::select! {
             biased;
             answer = answer => answer.ok(),
-            () = self.core.stop.cancelled() => None,
+            () = self.core().stop.cancelled() => None,
         };
         match answer {
             Some(Ok(held @ Sent::Held(..))) => {
@@ -159,12 +160,12 @@ impl Outbox {
             None => {
                 tracing::info!(
                     queue_id = queue_id(row.id),
-                    stops = self.core.stop.is_cancelled(),
+                    stops = self.core().stop.is_cancelled(),
                     "a send's conversation ended; it is held"
                 );
-                if !self.core.stop.is_cancelled() {
+                if !self.core().stop.is_cancelled() {
                     // A defect has ended the conversation, and it is begun again.
-                    self.core.store.hold_send(row.id, HoldReason::Offline).await?;
+                    self.core().store.hold_send(row.id, HoldReason::Offline).await?;
                     self.conversations.tell(key, Command::Look);
                 }
                 Ok(Sent::Held(row, HoldReason::Offline, Unanswered::without_conversation()))
@@ -179,14 +180,14 @@ impl Outbox {
 
     /// This process polls an account: from now on it sends whatever waits there, whoever accepted it.
     pub async fn polls(&self, account: &AccountId, number: AccountNo) {
-        self.core.set_polled(account, Some(number));
-        self.core.tell_standing(account, number).await;
+        self.core().set_polled(account, Some(number));
+        self.core().tell_standing(account, number).await;
         self.look_where(account, number, |_| true).await;
     }
 
     /// It does not poll it any more.
     pub fn polls_no_longer(&self, account: &AccountId) {
-        self.core.set_polled(account, None);
+        self.core().set_polled(account, None);
     }
 
     /// These people wrote: their conversations go on where something waits.
@@ -196,7 +197,7 @@ impl Outbox {
 
     /// Looks at those conversations of an account in which something waits.
     async fn look_where(&self, account: &AccountId, number: AccountNo, which: impl Fn(&String) -> bool) {
-        match self.core.store.waiting_conversations(number).await {
+        match self.core().store.waiting_conversations(number).await {
             Ok(peers) => peers.iter().filter(|peer| which(peer)).for_each(|peer| self.nudge(account, peer)),
             Err(error) => tracing::error!(%account, %error, "the outbox could not be read"),
         }
@@ -204,7 +205,7 @@ impl Outbox {
 
     /// The account has a new login: what was stale is not any more.
     pub async fn renewed(&self, account: &AccountId, number: AccountNo) {
-        self.core.forget_stale(account);
+        self.core().forget_stale(account);
         self.look_where(account, number, |_| true).await;
     }
 
@@ -215,12 +216,13 @@ impl Outbox {
 
     /// Shows tool progress where there is room for it.
     pub async fn show(&self, tool: Progress) -> Result<Shown, StoreError> {
-        progress::show(&self.core, tool).await
+        progress::show(self.core(), tool).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::future::BoxFuture;

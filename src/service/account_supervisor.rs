@@ -178,7 +178,8 @@ impl AccountSupervisor {
             return Ok(());
         }
         if wanted.is_cancelled() {
-            let message = format!("account {id} was stopped while it was being started");
+            let message =
+                format!("account {id} was stopped, or could not be started, meanwhile; start it again if it is wanted");
             return Err(ContractError::new(ErrorKind::AccountLocked, message).retryable().account(id));
         }
         let running = self.begin(id).await?;
