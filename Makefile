@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host test-fuzz fuzz deny contract bench clean
+.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host fuzz deny contract bench clean
 
 all: build
 
@@ -31,7 +31,7 @@ test-long:
 	node tests/run-all.mjs long
 
 # One group of the tests.
-test-spelling test-rust test-shim test-clients test-host test-fuzz:
+test-spelling test-rust test-shim test-clients test-host:
 	node tests/run-all.mjs $(@:test-%=%)
 
 FUZZ_SECONDS ?= 600

@@ -2,12 +2,11 @@
 //
 //   FUZZ_SECONDS=600 node fuzz/run.mjs            all, ten minutes each
 //   FUZZ_SECONDS=600 node fuzz/run.mjs wire login
-//   FUZZ_SECONDS=0 node fuzz/run.mjs              only replays what is in seeds/ and regressions/
 //
 // Coverage-guided with libFuzzer, on a stable toolchain: see rustc.sh. Inputs that found something new are kept in
 // target/corpus/ and are where the next run begins; seeds/ and regressions/ are always run first. The last line counts targets.
 //
-// Where nothing can be instrumented (no C++ compiler, a system without libFuzzer) it says so and replays seeds and regressions.
+// What is in seeds/ and regressions/ is replayed by tests/fuzz_inputs.rs too, on every test run, without instrumentation.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -17,23 +16,23 @@ const root = fileURLToPath(new URL(".", import.meta.url));
 const seconds = Number(process.env.FUZZ_SECONDS || 600);
 const all = readdirSync(`${root}fuzz_targets`).map((file) => file.replace(/\.rs$/, ""));
 const unknown = process.argv.slice(2).find((name) => !all.includes(name));
-if (unknown || !(seconds >= 0)) {
-  console.error(unknown ? `there is no target ${unknown}; there are ${all.join(", ")}` : "FUZZ_SECONDS must be 0 or more");
+if (unknown || !(seconds > 0)) {
+  console.error(unknown ? `there is no target ${unknown}; there are ${all.join(", ")}` : "FUZZ_SECONDS must be more than 0");
   process.exit(2);
 }
 const targets = process.argv.length > 2 ? process.argv.slice(2) : all;
 const host = spawnSync("rustc", ["-vV"], { encoding: "utf8" }).stdout?.match(/^host: (.+)$/m)?.[1];
 
-/** Builds into `directory`: Cargo does not see what a wrapper adds, and would mix what is instrumented with what is not. */
-function build(directory, args, env) {
-  const flags = { RUSTFLAGS: "--cfg fuzzing", CARGO_TARGET_DIR: directory };
-  const options = { cwd: root, stdio: "inherit", env: { ...process.env, ...flags, ...env } };
-  return spawnSync("cargo", ["build", "--target", host, ...args], options).status === 0;
+/** Into a directory of its own: Cargo does not see what the wrapper adds, and would mix what is instrumented with what is not. */
+function build() {
+  const env = { ...process.env, CARGO_TARGET_DIR: directory, RUSTC_WRAPPER: `${root}rustc.sh` };
+  const args = ["build", "--target", host, ...targets.flatMap((name) => ["--bin", name])];
+  return spawnSync("cargo", args, { cwd: root, stdio: "inherit", env }).status === 0;
 }
 
 function run(command, args, name) {
   return new Promise((resolve) => {
-    // libFuzzer ends an input that hangs by itself; what is only replayed takes no second.
+    // libFuzzer ends an input that hangs by itself.
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], timeout: (seconds + 120) * 1_000, killSignal: "SIGKILL" });
     let output = "";
     const take = (chunk) => (output += chunk);
@@ -45,8 +44,8 @@ function run(command, args, name) {
 }
 
 const inputs = (name) => ["seeds", "regressions"].map((kind) => `${root}${kind}/${name}`).filter(existsSync);
-const directories = { guided: `${root}target/guided`, plain: `${root}target/plain` };
-const binaries = `${directories.guided}/${host}/debug`;
+const directory = `${root}target/guided`;
+const binaries = `${directory}/${host}/debug`;
 
 function fuzz(name) {
   const [corpus, findings] = ["corpus", "findings"].map((kind) => `${root}target/${kind}/${name}/`);
@@ -58,17 +57,15 @@ function fuzz(name) {
 }
 
 /** Whether the target passed, said in a line. */
-function judge({ name, code, output }, guided) {
+function judge({ name, code, output }) {
   const counters = output.match(/\((\d+) inline 8-bit counters\)/)?.[1];
   const runs = output.match(/^Done (\d+) runs in (\d+) second/m);
-  const passed = code === 0 && (!guided || (counters > 0 && runs));
-  if (passed) {
-    const what = guided ? `${runs[1]} runs in ${runs[2]} s, ${output.match(/.*cov: (\d+)/s)?.[1]} of ${counters} edges` : `${output.match(/^\d+ inputs/m)} replayed, not fuzzed`;
-    console.log(`ok   ${name}: ${what}`);
+  if (code === 0 && counters > 0 && runs) {
+    console.log(`ok   ${name}: ${runs[1]} runs in ${runs[2]} s, ${output.match(/.*cov: (\d+)/s)?.[1]} of ${counters} edges`);
     return true;
   }
   console.log(output.split("\n").slice(-60).join("\n"));
-  if (guided && code === 0) console.log(`${name} was built without coverage: nothing steered it`);
+  if (code === 0) console.log(`${name} was built without coverage: nothing steered it`);
   const finding = output.match(/Test unit written to (\S+)/)?.[1];
   if (finding) {
     console.log(`To see it again: ${binaries}/${name} ${finding}`);
@@ -78,24 +75,21 @@ function judge({ name, code, output }, guided) {
   return false;
 }
 
-const guided = seconds > 0 && build(directories.guided, targets.flatMap((name) => ["--bin", name]), { RUSTC_WRAPPER: `${root}rustc.sh` });
-if (seconds > 0 && !guided) {
-  console.log("\n#### NOT FUZZED: the targets could not be built with coverage (the compiler's words are above).");
-  console.log("#### Only the seeds and regressions are replayed now. Fuzzing needs Linux or macOS and a C++ compiler.\n");
-}
-const ready = guided || build(directories.plain, ["--no-default-features", "--example", "replay"], {});
 const results = [];
-if (ready) {
+if (build()) {
   const waiting = [...targets];
   const worker = async () => {
     for (let name = waiting.shift(); name; name = waiting.shift()) {
-      const done = guided ? await fuzz(name) : await run(`${directories.plain}/${host}/debug/examples/replay`, [name, ...inputs(name)], name);
+      const done = await fuzz(name);
       mkdirSync(`${root}target/logs`, { recursive: true });
       writeFileSync(`${root}target/logs/${name}.log`, done.output);
-      results.push(judge(done, guided));
+      results.push(judge(done));
     }
   };
   await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, worker));
+} else {
+  console.log("\nThe targets could not be built with coverage (the compiler's words are above). It needs Linux or macOS, and a C++ compiler.");
+  console.log("Seeds and regressions are replayed without: cargo test --test fuzz_inputs\n");
 }
 const passed = results.filter(Boolean).length;
 console.log(`fuzz targets: ${passed} passed, ${targets.length - passed} failed`);

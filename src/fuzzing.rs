@@ -1,4 +1,4 @@
-//! What the targets in `fuzz/` reach into. It exists in their builds only, and adds nothing but names.
+//! What the targets in `fuzz/` reach into: names, and nothing else.
 
 use std::sync::Arc;
 

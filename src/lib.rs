@@ -8,7 +8,6 @@ pub mod accounts;
 pub mod cli;
 pub mod contract;
 pub mod events;
-#[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inbound;

@@ -1,5 +1,6 @@
 //! What is fuzzed, and what must hold of it. Each target is a function of bytes that panics where a promise is broken; the
-//! files in `fuzz_targets/` hand it to libFuzzer, `examples/replay.rs` feeds it the seeds and regressions without.
+//! files in `fuzz_targets/` hand it to libFuzzer; the sidecar's `tests/fuzz_inputs.rs` compiles this file too, and feeds it the
+//! seeds and regressions on every test run.
 //!
 //! | file | who writes these bytes | what must hold |
 //! | --- | --- | --- |

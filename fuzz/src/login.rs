@@ -1,7 +1,7 @@
 //! Answers to a login: what they say, where they send the client, what is drawn of them.
 
-use openclaw_weixin_sidecar::fuzzing::{read_qr_code, read_qr_status, redirected};
 use ilink::QrStatus;
+use openclaw_weixin_sidecar::fuzzing::{read_qr_code, read_qr_status, redirected};
 use openclaw_weixin_sidecar::login::QrCode;
 use url::Url;
 

@@ -1,8 +1,8 @@
 //! Identifiers from outside: account ids become file names, delivery ids come back from the gateway, the bot's name goes into
 //! every request.
 
-use openclaw_weixin_sidecar::contract::AccountId;
 use ilink::bot_agent;
+use openclaw_weixin_sidecar::contract::AccountId;
 use openclaw_weixin_sidecar::inbound::DeliveryId;
 
 pub fn check(data: &[u8]) {

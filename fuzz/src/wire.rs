@@ -15,10 +15,10 @@ pub fn check(body: &[u8]) {
         read_updates(mended.as_bytes()).is_ok(),
         "bytes that are no text spoil only their text"
     );
-    if let Ok(updates) = updates {
-        if let Messages::Here(messages) = updates.msgs {
-            messages.iter().for_each(|raw| message(raw.get()));
-        }
+    if let Ok(updates) = updates
+        && let Messages::Here(messages) = updates.msgs
+    {
+        messages.iter().for_each(|raw| message(raw.get()));
     }
     // Most inputs are no whole answer; a message by itself is found sooner.
     if let Ok(text) = std::str::from_utf8(body)

@@ -23,7 +23,7 @@ mod normalize;
 mod prepare;
 mod quote;
 
-#[cfg(fuzzing)]
+#[doc(hidden)]
 pub mod fuzzing {
     //! What the fuzz targets reach into.
 

@@ -63,7 +63,7 @@ pub use progress::{Progress, Shown, ToolEnd};
 pub use source::{SourceError, Spooled, measure, spool};
 pub use typing::Typing;
 
-#[cfg(fuzzing)]
+#[doc(hidden)]
 pub(crate) mod fuzzing {
     pub use super::markdown::pass as markdown_pass;
 }

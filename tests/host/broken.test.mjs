@@ -53,7 +53,7 @@ describe("an installation that is broken", () => {
           assert.match(output, /WeChat/);
           return /code 9|crash|not started again/.test(output);
         },
-        { timeoutMs: 90_000, everyMs: 500 },
+        { everyMs: 500 },
       );
     } finally {
       await gateway.stop();
@@ -80,12 +80,12 @@ describe("an installation that is broken", () => {
     seedAccounts(profile, simulator, [bot]);
     const gateway = await lab.gateway(profile);
     const { pid } = gateway.service;
-    const status = (text) => until(`the status to say ${text}`, async () => text.test((await profile.must(["channels", "status"])).output), { timeoutMs: 120_000 });
+    const status = (text) => until(`the status to say ${text}`, async () => text.test((await profile.must(["channels", "status"])).output));
     const mend = async (text) => {
       const startedAt = Date.now();
       put(real);
       // OpenClaw tries after 5 s, and each time after twice as long.
-      await ask(simulator, bot, bot.userId, text, { waitMs: 120_000 });
+      await ask(simulator, bot, bot.userId, text);
       note(`answered ${Date.now() - startedAt} ms after the file was mended`);
     };
     try {

@@ -36,11 +36,11 @@ describe("on a running gateway", () => {
     const from = "impatient@im.wechat";
     const began = Date.now();
     await here.simulator.write(bot.botId, from, "#long slow40.");
-    await until("the turn to be at the model", () => lab.model.askedAbout("#long").length > 0, { timeoutMs: 30_000 });
+    await until("the turn to be at the model", () => lab.model.askedAbout("#long").length > 0);
     await here.simulator.write(bot.botId, from, "#waits-for-the-first.");
     await here.simulator.write(bot.botId, from, "/stop");
     const said = async () => (await here.simulator.sent({ to: from })).map(({ text }) => text ?? "");
-    await until("the stop to be answered", async () => (await said()).some((text) => /abort|stopp/i.test(text)), { timeoutMs: 30_000 });
+    await until("the stop to be answered", async () => (await said()).some((text) => /abort|stopp/i.test(text)));
     const seconds = Math.round((Date.now() - began) / 1000);
     note(`/stop was answered ${seconds} s after the first message`);
     assert.ok(!(await said()).some((text) => text.includes("#long")), "the turn ran to its end");
@@ -55,10 +55,10 @@ describe("on a running gateway", () => {
     const code = await until("the pairing code", async () => {
       const sent = await here.simulator.sent({ to: from });
       return sent.map(({ text }) => /\b[A-Z0-9]{8}\b/.exec(text ?? "")?.[0]).find(Boolean);
-    }, { timeoutMs: 30_000 });
+    });
     assert.ok(!existsSync(media) || readdirSync(media).length === 0, "something was fetched");
     await here.profile.must(["pairing", "approve", CHANNEL, code, "--account", "other-im-bot"]);
-    await ask(here.simulator, other, from, "#look", { send: () => here.simulator.send(other.botId, from, picture), waitMs: 60_000 });
+    await ask(here.simulator, other, from, "#look", { send: () => here.simulator.send(other.botId, from, picture) });
     assert.equal(readdirSync(media).length, 1);
   });
 
@@ -66,12 +66,12 @@ describe("on a running gateway", () => {
     const [, other] = here.bots;
     const channel = path.join(here.profile.stateDir, CHANNEL);
     await here.profile.must(["channels", "remove", "--channel", CHANNEL, "--account", "other-im-bot", "--delete"]);
-    await until("the poller to end", async () => (await here.simulator.state()).bots.find(({ botId }) => botId === other.botId).activePolls === 0, { timeoutMs: 60_000 });
+    await until("the poller to end", async () => (await here.simulator.state()).bots.find(({ botId }) => botId === other.botId).activePolls === 0);
     assert.deepEqual(readdirSync(path.join(channel, "accounts")).filter((name) => name.startsWith("other")), []);
     assert.deepEqual(JSON.parse(readFileSync(path.join(channel, "accounts.json"), "utf8")), ["bot-im-bot"]);
     assert.ok(!existsSync(path.join(channel, "media", "other-im-bot")), "its files are left");
     // The other one goes on.
-    await ask(here.simulator, bot, "somebody@im.wechat", "#still-here", { waitMs: 60_000 });
+    await ask(here.simulator, bot, "somebody@im.wechat", "#still-here");
   });
 });
 

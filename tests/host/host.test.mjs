@@ -53,7 +53,7 @@ describe("from a QR scan to a reply", () => {
   test("who scanned the code is answered by the agent, with typing meanwhile", async () => {
     gateway = await lab.gateway(profile);
     const [bot] = await bots();
-    const first = await ask(simulator, bot, bot.userId, "#first question", { waitMs: 60_000 });
+    const first = await ask(simulator, bot, bot.userId, "#first question");
     const times = [];
     for (let i = 1; i <= 3; i += 1) times.push((await ask(simulator, bot, bot.userId, `#question-${i}`)).ms);
     note(`message to reply: first ${first.ms} ms, warm ${times.join(", ")} ms`);
@@ -104,7 +104,7 @@ describe("from a QR scan to a reply", () => {
     await profile.must(["channels", "login", "--channel", CHANNEL]);
     const [first, second] = await bots();
     assert.deepEqual(indexed(), [first.accountId, second.accountId]);
-    await ask(simulator, second, second.userId, "#hello-from-two", { waitMs: 60_000 });
+    await ask(simulator, second, second.userId, "#hello-from-two");
     await ask(simulator, first, first.userId, "#still-there");
   });
 
@@ -112,13 +112,13 @@ describe("from a QR scan to a reply", () => {
     const started = await profile.rpc("web.login.start", { channel: CHANNEL });
     assert.match(started.qrDataUrl, /^data:image\/png;base64,[A-Za-z0-9+/=]{100,}$/);
     const [first] = await bots();
-    await ask(simulator, first, first.userId, "#while-the-code-is-on-show", { waitMs: 60_000 });
+    await ask(simulator, first, first.userId, "#while-the-code-is-on-show");
     const waited = await profile.rpc("web.login.wait", { channel: CHANNEL, sessionKey: started.sessionKey, timeoutMs: 30_000 }, { timeoutMs: 45_000 });
     assert.equal(waited.connected, true);
     const all = await bots();
     const third = all.at(-1);
-    await ask(simulator, third, third.userId, "#hello-from-three", { waitMs: 60_000 });
-    await ask(simulator, all[0], all[0].userId, "#one-again", { waitMs: 60_000 });
+    await ask(simulator, third, third.userId, "#hello-from-three");
+    await ask(simulator, all[0], all[0].userId, "#one-again");
   });
 
   test("status tells of every account, and probes it", async () => {
@@ -193,7 +193,7 @@ describe("gateway and sidecar are killed", () => {
     profile.configure((config) => Object.assign(config.channels[CHANNEL], { dmPolicy: "open", allowFrom: ["*"] }));
     unhurried(profile);
     let gateway = await lab.gateway(profile);
-    await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
+    await ask(simulator, bot, bot.userId, "#warm-up");
     await prepare(simulator);
     const messages = Array.from({ length: 10 }, (_, i) => ({ from: from[i % from.length], text: `#message-${i}-${text}` }));
     for (const message of messages) await simulator.write(bot.botId, message.from, message.text);
@@ -271,7 +271,7 @@ describe("what WeChat does not allow now is held", () => {
     const texts = async () => (await simulator.sent({ botId: bot.botId })).map((message) => message.text);
     const send = (text, ...more) => profile.cli(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", text, ...more]);
     try {
-      await ask(simulator, bot, bot.userId, "#one", { waitMs: 60_000 });
+      await ask(simulator, bot, bot.userId, "#one");
 
       // Of a process of its own: the same quota, and no success for what was not sent.
       const json = await send("from a script", "--json");
@@ -312,7 +312,7 @@ describe("what WeChat does not allow now is held", () => {
     seedAccounts(profile, simulator, [bot]);
     const gateway = await lab.gateway(profile);
     try {
-      await ask(simulator, bot, bot.userId, "#before", { waitMs: 60_000 });
+      await ask(simulator, bot, bot.userId, "#before");
       await simulator.expire(bot.botId);
       await until("the status to say so", async () => /log in again/.test((await profile.must(["channels", "status"])).output));
       const sent = await profile.cli(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", "kept for later"]);
@@ -322,7 +322,7 @@ describe("what WeChat does not allow now is held", () => {
       await simulator.login("latest", "confirm", { userId: bot.userId, botId: bot.botId });
       await login;
       await until("the held message", async () => (await simulator.sent()).some((message) => message.text === "kept for later"));
-      await ask(simulator, bot, bot.userId, "#after", { waitMs: 60_000 });
+      await ask(simulator, bot, bot.userId, "#after");
     } finally {
       await gateway.stop();
       await simulator.stop();
@@ -351,7 +351,7 @@ describe("a state directory that the official plugin left", () => {
 
     const gateway = await lab.gateway(profile);
     try {
-      await ask(simulator, bot, "friend@im.wechat", "#approved-before", { waitMs: 60_000 });
+      await ask(simulator, bot, "friend@im.wechat", "#approved-before");
       await ask(simulator, bot, bot.userId, "#new-message");
       assert.equal(lab.model.askedAbout("#seen-before").length, 0, "an old message came again");
       assert.ok(!existsSync(leftover), "the approvals were not imported");

@@ -46,14 +46,14 @@ async function ready(name, lab, simulator, profile) {
   await simulator.limit({ quotaPerToken: null, burst: null });
   await lab.gateway(profile);
   const [bot] = (await simulator.state()).bots;
-  await ask(simulator, bot, OWNER, "#hello", { waitMs: 90_000 });
+  await ask(simulator, bot, OWNER, "#hello");
   return { name, lab, simulator, bot, times: { toModel: [], toWire: [], whole: [] } };
 }
 
 async function measure(side, n) {
   const text = `#message-${n}.`;
   const began = Date.now();
-  const { answer, ms } = await ask(side.simulator, side.bot, OWNER, text, { waitMs: 60_000 });
+  const { answer, ms } = await ask(side.simulator, side.bot, OWNER, text);
   const [request] = side.lab.model.askedAbout(text);
   if (n < WARM_UP) return;
   side.times.toModel.push(request.atMs - began);

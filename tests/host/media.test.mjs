@@ -119,7 +119,7 @@ describe("what a message can carry", () => {
     const picture = await send([{ type: "text", text: "#a-picture" }, { type: "image", media: { bytes: sha(PNG) } }])();
     await until("both answers", async () => (await simulator.sent({ to: bot.userId })).at(-1).text?.includes("#a-picture"));
     await here.restart();
-    const quoting = (text, svr_id) => ask(simulator, bot, bot.userId, text, { waitMs: 60_000, send: () => simulator.send(bot.botId, bot.userId, { text, quote: { svr_id } }) });
+    const quoting = (text, svr_id) => ask(simulator, bot, bot.userId, text, { send: () => simulator.send(bot.botId, bot.userId, { text, quote: { svr_id } }) });
     await quoting("#after-the-restart", id);
     assert.match(context("#after-the-restart"), /jumps over the lazy dog/);
     await quoting("#picture-after-the-restart", picture[0]);
@@ -134,7 +134,7 @@ describe("what a message can carry", () => {
       await quoting(text, id);
       return /not known here any more/.test(context(text));
     };
-    await until("the setting to take effect", takenUp, { timeoutMs: 120_000 });
+    await until("the setting to take effect", takenUp);
     assert.doesNotMatch(context(`#expired-${asked}`), /lazy dog/);
   });
 
@@ -176,7 +176,7 @@ describe("what a message can carry", () => {
     await byRpc("#hooked-send");
     for (const text of ["#hooked-answer", "#hooked-send"]) {
       await until(`message_sent for ${text}`, () => of("message_sent", text).length > 0);
-      assert.deepEqual([of("message_sending", text).length, of("message_sent", text).length], [1, 1], text);
+      assert.deepEqual([of("message_sending", text).length, of("message_sent", text).length], [1, 1], JSON.stringify(seen()));
       assert.equal(of("message_sent", text)[0].success, true);
     }
     await ask(simulator, bot, bot.userId, "#please-change", { expected: "#was-changed" });

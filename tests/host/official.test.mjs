@@ -46,18 +46,18 @@ describe("the official plugin", () => {
     });
     profile.configure((config) => (config.channels = { [CHANNEL]: { accounts: { "theirs-im-bot": { cdnBaseUrl: `${simulator.url}/c2c` } } } }));
 
-    const login = profile.must(["channels", "login", "--channel", CHANNEL], { timeoutMs: 120_000 });
-    await until("its login", async () => (await simulator.state()).logins.length === 1, { timeoutMs: 60_000 });
+    const login = profile.must(["channels", "login", "--channel", CHANNEL]);
+    await until("its login", async () => (await simulator.state()).logins.length === 1);
     await simulator.login("latest", "scan");
     await simulator.login("latest", "confirm", { userId: "owner@im.wechat", botId: "theirs@im.bot" });
     await login;
     const gateway = await lab.gateway(profile);
     const [bot] = (await simulator.state()).bots;
     const there = { simulator, profile, bot };
-    await ask(simulator, bot, bot.userId, "#hello", { waitMs: 60_000 });
+    await ask(simulator, bot, bot.userId, "#hello");
     const file = Buffer.from("what a person sends\n".repeat(100));
     const content = [{ type: "text", text: "#with-a-file" }, { type: "file", fileName: "notes.txt", media: { bytes: file.toString("base64") } }];
-    await ask(simulator, bot, bot.userId, "#with-a-file", { waitMs: 60_000, send: () => simulator.send(bot.botId, bot.userId, { content }) });
+    await ask(simulator, bot, bot.userId, "#with-a-file", { send: () => simulator.send(bot.botId, bot.userId, { content }) });
     const theirs = await sendOneOfEach(there);
     assert.ok((await simulator.content(theirs[4].n)).equals(Buffer.from("%PDF-1.7\n")));
     assert.deepEqual(await simulator.rejected(), [], "something of it was refused");
@@ -68,7 +68,7 @@ describe("the official plugin", () => {
     const ourBot = await simulator.addBot({ botId: "ours@im.bot", userId: "owner@im.wechat" });
     seedAccounts(ourProfile, simulator, [ourBot]);
     const ourGateway = await lab.gateway(ourProfile);
-    await ask(simulator, ourBot, ourBot.userId, "#hello", { waitMs: 60_000 });
+    await ask(simulator, ourBot, ourBot.userId, "#hello");
     const ours = await sendOneOfEach({ simulator, profile: ourProfile, bot: ourBot });
     assert.deepEqual(Object.keys(ours), Object.keys(theirs));
     for (const sent of [ours[1], theirs[1]]) assert.ok(sent.fields.includes("context_token"), "an answer without a context token");

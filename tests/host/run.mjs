@@ -52,6 +52,14 @@ function runFile(name, env) {
   });
 }
 
+/** Of what a file printed: the errors, each without where Node itself was and cut to a page; or the end, where none is named. */
+function why(output) {
+  const [, said] = output.split("✖ failing tests:\n");
+  if (!said) return output.replace(/^ℹ .*\n/gm, "").slice(-2_000);
+  const errors = said.replace(/^ +at .*node:internal.*\n/gm, "").split(/^test at /m);
+  return errors.map((error) => error.trim().slice(0, 1_200)).filter(Boolean).join("\n\n");
+}
+
 function end(pid) {
   try {
     process.kill(pid, "SIGKILL");
@@ -83,8 +91,8 @@ try {
   const tarball = await packPlugin(host, path.join(folder, "pack"), log);
   const queue = [...FILES];
   const failed = (await Promise.all(Array.from({ length: SIDE_BY_SIDE }, (_, n) => work(n, tarball, queue)))).flat();
-  // Once more at the end, where a log is read first; without the figures, which are counted.
-  for (const { name, output } of failed) console.log(`\n== why ${name}.test.mjs failed\n${output.replace(/^ℹ .*\n/gm, "").slice(-4_000)}`);
+  // Once more at the end, where a log is read first: what each failed test said, and no more of it than can be read there.
+  for (const { name, output } of failed) console.log(`\n== why ${name}.test.mjs failed\n${why(output)}`);
   process.exitCode = failed.length > 0 ? 1 : 0;
 } finally {
   rmSync(folder, { recursive: true, force: true, maxRetries: 10 });

@@ -39,7 +39,7 @@ describe("a gateway whose sidecar dies", { skip: process.platform !== "linux" },
         const sent = await simulator.sent({ botId: bot.botId });
         return asked.filter((message) => answersTo(sent, message).length === 0).map(({ text }) => text);
       };
-      await until("all answers", async () => (await unanswered()).length === 0, { timeoutMs: 60_000, everyMs: 250 }).catch(async () => {
+      await until("all answers", async () => (await unanswered()).length === 0, { everyMs: 250 }).catch(async () => {
         const lines = gateway.output.split("\n").filter((line) => /weixin|deliver/.test(line));
         assert.fail(`no answer to ${(await unanswered()).join(" ")}\n${lines.slice(-60).join("\n")}`);
       });
@@ -75,10 +75,10 @@ describe("a gateway whose sidecar dies", { skip: process.platform !== "linux" },
     };
     const supervised = supervise();
     try {
-      await until("the gateway", () => gateway !== undefined, { timeoutMs: 90_000 });
+      await until("the gateway", () => gateway !== undefined);
       const until_ = Date.now() + SUPERVISED_MS;
       for (let n = 0; Date.now() < until_; n += 1) {
-        await ask(simulator, bot, bot.userId, `#still-up-${n}.`, { waitMs: 60_000 });
+        await ask(simulator, bot, bot.userId, `#still-up-${n}.`);
         await pause(5_000);
       }
       assert.equal(starts, 1, "the gateway was restarted");

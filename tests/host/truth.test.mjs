@@ -46,7 +46,7 @@ describe("a bot whose messages WeChat takes and nobody sees", () => {
       assert.equal(texts.length, 5, String(texts));
 
       await simulator.mute(bot.botId, false);
-      await ask(simulator, bot, people[1], "#better", { waitMs: 60_000 });
+      await ask(simulator, bot, people[1], "#better");
       await here.gateway.says("ALERT OVER: WeChat confirms this bot's messages again");
       assert.doesNotMatch(await status(here), /confirms none of them/);
       assert.equal(logged(here, "ALERT:"), 0, "the gateway that was started since was told of it again");
@@ -66,10 +66,10 @@ describe("a connection that is dead", () => {
       assert.match(await status(here), /running.*connected/);
       await simulator.fault({ endpoint: "getupdates", kind: "silence" });
       await simulator.release(bot.botId);
-      await until("the status to say so", async () => /polls in a row were not answered/.test(await status(here)), { timeoutMs: 60_000 });
+      await until("the status to say so", async () => /polls in a row were not answered/.test(await status(here)));
       await simulator.write(bot.botId, bot.userId, "#meanwhile");
       await simulator.clearFaults();
-      await until("an answer", async () => (await simulator.sent()).some(({ text }) => text === "echo: #meanwhile"), { timeoutMs: 60_000 });
+      await until("an answer", async () => (await simulator.sent()).some(({ text }) => text === "echo: #meanwhile"));
       assert.doesNotMatch(await status(here), /were not answered/);
     } finally {
       await here.stop();
@@ -84,7 +84,7 @@ describe("a login that another one took over", () => {
     const [bot] = here.bots;
     try {
       await simulator.takeOver(bot.botId);
-      await until("the status to say so", async () => /taken over by another login of the same WeChat user/.test(await status(here)), { timeoutMs: 60_000 });
+      await until("the status to say so", async () => /taken over by another login of the same WeChat user/.test(await status(here)));
       assert.match(await status(here), /channels login --channel openclaw-weixin/);
     } finally {
       await here.stop();

@@ -35,7 +35,7 @@ describe("while a turn runs", () => {
   ]) {
     test(`${name} is shown: that it begins, how it ended, and then the answer`, async () => {
       const person = `${tool}@im.wechat`;
-      await ask(simulator, bot, person, `#with-a-tool ${call}`, { waitMs: 60_000, expected: "#with-a-tool" });
+      await ask(simulator, bot, person, `#with-a-tool ${call}`, { expected: "#with-a-tool" });
       const sent = await sentTo(person);
       assert.deepEqual(sent.map(({ itemType }) => itemType), [TOOL_BEGINS, TOOL_ENDED, TEXT], JSON.stringify(sent));
       const begins = sent[0].items[0].tool_call_start_item;
@@ -49,9 +49,9 @@ describe("while a turn runs", () => {
 
   test("without replyProgressMessages there is nothing but the answer", async () => {
     here.profile.configure((config) => delete config.channels[CHANNEL].replyProgressMessages);
-    await here.gateway.says("config hot reload applied", 120_000);
+    await here.gateway.says("config hot reload applied");
     const person = "undisturbed@im.wechat";
-    await ask(simulator, bot, person, `#quietly tool:ls{"path":"."}`, { waitMs: 60_000, expected: "#quietly" });
+    await ask(simulator, bot, person, `#quietly tool:ls{"path":"."}`, { expected: "#quietly" });
     assert.ok(lab.model.requests.some(({ messages }) => JSON.stringify(messages).includes("#quietly") && messages.some(({ role }) => role === "tool")), "no tool was called");
     await pause(1_000);
     assert.deepEqual((await sentTo(person)).map(({ itemType }) => itemType), [TEXT]);
@@ -59,7 +59,7 @@ describe("while a turn runs", () => {
 
   test("typing begins before the answer, and is ended after it", async () => {
     const person = "patient@im.wechat";
-    const asked = ask(simulator, bot, person, "#slowly slow3", { waitMs: 60_000 });
+    const asked = ask(simulator, bot, person, "#slowly slow3");
     await until("typing", async () => (await typingOf(person)).includes(1));
     assert.equal((await sentTo(person)).length, 0, "typing came after the answer");
     await asked;
@@ -72,13 +72,13 @@ describe("while a turn runs", () => {
     const [notice] = await until("a notice", async () => {
       const sent = await sentTo(person);
       return sent.length > 0 && sent;
-    }, { timeoutMs: 90_000 });
+    });
     note(`after a model's error 500: ${notice.text}`);
     assert.match(notice.text, /⚠️/);
     await ended(person);
     await pause(3_000);
     assert.deepEqual((await sentTo(person)).map(({ text }) => text), [notice.text]);
     assert.doesNotMatch(notice.text, /out of order/, "the inside is told to people");
-    await ask(simulator, bot, person, "#better-now", { waitMs: 60_000, expected: "#better-now" });
+    await ask(simulator, bot, person, "#better-now", { expected: "#better-now" });
   });
 });

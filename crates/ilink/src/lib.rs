@@ -45,7 +45,6 @@ pub use poll::{Batches, Messages, Updates};
 pub use secret::{BotToken, ContextToken};
 pub use types::*;
 
-#[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
     use super::IlinkError;

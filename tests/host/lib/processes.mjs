@@ -3,8 +3,11 @@ import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import path from "node:path";
 
-/** Waits until `probe` gives something true; as long as a machine needs that other work has slowed down. */
-export async function until(what, probe, { timeoutMs = 60_000, everyMs = 50 } = {}) {
+/** How long what works may take where a machine is slowed down by other work, and OpenClaw puts a change off until nothing runs. */
+export const PATIENCE_MS = 240_000;
+
+/** Waits until `probe` gives something true. */
+export async function until(what, probe, { timeoutMs = PATIENCE_MS, everyMs = 50 } = {}) {
   const end = Date.now() + timeoutMs;
   for (;;) {
     const found = await probe();
@@ -15,7 +18,7 @@ export async function until(what, probe, { timeoutMs = 60_000, everyMs = 50 } = 
 }
 
 /** Runs a program to its end. */
-export function run(command, args, { env, cwd, timeoutMs = 240_000, input, onLine } = {}) {
+export function run(command, args, { env, cwd, timeoutMs = 2 * PATIENCE_MS, input, onLine } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
     let stdout = "";

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import os from "node:os";
 import path from "node:path";
 
-import { childrenNamed, run, Service, until } from "./processes.mjs";
+import { PATIENCE_MS, childrenNamed, run, Service, until } from "./processes.mjs";
 
 export const CHANNEL = "openclaw-weixin";
 
@@ -128,7 +128,7 @@ export class Profile {
   }
 
   /** Calls a method of the running gateway. */
-  async rpc(method, params = {}, { timeoutMs = 30_000 } = {}) {
+  async rpc(method, params = {}, { timeoutMs = PATIENCE_MS } = {}) {
     const done = await this.must(["gateway", "call", method, "--json", "--timeout", String(timeoutMs), "--params", JSON.stringify(params)]);
     return JSON.parse(done.stdout.slice(done.stdout.indexOf("{")));
   }
@@ -160,13 +160,13 @@ export class Gateway {
           return false;
         }
       },
-      { timeoutMs: 90_000, everyMs: 100 },
+      { everyMs: 100 },
     );
   }
 
   /** Waits until the log says `text`. */
-  says(text, timeoutMs = 30_000) {
-    return until(`the gateway to say ${text}`, () => this.output.includes(text), { timeoutMs });
+  says(text) {
+    return until(`the gateway to say ${text}`, () => this.output.includes(text));
   }
 
   /** The pids of its sidecars. */

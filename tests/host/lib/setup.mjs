@@ -43,7 +43,7 @@ export async function openGateway(lab, { bots: names = ["bot"], env = {}, config
   });
   prepare(profile);
   const gateway = await lab.gateway(profile);
-  for (const bot of bots) await ask(simulator, bot, bot.userId, "#warm-up", { waitMs: 60_000 });
+  for (const bot of bots) await ask(simulator, bot, bot.userId, "#warm-up");
   return {
     simulator,
     profile,

@@ -14,7 +14,7 @@ export const unhurried = (profile) =>
   });
 
 /** A person writes (or sends what `send` sends); resolves with the first answer that the test accepts, and how long it took. */
-export async function ask(simulator, bot, from, text, { waitMs = 60_000, expected = `echo: ${text}`, send } = {}) {
+export async function ask(simulator, bot, from, text, { expected = `echo: ${text}`, send } = {}) {
   const known = (await simulator.sent({ botId: bot.botId, to: from })).length;
   const startedAt = Date.now();
   await (send ? send() : simulator.write(bot.botId, from, text));
@@ -24,7 +24,7 @@ export async function ask(simulator, bot, from, text, { waitMs = 60_000, expecte
       const sent = await simulator.sent({ botId: bot.botId, to: from, waitMs: 50 });
       return sent.slice(known).find((message) => (message.text ?? "").includes(expected));
     },
-    { timeoutMs: waitMs, everyMs: 5 },
+    { everyMs: 5 },
   );
   return { answer, ms: answer.atMs - startedAt };
 }

@@ -8,7 +8,7 @@ import { pause } from "./talk.mjs";
 const EVERY_MS = 500;
 /** So many may wait for their answer before the next one writes, or writes after a while all the same. */
 const AT_ONCE = 3;
-const PATIENCE_MS = 2_500;
+const UNANSWERED_MS = 2_500;
 /** So many never wait: a machine that cannot keep up would never be done. */
 const AT_MOST = 10;
 /**
@@ -74,7 +74,7 @@ export class Traffic {
    * Stops writing, and waits until everybody was answered, each once, and nobody was polled twice. Returns how many were told
    * `instead`, where the host may say that in place of an answer.
    */
-  async settle({ timeoutMs = 90_000, instead, sidecarsAtOnce = 1 } = {}) {
+  async settle({ instead, sidecarsAtOnce = 1 } = {}) {
     this.#over = true;
     await this.#writing;
     const heard = (sent, { from }) => sent.filter((one) => one.to === from).map((one) => one.text);
@@ -87,7 +87,7 @@ export class Traffic {
       const lines = this.#gateway.output.split("\n").filter((line) => /weixin|reload|admission|restart|deliver/.test(line));
       return lines.slice(-60).join("\n");
     };
-    await until("all answers", async () => (await unanswered()).length === 0, { timeoutMs, everyMs: 250 }).catch(async () =>
+    await until("all answers", async () => (await unanswered()).length === 0, { everyMs: 250 }).catch(async () =>
       assert.fail(`no answer to ${(await unanswered()).join(" ")}\n${told()}`),
     );
     // What would be said twice is said again soon.
@@ -111,7 +111,7 @@ export class Traffic {
       await pause(EVERY_MS);
       const answered = async () => (await this.#simulator.sent()).filter(({ text }) => text?.includes("#meanwhile-")).length - already;
       const open = async () => (this.#over ? 0 : n + 1 - (await answered()));
-      await until("room for one more", async () => (await open()) < AT_ONCE, { timeoutMs: PATIENCE_MS, everyMs: LOOK_MS }).catch(() => {});
+      await until("room for one more", async () => (await open()) < AT_ONCE, { timeoutMs: UNANSWERED_MS, everyMs: LOOK_MS }).catch(() => {});
       while ((await open()) >= AT_MOST) await pause(LOOK_MS);
       if (n % BETWEEN_RESTS < BETWEEN_RESTS - 1) continue;
       const rested = await until("everybody", async () => (await open()) <= 0, { timeoutMs: UNTIL_REST_MS, everyMs: LOOK_MS }).catch(() => false);
