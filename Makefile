@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host fuzz deny contract bench clean
+.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host fuzz cross deny contract bench clean
 
 all: build
 
@@ -38,6 +38,11 @@ FUZZ_SECONDS ?= 600
 # Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) node fuzz/run.mjs $(TARGETS)
+
+PLATFORM ?= linux-x64
+# The binary for another machine, on Debian 12: `make cross PLATFORM=linux-arm64`; prints its path.
+cross:
+	node npm-shim/scripts/cross.mjs $(PLATFORM)
 
 DENY_VERSION = 0.20.2
 DENY = target/tools/bin/cargo-deny

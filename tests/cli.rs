@@ -129,3 +129,26 @@ fn every_command_explains_itself() {
     let version = on(&world, &["--version"]).exits(0).stdout;
     assert_eq!(version.trim(), format!("openclaw-weixin-sidecar {}", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn shells_complete_every_command_and_each_has_a_manual_page() {
+    let world = World::new();
+    let help = on(&world, &["--help"]).exits(0).stdout;
+    let names = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    assert!(commands.contains(&"send") && commands.contains(&"man"), "{help}");
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = on(&world, &["completion", shell]).exits(0).stdout;
+        for command in &commands {
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+        assert!(script.contains("idempotency-key"), "{shell} does not know options");
+    }
+    assert!(on(&world, &["man"]).exits(0).stdout.contains("openclaw\\-weixin\\-sidecar"));
+    for command in &commands {
+        let page = on(&world, &["man", command]).exits(0).stdout;
+        assert!(page.contains(".SH SYNOPSIS"), "{command}: {page}");
+    }
+    assert!(on(&world, &["man", "nonsense"]).exits(2).stderr.contains("no command nonsense"));
+    assert!(on(&world, &["completion", "tcsh"]).exits(2).stderr.contains("powershell"));
+}

@@ -3,9 +3,9 @@
 //   node scripts/pack.mjs --out <dir> [--binary <file>]     prints the tarball's path
 //
 // Works in a folder of its own, so nothing is left in the source tree. With --binary the package needs no platform
-// package; releases leave it out.
+// package; releases (packages.mjs) leave it out, and name the platform packages.
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -15,13 +15,14 @@ const shim = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const repository = path.dirname(shim);
 
 /** Returns the path of the tarball. `dist/` must have been built. */
-export async function pack({ out, binary }) {
+export async function pack({ out, binary, manifest = (own) => own }) {
   const dist = path.join(shim, "dist");
   if (!existsSync(path.join(dist, "index.js"))) throw new Error("npm-shim/dist is not built. Run: npm run build");
   const stage = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-pack-"));
   try {
     cpSync(dist, path.join(stage, "dist"), { recursive: true });
-    copyFileSync(path.join(shim, "package.json"), path.join(stage, "package.json"));
+    const own = JSON.parse(readFileSync(path.join(shim, "package.json"), "utf8"));
+    writeFileSync(path.join(stage, "package.json"), `${JSON.stringify(manifest(own), null, 2)}\n`);
     copyFileSync(path.join(repository, "plugin-manifest", "openclaw.plugin.json"), path.join(stage, "openclaw.plugin.json"));
     for (const name of ["README.md", "LICENSE"]) {
       const file = [path.join(shim, name), path.join(repository, name)].find((candidate) => existsSync(candidate));
@@ -39,19 +40,24 @@ export async function pack({ out, binary }) {
       // Its condition: it goes where the binary goes.
       copyFileSync(path.join(repository, "crates", "silk-decoder", "LICENSE-SILK"), path.join(path.dirname(target), "LICENSE-SILK"));
     }
-    mkdirSync(out, { recursive: true });
-    const run = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", path.resolve(out)], {
-      cwd: stage,
-      encoding: "utf8",
-      shell: process.platform === "win32",
-    });
-    if (run.status !== 0) throw new Error(`npm pack failed: ${run.stderr || run.error?.message}`);
-    const report = JSON.parse(run.stdout);
-    const { filename } = Array.isArray(report) ? report[0] : Object.values(report)[0];
-    return path.join(path.resolve(out), filename);
+    return packStage(stage, out);
   } finally {
     rmSync(stage, { recursive: true, force: true });
   }
+}
+
+/** Packs a folder as npm would publish it; returns the tarball's path. */
+export function packStage(stage, out) {
+  mkdirSync(out, { recursive: true });
+  const run = spawnSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", path.resolve(out)], {
+    cwd: stage,
+    encoding: "utf8",
+    shell: process.platform === "win32",
+  });
+  if (run.status !== 0) throw new Error(`npm pack failed: ${run.stderr || run.error?.message}`);
+  const report = JSON.parse(run.stdout);
+  const { filename } = Array.isArray(report) ? report[0] : Object.values(report)[0];
+  return path.join(path.resolve(out), filename);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

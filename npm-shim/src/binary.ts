@@ -5,8 +5,9 @@
  * one, and a binary carried in this package under `bin/<platform>/`. OpenClaw installs plugins with
  * `--ignore-scripts`, so nothing was downloaded or prepared at install time: what is here now is all there is.
  */
-import { accessSync, chmodSync, closeSync, constants, existsSync, openSync, readdirSync, readSync, statSync } from "node:fs";
+import { accessSync, chmodSync, closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
+import { cpus, release } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -14,17 +15,8 @@ import { messageOf, SidecarError } from "./errors.js";
 
 /** Overrides every other place; for development and for packagers. */
 export const BINARY_ENV = "OPENCLAW_WEIXIN_SIDECAR_BIN";
-/** Platforms that releases are built for. */
-export const SUPPORTED_PLATFORMS = [
-  "linux-x64",
-  "linux-arm64",
-  "linux-x64-musl",
-  "linux-arm64-musl",
-  "darwin-x64",
-  "darwin-arm64",
-  "win32-x64",
-  "win32-arm64",
-] as const;
+/** Platforms that releases are built for: those of platforms.json, which a test compares. Linux binaries are static, for any C library. */
+export const SUPPORTED_PLATFORMS = ["linux-x64", "linux-arm64", "win32-x64", "win32-arm64", "darwin-x64", "darwin-arm64"] as const;
 
 const NAME = "openclaw-weixin-sidecar";
 
@@ -38,8 +30,10 @@ export type BinaryLookup = {
   env?: NodeJS.ProcessEnv;
   platform?: string;
   arch?: string;
-  /** Whether the C library is musl; asked only on Linux. */
-  isMusl?: () => boolean;
+  /** The processor's name, for Node that runs under Rosetta. */
+  cpu?: () => string | undefined;
+  /** The kernel's version, as `uname -r` says it. */
+  release?: string;
   /**
    * Folders with this package's `package.json`, best first. OpenClaw runs plugins from a private copy per process;
    * the installed folder comes before it, so that all processes run the same file.
@@ -47,12 +41,9 @@ export type BinaryLookup = {
   packageRoots?: readonly (string | undefined)[];
 };
 
-/** `linux-x64`, `linux-arm64-musl`, `win32-x64`, … */
+/** `linux-x64`, `linux-arm64`, `win32-x64`, … */
 export function platformKey(lookup: BinaryLookup = {}): string {
-  const platform = lookup.platform ?? process.platform;
-  const arch = lookup.arch ?? process.arch;
-  const musl = platform === "linux" && (lookup.isMusl ?? isMusl)();
-  return `${platform}-${arch}${musl ? "-musl" : ""}`;
+  return `${lookup.platform ?? process.platform}-${lookup.arch ?? process.arch}`;
 }
 
 /** The package that carries the binary of `key`. */
@@ -86,7 +77,7 @@ export function resolveBinary(lookup: BinaryLookup = {}): ResolvedBinary {
     const carried = path.join(root, "bin", key, file);
     if (existsSync(carried)) return { path: runnable(carried, "plugin package"), source: "plugin package" };
   }
-  throw missingBinary(key, roots);
+  throw missingBinary(key, roots, lookup);
 }
 
 function findInPlatformPackage(key: string, file: string, root: string): string | undefined {
@@ -100,29 +91,75 @@ function findInPlatformPackage(key: string, file: string, root: string): string 
   }
 }
 
-function missingBinary(key: string, roots: readonly string[]): SidecarError {
-  if (!(SUPPORTED_PLATFORMS as readonly string[]).includes(key)) {
+function missingBinary(key: string, roots: readonly string[], lookup: BinaryLookup): SidecarError {
+  if (!(SUPPORTED_PLATFORMS as readonly string[]).includes(key)) return unsupported(key);
+  const again = `openclaw plugins install ${NAME} --force, or npm install ${NAME}`;
+  const others = [...new Set(roots.flatMap((root) => [...carriedPlatforms(root), ...installedPlatforms(root)]))].filter((other) => other !== key);
+  if (key === "darwin-x64" && others.includes("darwin-arm64") && (lookup.cpu ?? cpuName)()?.startsWith("Apple")) {
     return new SidecarError(
-      "platform_unsupported",
-      `There is no ${NAME} for ${key}. Supported: ${SUPPORTED_PLATFORMS.join(", ")}. Build it from source with ` +
-        `cargo and set ${BINARY_ENV} to the result.`,
+      "binary_wrong_platform",
+      `This Mac has an Apple processor, and this Node is built for Intel and runs under Rosetta, so it asks for the Intel sidecar where the one for ` +
+        `Apple's processors is installed. Use Node for arm64 (node -p process.arch says which one runs), or install the plugin with the Node that runs it (${again}).`,
     );
   }
-  const others = [...new Set(roots.flatMap(carriedPlatforms))].filter((other) => other !== key);
   if (others.length > 0) {
     return new SidecarError(
       "binary_wrong_platform",
-      `This plugin package carries the sidecar for ${others.join(", ")}, and this machine is ${key}. It was packed ` +
-        `or copied from another machine: install the plugin on this one ` +
-        `(openclaw plugins install ${NAME} --force).`,
+      `The sidecar is installed for ${others.join(", ")}, and this machine is ${key}. The folder was packed, copied or mounted from another machine: ` +
+        `install the plugin on this one (${again}).`,
+    );
+  }
+  const lockfile = roots.map((root) => foreignLockfile(root, key)).find((file) => file !== undefined);
+  if (lockfile) {
+    return new SidecarError(
+      "binary_missing",
+      `The sidecar for ${key} is not installed: ${lockfile} was written on another kind of machine and does not name ${platformPackage(key)}, so npm left it out. ` +
+        `Delete that file and node_modules beside it, and install again (${again}).`,
     );
   }
   return new SidecarError(
     "binary_missing",
-    `The sidecar for ${key} is not installed: the optional package ${platformPackage(key)} is missing. This happens ` +
-      `when npm ran with --omit=optional or --no-optional. Install the plugin again without it ` +
-      `(openclaw plugins install ${NAME} --force), or set ${BINARY_ENV} to a ${NAME} executable.`,
+    `The sidecar for ${key} is not installed: the optional package ${platformPackage(key)} is missing. This happens when npm ran with --omit=optional or ` +
+      `--no-optional (also by omit=optional in .npmrc), or when a registry mirror does not have it yet. Install again without that (${again}), or set ${BINARY_ENV} to a ` +
+      `${NAME} executable.`,
   );
+}
+
+function unsupported(key: string): SidecarError {
+  const bits32 = ["ia32", "arm", "mips", "mipsel"].some((arch) => key.endsWith(`-${arch}`));
+  const advice = bits32
+    ? "This Node is a 32-bit program: where the machine and its system are 64-bit, install the 64-bit Node."
+    : `Build it from source with cargo and set ${BINARY_ENV} to the result.`;
+  return new SidecarError("platform_unsupported", `There is no ${NAME} for ${key}. Supported: ${SUPPORTED_PLATFORMS.join(", ")}. ${advice}`);
+}
+
+/** Platform packages that are installed beside this one, whatever they are for. */
+function installedPlatforms(root: string): string[] {
+  const keys: string[] = [];
+  for (let folder = root; ; folder = path.dirname(folder)) {
+    for (const key of SUPPORTED_PLATFORMS) if (existsSync(path.join(folder, "node_modules", platformPackage(key), "package.json"))) keys.push(key);
+    if (folder === path.dirname(folder)) return keys;
+  }
+}
+
+/** The lock file that this package was installed by, where it knows other platforms' packages and not this one's. */
+function foreignLockfile(root: string, key: string): string | undefined {
+  for (let folder = root; folder !== path.dirname(folder); folder = path.dirname(folder)) {
+    const file = path.join(folder, "package-lock.json");
+    if (!existsSync(file)) continue;
+    try {
+      const lock = JSON.parse(readFileSync(file, "utf8")) as { packages?: Record<string, unknown> };
+      const names = Object.keys(lock.packages ?? {}).map((name) => name.slice(name.lastIndexOf("node_modules/") + "node_modules/".length));
+      if (names.includes(NAME) && !names.includes(platformPackage(key))) return file;
+    } catch {
+      // One that cannot be read says nothing.
+    }
+  }
+  return undefined;
+}
+
+function cpuName(): string | undefined {
+  return cpus()[0]?.model;
 }
 
 function carriedPlatforms(root: string): string[] {
@@ -182,7 +219,7 @@ export function explainSpawnError(error: NodeJS.ErrnoException, binary: Resolved
         existsSync(file) ? "binary_wrong_platform" : "binary_missing",
         existsSync(file)
           ? `${file} cannot be started: the program loader that it needs is not on this machine (${platformKey(lookup)}). ` +
-            `A glibc build on a musl system looks like this, and the other way round. ${howToReplace(binary.source)}`
+            `A build of your own for another C library looks like this; those that are published need none. ${howToReplace(binary.source)}`
           : `${file} is gone. ${howToReplace(binary.source)}`,
         { cause: error },
       );
@@ -219,8 +256,10 @@ function foreignProgram(binary: ResolvedBinary, lookup: BinaryLookup = {}, cause
  * Why a program that ended at once may never have been one. Linux hands a file that it cannot execute to the shell,
  * which then complains about its content; only a look at the file tells.
  */
-export function explainEarlyExit(binary: ResolvedBinary): SidecarError | undefined {
+export function explainEarlyExit(binary: ResolvedBinary, lookup: BinaryLookup = {}): SidecarError | undefined {
   if (process.platform !== "linux") return undefined;
+  const old = oldKernel(lookup.arch ?? process.arch, lookup.release ?? release());
+  if (old) return new SidecarError("platform_unsupported", old);
   const machines: Record<string, number> = { x64: 0x3e, arm64: 0xb7, arm: 0x28, riscv64: 0xf3, ia32: 0x03 };
   const expected = machines[process.arch];
   let head: Buffer;
@@ -240,17 +279,12 @@ export function explainEarlyExit(binary: ResolvedBinary): SidecarError | undefin
   return elf && (expected === undefined || head.readUInt16LE(18) === expected) ? undefined : foreignProgram(binary);
 }
 
-function isMusl(): boolean {
-  try {
-    const report = process.report as (typeof process.report & { excludeNetwork?: boolean }) | undefined;
-    if (!report) return false;
-    // Without this the report resolves every interface's address, which can take seconds.
-    report.excludeNetwork = true;
-    const header = (report.getReport() as { header?: { glibcVersionRuntime?: string } }).header;
-    return !header?.glibcVersionRuntime;
-  } catch {
-    return false;
-  }
+/** What Rust's standard library needs: https://doc.rust-lang.org/rustc/platform-support.html */
+function oldKernel(arch: string, version: string): string | undefined {
+  const needed = arch === "arm64" ? [4, 1] : [3, 2];
+  const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
+  if (Number.isNaN(major) || major > needed[0]! || (major === needed[0] && minor >= needed[1]!)) return undefined;
+  return `This kernel is ${version}, and ${NAME} needs Linux ${needed.join(".")} or newer. Update the system, or run the plugin on another machine.`;
 }
 
 /** This package, as it runs. */

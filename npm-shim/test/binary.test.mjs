@@ -1,11 +1,11 @@
 // Where the executable is looked for, and what is said where there is none.
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 
-import { BINARY_ENV, explainSpawnError, platformKey, platformPackage, resolveBinary } from "../dist/binary.js";
+import { BINARY_ENV, SUPPORTED_PLATFORMS, explainEarlyExit, explainSpawnError, platformKey, platformPackage, resolveBinary } from "../dist/binary.js";
 
 const root = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-binary-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -25,7 +25,7 @@ function packageWith(files = {}) {
   return folder;
 }
 
-const linux = { env: {}, platform: "linux", arch: "x64", isMusl: () => false };
+const linux = { env: {}, platform: "linux", arch: "x64" };
 const posix = { skip: process.platform === "win32" };
 const fails = (lookup, kind, ...texts) =>
   assert.throws(
@@ -37,11 +37,12 @@ const fails = (lookup, kind, ...texts) =>
     },
   );
 
-test("the platform's name includes the C library", () => {
+test("a platform is a system and a processor, and those that are looked for are those that releases are built for", () => {
   assert.equal(platformKey(linux), "linux-x64");
-  assert.equal(platformKey({ ...linux, isMusl: () => true }), "linux-x64-musl");
   assert.equal(platformKey({ platform: "darwin", arch: "arm64" }), "darwin-arm64");
-  assert.equal(platformPackage("linux-x64-musl"), "openclaw-weixin-sidecar-linux-x64-musl");
+  assert.equal(platformPackage("linux-arm64"), "openclaw-weixin-sidecar-linux-arm64");
+  const table = JSON.parse(readFileSync(new URL("../platforms.json", import.meta.url), "utf8"));
+  assert.deepEqual([...SUPPORTED_PLATFORMS], table.map(({ os, cpu }) => platformKey({ platform: os, arch: cpu })));
 });
 
 test("the environment comes first", posix, () => {
@@ -84,8 +85,51 @@ test("a binary for another machine is recognised", () => {
   fails({ ...linux, packageRoots: [folder] }, "binary_wrong_platform", /darwin-arm64/, /this machine is linux-x64/);
 });
 
-test("a platform without releases is told so", () => {
+test("another platform's package, where this one's should be: the folder came from another machine", () => {
+  const folder = packageWith();
+  const inside = path.join(folder, "node_modules", "openclaw-weixin-sidecar");
+  for (const name of ["openclaw-weixin-sidecar", "openclaw-weixin-sidecar-darwin-arm64"]) {
+    mkdirSync(path.join(folder, "node_modules", name), { recursive: true });
+    writeFileSync(path.join(folder, "node_modules", name, "package.json"), "{}");
+  }
+  fails({ ...linux, packageRoots: [inside] }, "binary_wrong_platform", /installed for darwin-arm64/, /this machine is linux-x64/, /copied or mounted/);
+});
+
+test("Node for Intel on a Mac with an Apple processor", () => {
+  const folder = packageWith({ "node_modules/openclaw-weixin-sidecar-darwin-arm64/package.json": 0o644 });
+  const mac = { env: {}, platform: "darwin", arch: "x64", packageRoots: [folder] };
+  fails({ ...mac, cpu: () => "Apple M4" }, "binary_wrong_platform", /Rosetta/, /Node for arm64/);
+  fails({ ...mac, cpu: () => "Intel(R) Core(TM) i7" }, "binary_wrong_platform", /installed for darwin-arm64/);
+});
+
+test("a lock file that was written on another machine, without this platform's package", () => {
+  const folder = packageWith();
+  const inside = path.join(folder, "node_modules", "openclaw-weixin-sidecar");
+  mkdirSync(inside, { recursive: true });
+  writeFileSync(path.join(inside, "package.json"), "{}");
+  const lock = (names) => writeFileSync(path.join(folder, "package-lock.json"), JSON.stringify({ packages: Object.fromEntries(names.map((name) => [`node_modules/${name}`, {}])) }));
+  lock(["openclaw-weixin-sidecar", "openclaw-weixin-sidecar-darwin-arm64"]);
+  fails({ ...linux, packageRoots: [inside] }, "binary_missing", /package-lock\.json was written on another kind of machine/, /Delete that file/);
+  // It names the package, and npm left it out all the same.
+  lock(["openclaw-weixin-sidecar", "openclaw-weixin-sidecar-linux-x64"]);
+  fails({ ...linux, packageRoots: [inside] }, "binary_missing", /--omit=optional/);
+  writeFileSync(path.join(folder, "package-lock.json"), "{");
+  fails({ ...linux, packageRoots: [inside] }, "binary_missing", /--omit=optional/);
+});
+
+test("a platform without releases is told so, and a 32-bit Node that it is one", () => {
   fails({ env: {}, platform: "freebsd", arch: "x64", packageRoots: [packageWith()] }, "platform_unsupported", /freebsd-x64/, /cargo/);
+  for (const [platform, arch] of [["win32", "ia32"], ["linux", "arm"]]) {
+    fails({ env: {}, platform, arch, packageRoots: [packageWith()] }, "platform_unsupported", /32-bit program/, /64-bit Node/);
+  }
+});
+
+test("a kernel that is too old is named", { skip: process.platform !== "linux" }, () => {
+  const program = { path: process.execPath, source: "environment" };
+  const said = (arch, release) => explainEarlyExit(program, { arch, release })?.message;
+  assert.match(said("x64", "2.6.32-754.el6"), /kernel is 2\.6\.32-754\.el6.*needs Linux 3\.2/);
+  assert.match(said("arm64", "3.10.0"), /needs Linux 4\.1/);
+  for (const release of ["3.2.0", "3.10.0-1160.el7", "6.1.0", "unheard-of"]) assert.equal(said("x64", release), undefined);
 });
 
 test("a wrong environment variable is named", () => {

@@ -64,6 +64,25 @@ pub enum Command {
     #[command(after_help = "Prints {\"url\": …} and runs until it is ended. Point the sidecar to it with \
         WEIXIN_ILINK_BASE_URL. docs/simulator.md explains the control API under /_sim/.")]
     Simulate(SimulateArgs),
+    /// Print what makes a shell complete these commands
+    #[command(
+        after_help = "bash: openclaw-weixin-sidecar completion bash > ~/.local/share/bash-completion/completions/openclaw-weixin-sidecar\n\
+        zsh:  openclaw-weixin-sidecar completion zsh > \"${fpath[1]}/_openclaw-weixin-sidecar\"\n\
+        fish: openclaw-weixin-sidecar completion fish > ~/.config/fish/completions/openclaw-weixin-sidecar.fish\n\
+        powershell: openclaw-weixin-sidecar completion powershell >> $PROFILE"
+    )]
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print a manual page: of all commands, or of one
+    #[command(after_help = "To read it: openclaw-weixin-sidecar man send | man -l -\n\
+        To keep it: openclaw-weixin-sidecar man > ~/.local/share/man/man1/openclaw-weixin-sidecar.1")]
+    Man {
+        /// Of this command
+        command: Option<String>,
+    },
 }
 
 /// Options of `login`.

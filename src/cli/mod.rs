@@ -7,12 +7,14 @@
 //! | `login`, `accounts`, `send`, `outbox`, `status`, `doctor` | one command each |
 //! | `report` | what a report to Tencent needs, for `doctor` |
 //! | `simulate` | the built-in iLink backend |
+//! | `completion` | scripts for shells, and the manual page |
 //! | `open` | a sidecar without a gateway, for the commands |
 //! | `output` | results as text or JSON, and exit codes |
 //! | `logging` | logs on stderr, a JSON object a line |
 
 mod accounts;
 mod args;
+mod completion;
 mod doctor;
 mod logging;
 mod login;
@@ -34,6 +36,11 @@ use args::{Cli, Command};
 /// Runs what the command line asks for.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    match &cli.command {
+        Some(Command::Completion { shell }) => return completion::run(*shell),
+        Some(Command::Man { command }) => return completion::man(command.as_deref()),
+        _ => {}
+    }
     logging::start(matches!(cli.command, None | Some(Command::Serve)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -61,6 +68,7 @@ pub fn run() -> ExitCode {
             Command::Status(args) => output::finish(&common, status::run(&common, args).await),
             Command::Doctor(args) => output::finish(&common, doctor::run(&common, args).await),
             Command::Simulate(args) => simulate::run(args).await,
+            Command::Completion { .. } | Command::Man { .. } => unreachable!("answered above, without a runtime"),
         }
     });
     let code = runtime.block_on(task).unwrap_or(ExitCode::FAILURE);

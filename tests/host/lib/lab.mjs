@@ -107,15 +107,21 @@ export class Lab {
     return profile;
   }
 
-  /** A fresh profile with another plugin installed, from a package. */
-  async profileWith(tarball, simulator, { env = {} } = {}) {
+  /** A fresh profile without any plugin. */
+  async bareProfile({ env = {} } = {}) {
     const folder = path.join(this.folder, "profile");
     rmSync(folder, { recursive: true, force: true });
     const profile = await Profile.create(this.host, folder, { modelUrl: this.model.url });
-    profile.extraEnv = Object.fromEntries([this.mark]);
+    profile.extraEnv = { ...Object.fromEntries([this.mark]), ...env };
+    this.model.requests.length = 0;
+    return profile;
+  }
+
+  /** A fresh profile with another plugin installed, from a package. */
+  async profileWith(tarball, simulator, { env = {} } = {}) {
+    const profile = await this.bareProfile();
     await profile.installPlugin(tarball);
     profile.extraEnv = { ...profile.extraEnv, ...simulator?.env, ...env };
-    this.model.requests.length = 0;
     return profile;
   }
 

@@ -25,11 +25,11 @@ export function useLab() {
 /**
  * A running gateway with an account per name in `bots`, that has answered on each: `{simulator, profile, bots, gateway,
  * restart, stop}`. WeChat's limits are off, and everybody may write. `configure` gets the channel's settings, `prepare` the profile,
- * before the gateway starts.
+ * before the gateway starts; `profile` makes another one than that with the packed plugin.
  */
-export async function openGateway(lab, { bots: names = ["bot"], env = {}, configure = () => {}, prepare = () => {}, holdMs } = {}) {
+export async function openGateway(lab, { bots: names = ["bot"], env = {}, configure = () => {}, prepare = () => {}, profile: make, holdMs } = {}) {
   const simulator = await lab.simulator({ holdMs });
-  const profile = await lab.profile(simulator, { env });
+  const profile = await (make ? make(simulator) : lab.profile(simulator, { env }));
   const bots = [];
   for (const name of names) bots.push(await simulator.addBot({ botId: `${name}@im.bot`, userId: `owner-of-${name}@im.wechat` }));
   seedAccounts(profile, simulator, bots);

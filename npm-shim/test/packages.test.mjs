@@ -1,0 +1,75 @@
+// What a release publishes: one package for each platform, and the plugin that asks for them.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { NAME, PLATFORMS, fileOf, packageOf } from "../scripts/platforms.mjs";
+
+const shim = fileURLToPath(new URL("..", import.meta.url));
+const repository = fileURLToPath(new URL("../..", import.meta.url));
+const folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-packages-"));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const read = (...parts) => readFileSync(path.join(...parts), "utf8");
+const { version } = JSON.parse(read(shim, "package.json"));
+const make = (...args) => execFileSync(process.execPath, [path.join(shim, "scripts", "packages.mjs"), ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+/** A tarball's files with their modes, and its manifest. */
+function open(tarball) {
+  const files = execFileSync("tar", ["-tvzf", tarball], { encoding: "utf8" }).trim().split("\n");
+  const manifest = JSON.parse(execFileSync("tar", ["-xOzf", tarball, "package/package.json"], { encoding: "utf8" }));
+  return { manifest, files: Object.fromEntries(files.map((line) => [line.replace(/^.* package\//, ""), line.slice(0, 10)])) };
+}
+
+let tarballs;
+before(() => {
+  for (const platform of PLATFORMS) {
+    mkdirSync(path.join(folder, "binaries", platform.key), { recursive: true });
+    writeFileSync(path.join(folder, "binaries", platform.key, fileOf(platform)), "a binary", { mode: 0o644 });
+  }
+  tarballs = make("--binaries", path.join(folder, "binaries"), "--out", path.join(folder, "out")).trim().split("\n");
+});
+
+test("each platform has a package that installs nowhere else and brings a binary that can be run", () => {
+  assert.deepEqual(tarballs.map((file) => path.basename(file)), [...PLATFORMS.map((platform) => `${packageOf(platform)}-${version}.tgz`), `${NAME}-${version}.tgz`]);
+  for (const [n, platform] of PLATFORMS.entries()) {
+    const { manifest, files } = open(tarballs[n]);
+    assert.deepEqual([manifest.name, manifest.version, manifest.os, manifest.cpu], [packageOf(platform), version, [platform.os], [platform.cpu]]);
+    assert.equal(manifest.scripts, undefined);
+    assert.equal(files[`bin/${fileOf(platform)}`], "-rwxr-xr-x", JSON.stringify(files));
+    assert.ok("LICENSE" in files && "bin/LICENSE-SILK" in files, JSON.stringify(files));
+  }
+});
+
+test("the plugin asks for all of them, in its own version, and brings no binary itself", () => {
+  const { manifest, files } = open(tarballs.at(-1));
+  const names = PLATFORMS.map(packageOf);
+  assert.deepEqual(manifest.optionalDependencies, Object.fromEntries(names.map((name) => [name, version])));
+  assert.deepEqual(manifest.openclaw.install.requiredPlatformPackages, names);
+  assert.ok(manifest.bin[NAME] in files, JSON.stringify(files));
+  assert.deepEqual(Object.keys(files).filter((name) => name.startsWith("bin/")), []);
+});
+
+test("what is missing is named before anything is published", () => {
+  assert.throws(() => make("--out", folder), /--binaries <dir>/);
+  assert.throws(() => make("--binaries", path.join(folder, "nothing"), "--out", folder), /there is no .*linux-x64/);
+  assert.throws(() => make("--binaries", folder, "--only", "beos-x64", "--out", folder), /there is no platform beos-x64; there are linux-x64, /);
+});
+
+test("one version everywhere", () => {
+  const of = (text, pattern) => text.match(pattern)?.[1];
+  const crate = /^version = "([^"]+)"/m;
+  const known = {
+    "Cargo.toml": of(read(repository, "Cargo.toml"), crate),
+    "crates/ilink/Cargo.toml": of(read(repository, "crates", "ilink", "Cargo.toml"), crate),
+    "crates/ilink-simulator/Cargo.toml": of(read(repository, "crates", "ilink-simulator", "Cargo.toml"), crate),
+    "crates/silk-decoder/Cargo.toml": of(read(repository, "crates", "silk-decoder", "Cargo.toml"), crate),
+    "Cargo.lock": of(read(repository, "Cargo.lock"), new RegExp(`name = "${NAME}"\nversion = "([^"]+)"`)),
+    "package-lock.json": JSON.parse(read(shim, "package-lock.json")).version,
+    "package-lock.json, of the package": JSON.parse(read(shim, "package-lock.json")).packages[""].version,
+  };
+  assert.deepEqual(known, Object.fromEntries(Object.keys(known).map((name) => [name, version])));
+});
