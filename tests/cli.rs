@@ -135,7 +135,8 @@ fn shells_complete_every_command_and_each_has_a_manual_page() {
     let world = World::new();
     let help = on(&world, &["--help"]).exits(0).stdout;
     let names = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let commands: Vec<&str> = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
+    let commands: Vec<&str> =
+        names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect();
     assert!(commands.contains(&"send") && commands.contains(&"man"), "{help}");
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = on(&world, &["completion", shell]).exits(0).stdout;

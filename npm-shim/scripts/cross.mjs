@@ -72,7 +72,8 @@ export function build({ platform, profile = "release" }) {
     SOURCE_DATE_EPOCH: "0",
     ZERO_AR_DATE: "1",
   };
-  const std = ["-Zbuild-std=std,panic_abort", "--target", triple, "--bin", NAME];
+  // Without what names the functions of a backtrace: a stripped binary has no names.
+  const std = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=panic-unwind", "--target", triple, "--bin", NAME];
   const args = ["rustc", "--locked", "--profile", profile === "debug" ? "dev" : profile, ...std];
   const options = { cwd: repository, env, stdio: ["ignore", "inherit", "inherit"] };
   if (system === "win32") {

@@ -14,8 +14,11 @@ import { parseArgs } from "node:util";
 const shim = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const repository = path.dirname(shim);
 
-/** Returns the path of the tarball. `dist/` must have been built. */
-export async function pack({ out, binary, manifest = (own) => own }) {
+/**
+ * Returns the path of the tarball. `dist/` must have been built. `binary` is carried inside, for the platform `key` (this
+ * machine's where none is named); `manifest` changes what package.json says.
+ */
+export async function pack({ out, binary, key, manifest = (own) => own }) {
   const dist = path.join(shim, "dist");
   if (!existsSync(path.join(dist, "index.js"))) throw new Error("npm-shim/dist is not built. Run: npm run build");
   const stage = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-pack-"));
@@ -31,9 +34,9 @@ export async function pack({ out, binary, manifest = (own) => own }) {
     if (binary) {
       // The plugin itself says where it looks.
       const { platformKey } = await import(pathToFileURL(path.join(dist, "binary.js")).href);
-      const key = platformKey();
-      const name = key.startsWith("win32-") ? "openclaw-weixin-sidecar.exe" : "openclaw-weixin-sidecar";
-      const target = path.join(stage, "bin", key, name);
+      const platform = key ?? platformKey();
+      const name = platform.startsWith("win32-") ? "openclaw-weixin-sidecar.exe" : "openclaw-weixin-sidecar";
+      const target = path.join(stage, "bin", platform, name);
       mkdirSync(path.dirname(target), { recursive: true });
       copyFileSync(binary, target);
       chmodSync(target, 0o755);

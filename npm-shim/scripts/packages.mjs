@@ -1,10 +1,11 @@
-// Makes the packages of a release: one for each platform, with its binary, and the plugin, which asks for them.
+// Makes the packages of a release: one for each platform, with its binary, and the plugin, which asks for them. And, for machines
+// without a registry, in offline/ the plugin with the binary of one platform inside, which asks for nothing.
 //
 //   node scripts/packages.mjs --binaries <dir> --out <dir> [--only linux-x64,win32-x64]
 //
 // <binaries>/<key>/openclaw-weixin-sidecar[.exe] for each key of platforms.json, or of --only. Prints the tarballs, the plugin's
 // last. The plugin names all platforms, with exact versions: which one npm installs, `os` and `cpu` decide.
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,6 +50,15 @@ export function packPlatform({ platform, binary, out, version = own.version }) {
   }
 }
 
+/** Makes the plugin's package with the binary of one platform inside; returns the tarball's path. */
+export async function packOffline({ platform, binary, out }) {
+  const tarball = await pack({ out: path.join(out, "offline", platform.key), binary, key: platform.key });
+  const named = path.join(path.resolve(out), "offline", path.basename(tarball).replace(/\.tgz$/, `-${platform.key}.tgz`));
+  renameSync(tarball, named);
+  rmSync(path.dirname(tarball), { recursive: true });
+  return named;
+}
+
 /** Makes the plugin's package as it is published: it asks for all platform packages, in its own version. */
 export function packRelease({ out, version = own.version }) {
   const names = PLATFORMS.map(packageOf);
@@ -71,6 +81,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     const binary = path.join(values.binaries, platform.key, fileOf(platform));
     if (!existsSync(binary)) throw new Error(`there is no ${binary}`);
     console.log(packPlatform({ platform, binary, out: values.out }));
+    console.log(await packOffline({ platform, binary, out: values.out }));
   }
   console.log(await packRelease({ out: values.out }));
 }

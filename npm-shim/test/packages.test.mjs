@@ -25,12 +25,15 @@ function open(tarball) {
 }
 
 let tarballs;
+let offline;
 before(() => {
   for (const platform of PLATFORMS) {
     mkdirSync(path.join(folder, "binaries", platform.key), { recursive: true });
     writeFileSync(path.join(folder, "binaries", platform.key, fileOf(platform)), "a binary", { mode: 0o644 });
   }
-  tarballs = make("--binaries", path.join(folder, "binaries"), "--out", path.join(folder, "out")).trim().split("\n");
+  const made = make("--binaries", path.join(folder, "binaries"), "--out", path.join(folder, "out")).trim().split("\n");
+  offline = made.filter((file) => path.basename(path.dirname(file)) === "offline");
+  tarballs = made.filter((file) => !offline.includes(file));
 });
 
 test("each platform has a package that installs nowhere else and brings a binary that can be run", () => {
@@ -51,6 +54,16 @@ test("the plugin asks for all of them, in its own version, and brings no binary 
   assert.deepEqual(manifest.openclaw.install.requiredPlatformPackages, names);
   assert.ok(manifest.bin[NAME] in files, JSON.stringify(files));
   assert.deepEqual(Object.keys(files).filter((name) => name.startsWith("bin/")), []);
+});
+
+test("for a machine without a registry there is a plugin that brings its binary and asks for nothing", () => {
+  assert.deepEqual(offline.map((file) => path.basename(file)), PLATFORMS.map(({ key }) => `${NAME}-${version}-${key}.tgz`));
+  for (const [n, platform] of PLATFORMS.entries()) {
+    const { manifest, files } = open(offline[n]);
+    assert.deepEqual([manifest.name, manifest.version, manifest.dependencies, manifest.optionalDependencies], [NAME, version, undefined, undefined]);
+    assert.equal(manifest.openclaw.install.requiredPlatformPackages, undefined);
+    assert.equal(files[`bin/${platform.key}/${fileOf(platform)}`], "-rwxr-xr-x", JSON.stringify(files));
+  }
 });
 
 test("what is missing is named before anything is published", () => {

@@ -1,7 +1,7 @@
 // A stand-in model: an OpenAI-compatible server that answers with what it was asked.
 //
 // It echoes every message of the person since its last answer, so a reply shows which messages it answers. A text
-// with `slow8` is answered after 8 seconds, one with `tool:name{"an":"argument"}` after a call of that tool, and one with
+// with `slow8` is answered after 8 seconds, or when the test says so (`finish`), one with `tool:name{"an":"argument"}` after a call of that tool, and one with
 // `fails` not at all: the server says 500. Everything it was asked is recorded.
 import { createServer } from "node:http";
 
@@ -32,6 +32,11 @@ export class Model {
     return this.requests.filter((request) => request.asked.some((asked) => asked.includes(text)));
   }
 
+  /** Answers what is about `text` now, however slow it was to be. */
+  finish(text) {
+    for (const request of this.askedAbout(text)) request.finish?.();
+  }
+
   async #handle(request, response) {
     let body = "";
     for await (const chunk of request) body += chunk;
@@ -45,7 +50,12 @@ export class Model {
     const record = { atMs: Date.now(), asked, messages, tools: tools.map((tool) => tool.function?.name), answeredMs: undefined };
     this.requests.push(record);
     const seconds = Math.max(0, ...asked.map((text) => Number(/slow(\d+)/.exec(text)?.[1] ?? 0)));
-    if (seconds > 0) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    if (seconds > 0) {
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, seconds * 1000);
+        record.finish = () => (clearTimeout(timer), resolve());
+      });
+    }
     if (response.destroyed) return;
     record.answeredMs = Date.now();
     if (asked.at(-1)?.includes("fails")) {
