@@ -40,7 +40,7 @@ fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) node fuzz/run.mjs $(TARGETS)
 
 PLATFORM ?= linux-x64
-# The binary for another machine, on Debian 12: `make cross PLATFORM=linux-arm64`; prints its path.
+# The release binary of any platform that can be built on Debian 12: `make cross PLATFORM=linux-arm64`; prints its path.
 cross:
 	node npm-shim/scripts/cross.mjs $(PLATFORM)
 
@@ -68,8 +68,7 @@ npm-shim/node_modules: npm-shim/package-lock.json
 bench:
 	cargo bench --locked
 
-# Removes what was built. Hosts and clients stay in the cache.
+# Removes what was built, and what was fetched into target/. What the tests fetched stays in the cache.
 clean:
 	cargo clean
-	rm -rf fuzz/target
-	rm -rf npm-shim/node_modules npm-shim/dist npm-shim/bin
+	rm -rf fuzz/target npm-shim/node_modules npm-shim/dist npm-shim/.build

@@ -23,10 +23,12 @@ if (unknown || !(seconds > 0)) {
 const targets = process.argv.length > 2 ? process.argv.slice(2) : all;
 const host = spawnSync("rustc", ["-vV"], { encoding: "utf8" }).stdout?.match(/^host: (.+)$/m)?.[1];
 
+const directory = `${root}target/guided`;
+
 /** Into a directory of its own: Cargo does not see what the wrapper adds, and would mix what is instrumented with what is not. */
 function build() {
   const env = { ...process.env, CARGO_TARGET_DIR: directory, RUSTC_WRAPPER: `${root}rustc.sh` };
-  const args = ["build", "--target", host, ...targets.flatMap((name) => ["--bin", name])];
+  const args = ["build", "--locked", "--target", host, ...targets.flatMap((name) => ["--bin", name])];
   return spawnSync("cargo", args, { cwd: root, stdio: "inherit", env }).status === 0;
 }
 
@@ -44,12 +46,11 @@ function run(command, args, name) {
 }
 
 const inputs = (name) => ["seeds", "regressions"].map((kind) => `${root}${kind}/${name}`).filter(existsSync);
-const directory = `${root}target/guided`;
 const binaries = `${directory}/${host}/debug`;
 
 function fuzz(name) {
   const [corpus, findings] = ["corpus", "findings"].map((kind) => `${root}target/${kind}/${name}/`);
-  for (const directory of [corpus, findings]) mkdirSync(directory, { recursive: true });
+  for (const folder of [corpus, findings]) mkdirSync(folder, { recursive: true });
   const limits = [`-max_total_time=${seconds}`, "-timeout=10", "-rss_limit_mb=1024", "-max_len=4096"];
   const dictionary = `${root}dictionaries/${name}.dict`;
   const more = existsSync(dictionary) ? [`-dict=${dictionary}`] : [];

@@ -150,6 +150,7 @@ fn shells_complete_every_command_and_each_has_a_manual_page() {
         let page = on(&world, &["man", command]).exits(0).stdout;
         assert!(page.contains(".SH SYNOPSIS"), "{command}: {page}");
     }
+    assert!(on(&world, &["man", "accounts", "export"]).exits(0).stdout.contains("accounts\\-export"));
     assert!(on(&world, &["man", "nonsense"]).exits(2).stderr.contains("no command nonsense"));
     assert!(on(&world, &["completion", "tcsh"]).exits(2).stderr.contains("powershell"));
 }

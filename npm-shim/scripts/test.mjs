@@ -14,5 +14,5 @@ node("scripts/gen-contract.mjs", "--check");
 node("../plugin-manifest/generate.mjs", "--check");
 node("scripts/build.mjs");
 const tests = readdirSync(path.join(root, "test")).filter((name) => name.endsWith(".test.mjs"));
-// A test that hangs names itself.
-node("--test", "--test-timeout=60000", ...process.argv.slice(2), ...tests.map((name) => path.join("test", name)));
+// A test that hangs names itself; for Node 20 that is its file, and packing takes its time.
+node("--test", "--test-timeout=180000", ...process.argv.slice(2), ...tests.map((name) => path.join("test", name)));

@@ -5,51 +5,23 @@
  * one, and a binary carried in this package under `bin/<platform>/`. OpenClaw installs plugins with
  * `--ignore-scripts`, so nothing was downloaded or prepared at install time: what is here now is all there is.
  */
-import { accessSync, chmodSync, closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
-import { cpus, release } from "node:os";
+import { accessSync, chmodSync, closeSync, constants, existsSync, openSync, readSync, realpathSync, statSync } from "node:fs";
+import { release } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { messageOf, SidecarError } from "./errors.js";
+import { missingBinary } from "./missing-binary.js";
+import { BINARY_ENV, executable, NAME, platformKey, platformPackageOf, versionIn, type BinaryLookup } from "./platform-packages.js";
 
-/** Overrides every other place; for development and for packagers. */
-export const BINARY_ENV = "OPENCLAW_WEIXIN_SIDECAR_BIN";
-/** Platforms that releases are built for: those of platforms.json, which a test compares. Linux binaries are static, for any C library. */
-export const SUPPORTED_PLATFORMS = ["linux-x64", "linux-arm64", "win32-x64", "win32-arm64", "darwin-x64", "darwin-arm64"] as const;
-
-const NAME = "openclaw-weixin-sidecar";
+/** The oldest kernels that Rust supports, by processor; from platforms.json, which a test compares. */
+const KERNELS: Record<string, readonly [number, number]> = { x64: [3, 2], arm64: [4, 1] };
 
 export type ResolvedBinary = {
   path: string;
   /** Where it was found, for logs and diagnostics. */
   source: "environment" | "platform package" | "plugin package";
 };
-
-export type BinaryLookup = {
-  env?: NodeJS.ProcessEnv;
-  platform?: string;
-  arch?: string;
-  /** The processor's name, for Node that runs under Rosetta. */
-  cpu?: () => string | undefined;
-  /** The kernel's version, as `uname -r` says it. */
-  release?: string;
-  /**
-   * Folders with this package's `package.json`, best first. OpenClaw runs plugins from a private copy per process;
-   * the installed folder comes before it, so that all processes run the same file.
-   */
-  packageRoots?: readonly (string | undefined)[];
-};
-
-/** `linux-x64`, `linux-arm64`, `win32-x64`, … */
-export function platformKey(lookup: BinaryLookup = {}): string {
-  return `${lookup.platform ?? process.platform}-${lookup.arch ?? process.arch}`;
-}
-
-/** The package that carries the binary of `key`. */
-export function platformPackage(key: string): string {
-  return `${NAME}-${key}`;
-}
 
 /** Finds the executable. Throws a {@link SidecarError} whose text says what to do. */
 export function resolveBinary(lookup: BinaryLookup = {}): ResolvedBinary {
@@ -63,110 +35,38 @@ export function resolveBinary(lookup: BinaryLookup = {}): ResolvedBinary {
           `binary that came with the plugin.`,
       );
     }
+    if (isCommand(override)) {
+      throw new SidecarError(
+        "binary_not_executable",
+        `${BINARY_ENV} names ${override}: that is npm's command, which looks for the binary itself. Unset the variable, or name the binary.`,
+      );
+    }
     return { path: runnable(override, "environment"), source: "environment" };
   }
 
   const key = platformKey(lookup);
-  const file = key.startsWith("win32-") ? `${NAME}.exe` : NAME;
   const roots = [...(lookup.packageRoots ?? []), ownRoot()].filter((root): root is string => root !== undefined);
   for (const root of roots) {
-    const found = findInPlatformPackage(key, file, root);
-    if (found) return { path: runnable(found, "platform package"), source: "platform package" };
-  }
-  for (const root of roots) {
-    const carried = path.join(root, "bin", key, file);
+    // What is carried was packed together; a platform's package may belong to another installation.
+    const carried = path.join(root, "bin", key, executable(key));
     if (existsSync(carried)) return { path: runnable(carried, "plugin package"), source: "plugin package" };
+    const found = platformPackageOf(key, root);
+    if (found && found.version === found.wanted && existsSync(found.binary)) {
+      return { path: runnable(found.binary, "platform package"), source: "platform package" };
+    }
   }
   throw missingBinary(key, roots, lookup);
 }
 
-function findInPlatformPackage(key: string, file: string, root: string): string | undefined {
+/** Whether this is dist/cli.js of this package, or of another version of it: it would start itself for ever. */
+function isCommand(file: string): boolean {
+  const real = realpathSync(file);
+  if (path.basename(real) !== "cli.js") return false;
   try {
-    // package.json is always resolvable; the binary itself has no module extension.
-    const manifest = createRequire(path.join(root, "package.json")).resolve(`${platformPackage(key)}/package.json`);
-    const found = path.join(path.dirname(manifest), "bin", file);
-    return existsSync(found) ? found : undefined;
+    const manifest = path.join(path.dirname(path.dirname(real)), "package.json");
+    return versionIn(manifest) !== undefined;
   } catch {
-    return undefined;
-  }
-}
-
-function missingBinary(key: string, roots: readonly string[], lookup: BinaryLookup): SidecarError {
-  if (!(SUPPORTED_PLATFORMS as readonly string[]).includes(key)) return unsupported(key);
-  const again = `openclaw plugins install ${NAME} --force, or npm install ${NAME}`;
-  const others = [...new Set(roots.flatMap((root) => [...carriedPlatforms(root), ...installedPlatforms(root)]))].filter((other) => other !== key);
-  if (key === "darwin-x64" && others.includes("darwin-arm64") && (lookup.cpu ?? cpuName)()?.startsWith("Apple")) {
-    return new SidecarError(
-      "binary_wrong_platform",
-      `This Mac has an Apple processor, and this Node is built for Intel and runs under Rosetta, so it asks for the Intel sidecar where the one for ` +
-        `Apple's processors is installed. Use Node for arm64 (node -p process.arch says which one runs), or install the plugin with the Node that runs it (${again}).`,
-    );
-  }
-  if (others.length > 0) {
-    return new SidecarError(
-      "binary_wrong_platform",
-      `The sidecar is installed for ${others.join(", ")}, and this machine is ${key}. The folder was packed, copied or mounted from another machine: ` +
-        `install the plugin on this one (${again}).`,
-    );
-  }
-  const lockfile = roots.map((root) => foreignLockfile(root, key)).find((file) => file !== undefined);
-  if (lockfile) {
-    return new SidecarError(
-      "binary_missing",
-      `The sidecar for ${key} is not installed: ${lockfile} was written on another kind of machine and does not name ${platformPackage(key)}, so npm left it out. ` +
-        `Delete that file and node_modules beside it, and install again (${again}).`,
-    );
-  }
-  return new SidecarError(
-    "binary_missing",
-    `The sidecar for ${key} is not installed: the optional package ${platformPackage(key)} is missing. This happens when npm ran with --omit=optional or ` +
-      `--no-optional (also by omit=optional in .npmrc), or when a registry mirror does not have it yet. Install again without that (${again}), or set ${BINARY_ENV} to a ` +
-      `${NAME} executable.`,
-  );
-}
-
-function unsupported(key: string): SidecarError {
-  const bits32 = ["ia32", "arm", "mips", "mipsel"].some((arch) => key.endsWith(`-${arch}`));
-  const advice = bits32
-    ? "This Node is a 32-bit program: where the machine and its system are 64-bit, install the 64-bit Node."
-    : `Build it from source with cargo and set ${BINARY_ENV} to the result.`;
-  return new SidecarError("platform_unsupported", `There is no ${NAME} for ${key}. Supported: ${SUPPORTED_PLATFORMS.join(", ")}. ${advice}`);
-}
-
-/** Platform packages that are installed beside this one, whatever they are for. */
-function installedPlatforms(root: string): string[] {
-  const keys: string[] = [];
-  for (let folder = root; ; folder = path.dirname(folder)) {
-    for (const key of SUPPORTED_PLATFORMS) if (existsSync(path.join(folder, "node_modules", platformPackage(key), "package.json"))) keys.push(key);
-    if (folder === path.dirname(folder)) return keys;
-  }
-}
-
-/** The lock file that this package was installed by, where it knows other platforms' packages and not this one's. */
-function foreignLockfile(root: string, key: string): string | undefined {
-  for (let folder = root; folder !== path.dirname(folder); folder = path.dirname(folder)) {
-    const file = path.join(folder, "package-lock.json");
-    if (!existsSync(file)) continue;
-    try {
-      const lock = JSON.parse(readFileSync(file, "utf8")) as { packages?: Record<string, unknown> };
-      const names = Object.keys(lock.packages ?? {}).map((name) => name.slice(name.lastIndexOf("node_modules/") + "node_modules/".length));
-      if (names.includes(NAME) && !names.includes(platformPackage(key))) return file;
-    } catch {
-      // One that cannot be read says nothing.
-    }
-  }
-  return undefined;
-}
-
-function cpuName(): string | undefined {
-  return cpus()[0]?.model;
-}
-
-function carriedPlatforms(root: string): string[] {
-  try {
-    return readdirSync(path.join(root, "bin"));
-  } catch {
-    return [];
+    return false;
   }
 }
 
@@ -174,6 +74,9 @@ function carriedPlatforms(root: string): string[] {
 function runnable(file: string, source: ResolvedBinary["source"]): string {
   if (!statSync(file).isFile()) {
     throw new SidecarError("binary_not_executable", `${file} is not a file. ${adviceFor(source)}`);
+  }
+  if (statSync(file).size === 0) {
+    throw new SidecarError("binary_not_executable", `${file} is empty: the disk may have been full when it was written. ${howToReplace(source)}`);
   }
   if (process.platform === "win32") return file;
   try {
@@ -233,6 +136,7 @@ export function explainSpawnError(error: NodeJS.ErrnoException, binary: Resolved
       );
     case "ENOEXEC":
     case "EBADARCH":
+    case "EFTYPE":
     case "UNKNOWN":
       return foreignProgram(binary, lookup, error);
     default:
@@ -258,10 +162,11 @@ function foreignProgram(binary: ResolvedBinary, lookup: BinaryLookup = {}, cause
  */
 export function explainEarlyExit(binary: ResolvedBinary, lookup: BinaryLookup = {}): SidecarError | undefined {
   if (process.platform !== "linux") return undefined;
-  const old = oldKernel(lookup.arch ?? process.arch, lookup.release ?? release());
+  const arch = lookup.arch ?? process.arch;
+  const old = oldKernel(arch, lookup.release ?? release());
   if (old) return new SidecarError("platform_unsupported", old);
   const machines: Record<string, number> = { x64: 0x3e, arm64: 0xb7, arm: 0x28, riscv64: 0xf3, ia32: 0x03 };
-  const expected = machines[process.arch];
+  const expected = machines[arch];
   let head: Buffer;
   try {
     head = Buffer.alloc(20);
@@ -276,14 +181,13 @@ export function explainEarlyExit(binary: ResolvedBinary, lookup: BinaryLookup = 
   }
   if (head.toString("latin1", 0, 2) === "#!") return undefined;
   const elf = head.toString("latin1", 0, 4) === "\x7fELF";
-  return elf && (expected === undefined || head.readUInt16LE(18) === expected) ? undefined : foreignProgram(binary);
+  return elf && (expected === undefined || head.readUInt16LE(18) === expected) ? undefined : foreignProgram(binary, lookup);
 }
 
-/** What Rust's standard library needs: https://doc.rust-lang.org/rustc/platform-support.html */
 function oldKernel(arch: string, version: string): string | undefined {
-  const needed = arch === "arm64" ? [4, 1] : [3, 2];
+  const needed = KERNELS[arch];
   const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part, 10));
-  if (Number.isNaN(major) || major > needed[0]! || (major === needed[0] && minor >= needed[1]!)) return undefined;
+  if (!needed || Number.isNaN(major) || major > needed[0] || (major === needed[0] && minor >= needed[1])) return undefined;
   return `This kernel is ${version}, and ${NAME} needs Linux ${needed.join(".")} or newer. Update the system, or run the plugin on another machine.`;
 }
 

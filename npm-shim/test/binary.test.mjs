@@ -1,11 +1,13 @@
 // Where the executable is looked for, and what is said where there is none.
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 
-import { BINARY_ENV, SUPPORTED_PLATFORMS, explainEarlyExit, explainSpawnError, platformKey, platformPackage, resolveBinary } from "../dist/binary.js";
+import { explainEarlyExit, explainSpawnError, resolveBinary } from "../dist/binary.js";
+import { BINARY_ENV, SUPPORTED_PLATFORMS, platformKey, platformPackage } from "../dist/platform-packages.js";
+import { PLATFORMS, packageOf } from "../scripts/platforms.mjs";
 
 const root = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-binary-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -41,8 +43,11 @@ test("a platform is a system and a processor, and those that are looked for are 
   assert.equal(platformKey(linux), "linux-x64");
   assert.equal(platformKey({ platform: "darwin", arch: "arm64" }), "darwin-arm64");
   assert.equal(platformPackage("linux-arm64"), "openclaw-weixin-sidecar-linux-arm64");
-  const table = JSON.parse(readFileSync(new URL("../platforms.json", import.meta.url), "utf8"));
-  assert.deepEqual([...SUPPORTED_PLATFORMS], table.map(({ os, cpu }) => platformKey({ platform: os, arch: cpu })));
+  assert.deepEqual([...SUPPORTED_PLATFORMS], PLATFORMS.map(({ key }) => key));
+  for (const platform of PLATFORMS) {
+    assert.equal(platformKey({ platform: platform.os, arch: platform.cpu }), platform.key);
+    assert.equal(platformPackage(platform.key), packageOf(platform));
+  }
 });
 
 test("the environment comes first", posix, () => {
@@ -51,15 +56,40 @@ test("the environment comes first", posix, () => {
   assert.deepEqual(resolveBinary({ ...linux, env: { [BINARY_ENV]: file }, packageRoots: [folder] }), { path: file, source: "environment" });
 });
 
-test("the platform package comes before the carried binary", posix, () => {
-  const folder = packageWith({
-    "bin/linux-x64/openclaw-weixin-sidecar": 0o755,
-    "node_modules/openclaw-weixin-sidecar-linux-x64/package.json": 0o644,
-    "node_modules/openclaw-weixin-sidecar-linux-x64/bin/openclaw-weixin-sidecar": 0o755,
-  });
-  const found = resolveBinary({ ...linux, packageRoots: [folder] });
-  assert.equal(found.source, "platform package");
-  assert.match(found.path, /node_modules/);
+test("the binary of the same package comes before a platform's package, and that is one of the same version or none", posix, () => {
+  const inModules = "node_modules/openclaw-weixin-sidecar-linux-x64";
+  const folder = packageWith({ [`${inModules}/package.json`]: 0o644, [`${inModules}/bin/openclaw-weixin-sidecar`]: 0o755 });
+  const versions = (own, theirs) => {
+    writeFileSync(path.join(folder, "package.json"), JSON.stringify({ version: own }));
+    writeFileSync(path.join(folder, inModules, "package.json"), JSON.stringify({ version: theirs }));
+  };
+  versions("0.2.0", "0.2.0");
+  assert.equal(resolveBinary({ ...linux, packageRoots: [folder] }).source, "platform package");
+  versions("0.2.0", "0.1.0");
+  fails({ ...linux, packageRoots: [folder] }, "binary_missing", /sidecar 0\.2\.0 for linux-x64 is not installed/, /is version 0\.1\.0, of another installation/);
+  const carried = path.join(folder, "bin", "linux-x64");
+  mkdirSync(carried, { recursive: true });
+  writeFileSync(path.join(carried, "openclaw-weixin-sidecar"), "#!/bin/sh\n", { mode: 0o755 });
+  assert.equal(resolveBinary({ ...linux, packageRoots: [folder] }).source, "plugin package");
+  versions("0.2.0", "0.2.0");
+  assert.equal(resolveBinary({ ...linux, packageRoots: [folder] }).source, "plugin package");
+});
+
+test("a program that a virus scanner took, and one that was cut to nothing", posix, () => {
+  const inModules = "node_modules/openclaw-weixin-sidecar-linux-x64";
+  const folder = packageWith({ [`${inModules}/package.json`]: 0o644 });
+  fails({ ...linux, packageRoots: [folder] }, "binary_missing", /is installed, and its program is gone/, /Virus scanners/);
+  mkdirSync(path.join(folder, inModules, "bin"));
+  writeFileSync(path.join(folder, inModules, "bin", "openclaw-weixin-sidecar"), "", { mode: 0o755 });
+  fails({ ...linux, packageRoots: [folder] }, "binary_not_executable", /is empty/, /disk may have been full/);
+});
+
+test("the environment names npm's command, which would start itself", posix, () => {
+  const folder = packageWith({ "dist/cli.js": 0o755 });
+  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ name: "openclaw-weixin-sidecar", version: "0.1.0" }));
+  const command = path.join(folder, "openclaw-weixin-sidecar");
+  symlinkSync(path.join(folder, "dist", "cli.js"), command);
+  fails({ ...linux, env: { [BINARY_ENV]: command } }, "binary_not_executable", /npm's command/, /Unset the variable/);
 });
 
 test("a carried binary is found, and made executable where it is not", posix, () => {
@@ -102,17 +132,22 @@ test("Node for Intel on a Mac with an Apple processor", () => {
   fails({ ...mac, cpu: () => "Intel(R) Core(TM) i7" }, "binary_wrong_platform", /installed for darwin-arm64/);
 });
 
-test("a lock file that was written on another machine, without this platform's package", () => {
+test("a lock file that was written without this platform's package: the folder's own, and nobody else's", () => {
   const folder = packageWith();
   const inside = path.join(folder, "node_modules", "openclaw-weixin-sidecar");
   mkdirSync(inside, { recursive: true });
   writeFileSync(path.join(inside, "package.json"), "{}");
   const lock = (names) => writeFileSync(path.join(folder, "package-lock.json"), JSON.stringify({ packages: Object.fromEntries(names.map((name) => [`node_modules/${name}`, {}])) }));
   lock(["openclaw-weixin-sidecar", "openclaw-weixin-sidecar-darwin-arm64"]);
-  fails({ ...linux, packageRoots: [inside] }, "binary_missing", /package-lock\.json was written on another kind of machine/, /Delete that file/);
+  fails({ ...linux, packageRoots: [inside] }, "binary_missing", /package-lock\.json was written without openclaw-weixin-sidecar-linux-x64/, /another kind of machine, or when the registry/);
   // It names the package, and npm left it out all the same.
   lock(["openclaw-weixin-sidecar", "openclaw-weixin-sidecar-linux-x64"]);
   fails({ ...linux, packageRoots: [inside] }, "binary_missing", /--omit=optional/);
+  const below = path.join(folder, "elsewhere", "node_modules", "openclaw-weixin-sidecar");
+  mkdirSync(below, { recursive: true });
+  writeFileSync(path.join(below, "package.json"), "{}");
+  lock(["openclaw-weixin-sidecar"]);
+  fails({ ...linux, packageRoots: [below] }, "binary_missing", /--omit=optional/);
   writeFileSync(path.join(folder, "package-lock.json"), "{");
   fails({ ...linux, packageRoots: [inside] }, "binary_missing", /--omit=optional/);
 });
@@ -126,10 +161,12 @@ test("a platform without releases is told so, and a 32-bit Node that it is one",
 
 test("a kernel that is too old is named", { skip: process.platform !== "linux" }, () => {
   const program = { path: process.execPath, source: "environment" };
-  const said = (arch, release) => explainEarlyExit(program, { arch, release })?.message;
-  assert.match(said("x64", "2.6.32-754.el6"), /kernel is 2\.6\.32-754\.el6.*needs Linux 3\.2/);
-  assert.match(said("arm64", "3.10.0"), /needs Linux 4\.1/);
-  for (const release of ["3.2.0", "3.10.0-1160.el7", "6.1.0", "unheard-of"]) assert.equal(said("x64", release), undefined);
+  const said = (arch, release) => explainEarlyExit(program, { arch, release })?.message ?? "";
+  assert.match(said("x64", "2.6.32-754.el6"), /kernel is 2\.6\.32-754\.el6/);
+  for (const { cpu, kernel } of PLATFORMS.filter(({ os }) => os === "linux")) {
+    assert.ok(said(cpu, "2.6.32").includes(`needs Linux ${kernel} or newer`), cpu);
+    for (const release of [`${kernel}.0`, "6.1.0", "unheard-of"]) assert.doesNotMatch(said(cpu, release), /kernel/);
+  }
 });
 
 test("a wrong environment variable is named", () => {

@@ -7,10 +7,9 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { NAME, PLATFORMS, fileOf, packageOf } from "../scripts/platforms.mjs";
+import { NAME, PLATFORMS, REPOSITORY, fileOf, packageOf } from "../scripts/platforms.mjs";
 
 const shim = fileURLToPath(new URL("..", import.meta.url));
-const repository = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-packages-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -57,13 +56,23 @@ test("the plugin asks for all of them, in its own version, and brings no binary 
 });
 
 test("for a machine without a registry there is a plugin that brings its binary and asks for nothing", () => {
-  assert.deepEqual(offline.map((file) => path.basename(file)), PLATFORMS.map(({ key }) => `${NAME}-${version}-${key}.tgz`));
+  assert.deepEqual(offline.map((file) => path.basename(file)), PLATFORMS.map(({ key }) => `${NAME}-offline-${key}-${version}.tgz`));
   for (const [n, platform] of PLATFORMS.entries()) {
     const { manifest, files } = open(offline[n]);
     assert.deepEqual([manifest.name, manifest.version, manifest.dependencies, manifest.optionalDependencies], [NAME, version, undefined, undefined]);
     assert.equal(manifest.openclaw.install.requiredPlatformPackages, undefined);
     assert.equal(files[`bin/${platform.key}/${fileOf(platform)}`], "-rwxr-xr-x", JSON.stringify(files));
+    assert.ok(`bin/${platform.key}/LICENSE-SILK` in files, JSON.stringify(files));
   }
+});
+
+test("a release for some platforms asks for no others", () => {
+  const out = path.join(folder, "some");
+  const made = make("--binaries", path.join(folder, "binaries"), "--only", "linux-x64,win32-x64", "--out", out).trim().split("\n");
+  assert.equal(made.length, 5);
+  const { manifest } = open(made.at(-1));
+  const names = ["linux-x64", "win32-x64"].map((key) => packageOf({ key }));
+  assert.deepEqual([Object.keys(manifest.optionalDependencies), manifest.openclaw.install.requiredPlatformPackages], [names, names]);
 });
 
 test("what is missing is named before anything is published", () => {
@@ -76,11 +85,15 @@ test("one version everywhere", () => {
   const of = (text, pattern) => text.match(pattern)?.[1];
   const crate = /^version = "([^"]+)"/m;
   const known = {
-    "Cargo.toml": of(read(repository, "Cargo.toml"), crate),
-    "crates/ilink/Cargo.toml": of(read(repository, "crates", "ilink", "Cargo.toml"), crate),
-    "crates/ilink-simulator/Cargo.toml": of(read(repository, "crates", "ilink-simulator", "Cargo.toml"), crate),
-    "crates/silk-decoder/Cargo.toml": of(read(repository, "crates", "silk-decoder", "Cargo.toml"), crate),
-    "Cargo.lock": of(read(repository, "Cargo.lock"), new RegExp(`name = "${NAME}"\nversion = "([^"]+)"`)),
+    "Cargo.toml": of(read(REPOSITORY, "Cargo.toml"), crate),
+    "crates/ilink/Cargo.toml": of(read(REPOSITORY, "crates", "ilink", "Cargo.toml"), crate),
+    "crates/ilink-simulator/Cargo.toml": of(read(REPOSITORY, "crates", "ilink-simulator", "Cargo.toml"), crate),
+    "crates/silk-decoder/Cargo.toml": of(read(REPOSITORY, "crates", "silk-decoder", "Cargo.toml"), crate),
+    "fuzz/Cargo.lock": of(read(REPOSITORY, "fuzz", "Cargo.lock"), new RegExp(`name = "${NAME}"\\nversion = "([^"]+)"`)),
+    "Cargo.toml, for ilink": of(read(REPOSITORY, "Cargo.toml"), /^ilink = \{ version = "([^"]+)"/m),
+    "Cargo.toml, for ilink-simulator": of(read(REPOSITORY, "Cargo.toml"), /^ilink-simulator = \{ version = "([^"]+)"/m),
+    "Cargo.toml, for silk-decoder": of(read(REPOSITORY, "Cargo.toml"), /^silk-decoder = \{ version = "([^"]+)"/m),
+    "Cargo.lock": of(read(REPOSITORY, "Cargo.lock"), new RegExp(`name = "${NAME}"\nversion = "([^"]+)"`)),
     "package-lock.json": JSON.parse(read(shim, "package-lock.json")).version,
     "package-lock.json, of the package": JSON.parse(read(shim, "package-lock.json")).packages[""].version,
   };

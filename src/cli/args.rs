@@ -80,8 +80,8 @@ pub enum Command {
     #[command(after_help = "To read it: openclaw-weixin-sidecar man send | man -l -\n\
         To keep it: openclaw-weixin-sidecar man > ~/.local/share/man/man1/openclaw-weixin-sidecar.1")]
     Man {
-        /// Of this command
-        command: Option<String>,
+        /// Of this command, such as: accounts export
+        command: Vec<String>,
     },
 }
 

@@ -17,16 +17,15 @@ pub fn run(shell: Shell) -> ExitCode {
     print(&script)
 }
 
-/// Prints the manual page of everything, or of one command.
-pub fn man(of: Option<&str>) -> ExitCode {
+/// Prints the manual page of everything, or of one command: `["accounts", "export"]`.
+pub fn man(of: &[String]) -> ExitCode {
     let mut all = Cli::command();
     all.build();
-    let page = match of {
-        None => render(all),
-        Some(name) => match all.find_subcommand(name).filter(|command| !command.is_hide_set()) {
-            Some(command) => render(command.clone()),
-            None => all.error(ErrorKind::InvalidSubcommand, format!("there is no command {name}")).exit(),
-        },
+    let found =
+        of.iter().try_fold(&all, |command, name| command.find_subcommand(name).filter(|found| !found.is_hide_set()));
+    let page = match found {
+        Some(command) => render(command.clone()),
+        None => all.error(ErrorKind::InvalidSubcommand, format!("there is no command {}", of.join(" "))).exit(),
     };
     match page {
         Ok(page) => print(&page),
@@ -44,7 +43,13 @@ fn render(command: Command) -> std::io::Result<Vec<u8>> {
 }
 
 fn print(text: &[u8]) -> ExitCode {
-    // A reader that has seen enough is no failure.
-    let _ = std::io::stdout().write_all(text);
-    ExitCode::SUCCESS
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            eprintln!("error: it could not be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }

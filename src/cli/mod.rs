@@ -38,7 +38,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Some(Command::Completion { shell }) => return completion::run(*shell),
-        Some(Command::Man { command }) => return completion::man(command.as_deref()),
+        Some(Command::Man { command }) => return completion::man(command),
         _ => {}
     }
     logging::start(matches!(cli.command, None | Some(Command::Serve)));

@@ -13,7 +13,7 @@ import { ensureOpenClaw } from "./lib/openclaw.mjs";
 import { processesWithEnvironment } from "./lib/processes.mjs";
 
 /** Those that take longest first, then all others. */
-const FIRST = ["host", "reload", "official", "supervision"];
+const FIRST = ["host", "reload", "install", "official", "supervision"];
 const FILES = [...new Set([...FIRST, ...readdirSync(new URL(".", import.meta.url)).flatMap((file) => file.match(/^(.+)\.test\.mjs$/)?.[1] ?? [])])];
 const SIDE_BY_SIDE = Number(process.env.WEIXIN_HOST_WORKERS || 2);
 /** Three times what the longest takes on a slow machine: a file that hangs fails, and (on Linux) the rest is tested. */

@@ -58,6 +58,10 @@ export class Lab {
     }
   }
 
+  get markEnv() {
+    return Object.fromEntries([this.mark]);
+  }
+
   /** Ends what still runs and removes the folder. Returns what was left running although it should not. */
   async close() {
     for (const thing of this.#running.splice(0).reverse()) await thing.stop().catch(() => {});
@@ -75,7 +79,7 @@ export class Lab {
   }
 
   async simulator(options) {
-    const simulator = await Simulator.start(this.binary, { env: { ...process.env, ...Object.fromEntries([this.mark]) }, ...options });
+    const simulator = await Simulator.start(this.binary, { env: { ...process.env, ...this.markEnv }, ...options });
     this.#running.push(simulator);
     return simulator;
   }
@@ -94,14 +98,14 @@ export class Lab {
     } else {
       rmSync(folder, { recursive: true, force: true });
       const first = await Profile.create(this.host, folder, { modelUrl: this.model.url });
-      first.extraEnv = Object.fromEntries([this.mark]);
+      first.extraEnv = this.markEnv;
       this.installed = await first.installPlugin(this.tarball);
       writeFileSync(said, this.installed.output);
       copyTree(folder, `${template}.half`);
       renameSync(`${template}.half`, template);
     }
     const profile = new Profile(this.host, folder);
-    profile.extraEnv = { ...Object.fromEntries([this.mark]), ...simulator?.env, ...env };
+    profile.extraEnv = { ...this.markEnv, ...simulator?.env, ...env };
     await profile.adopt({ modelUrl: this.model.url });
     this.model.requests.length = 0;
     return profile;
@@ -112,7 +116,7 @@ export class Lab {
     const folder = path.join(this.folder, "profile");
     rmSync(folder, { recursive: true, force: true });
     const profile = await Profile.create(this.host, folder, { modelUrl: this.model.url });
-    profile.extraEnv = { ...Object.fromEntries([this.mark]), ...env };
+    profile.extraEnv = { ...this.markEnv, ...env };
     this.model.requests.length = 0;
     return profile;
   }
@@ -160,5 +164,5 @@ async function buildShim(host, log) {
 
 async function packShim(out, binary) {
   const { pack } = await import(pathToFileURL(path.join(repository, "npm-shim", "scripts", "pack.mjs")).href);
-  return await pack({ out, binary });
+  return pack({ out, binary });
 }

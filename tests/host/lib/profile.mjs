@@ -10,6 +10,12 @@ import { PATIENCE_MS, childrenNamed, run, Service, until } from "./processes.mjs
 
 export const CHANNEL = "openclaw-weixin";
 
+/** A person's shell: without what would lead OpenClaw or the sidecar elsewhere. */
+export function personsEnv() {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(OPENCLAW_|CLAWDBOT_|WEIXIN_|NODE_TEST|NODE_OPTIONS|NODE_V8|XDG_)/.test(name));
+  return Object.fromEntries(inherited);
+}
+
 export class Profile {
   constructor(host, folder) {
     this.host = host;
@@ -88,10 +94,8 @@ export class Profile {
   }
 
   get env() {
-    // A person's shell, but another home: without what would lead OpenClaw or the sidecar elsewhere.
-    const inherited = Object.entries(process.env).filter(([name]) => !/^(OPENCLAW_|CLAWDBOT_|WEIXIN_|NODE_TEST|NODE_OPTIONS|NODE_V8|XDG_)/.test(name));
     return this.host.withNode({
-      ...Object.fromEntries(inherited),
+      ...personsEnv(),
       ...npmSettings(),
       HOME: this.home,
       USERPROFILE: this.home,

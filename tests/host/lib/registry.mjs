@@ -16,6 +16,7 @@ async function ensureTools(host, log) {
   log(`installing verdaccio ${VERDACCIO} and pnpm ${PNPM} into ${folder}`);
   const half = `${folder}.installing-${process.pid}`;
   try {
+    rmSync(half, { recursive: true, force: true });
     mkdirSync(half, { recursive: true });
     // It asks for `node-fetch@cjs`, a tag that mirrors of the registry may not have.
     writeFileSync(path.join(half, "package.json"), '{"private":true,"overrides":{"node-fetch":"2.7.0"}}\n');
@@ -66,11 +67,20 @@ export class Registry {
     return { npm_config_registry: this.url, npm_config_cache: path.join(this.folder, "npm-cache"), npm_config_update_notifier: "false" };
   }
 
-  async publish(tarball) {
+  publish(tarball) {
+    return this.#asPublisher("publish", tarball, "--ignore-scripts");
+  }
+
+  /** Makes a version the newest. */
+  tag(name, version) {
+    return this.#asPublisher("dist-tag", "add", `${name}@${version}`, "latest");
+  }
+
+  async #asPublisher(...args) {
     // A cache of its own: what is published is kept there, and would be installed from there.
     const settings = [`--${this.url.slice("http:".length)}:_authToken=anybody`, `--cache=${path.join(this.folder, "publisher-cache")}`];
-    const done = await run("npm", ["publish", tarball, "--ignore-scripts", ...settings], { env: { ...this.host.withNode(process.env), ...this.env }, cwd: this.folder });
-    if (done.code !== 0) throw new Error(`npm publish ${tarball} failed:\n${done.output.slice(-2000)}`);
+    const done = await run("npm", [...args, ...settings], { env: { ...this.host.withNode(process.env), ...this.env }, cwd: this.folder });
+    if (done.code !== 0) throw new Error(`npm ${args.join(" ")} failed:\n${done.output.slice(-2000)}`);
   }
 
   /** From now on the package is known, and cannot be fetched: as on a mirror that has not got it yet. */
