@@ -58,7 +58,7 @@ export function resolveBinary(lookup: BinaryLookup = {}): ResolvedBinary {
   throw missingBinary(key, roots, lookup);
 }
 
-/** Whether this is dist/cli.js of this package, or of another version of it: it would start itself for ever. */
+/** Whether this is the `dist/cli.js` of an installed package, such as another version of this one: that would start itself for ever. */
 function isCommand(file: string): boolean {
   const real = realpathSync(file);
   if (path.basename(real) !== "cli.js") return false;
