@@ -123,8 +123,10 @@ describe("from a registry", { skip: !platform }, () => {
           // OpenClaw refuses while turns run, and says so: whoever upgrades waits for a quiet moment, which the traffic has.
           await until(`${which} to be installed`, async () => {
             const done = await install(here.profile, which);
-            if (done.code !== 0) assert.match(done.output, /retry after the work finishes/);
-            return done.code === 0;
+            if (done.code === 0) return true;
+            assert.match(done.output, /retry after the work finishes/);
+            traffic.restLonger();
+            return false;
           });
           await until("the new sidecar", () => here.gateway.sidecars().some((pid) => !earlier.includes(pid)));
           const soFar = traffic.written;

@@ -132,14 +132,14 @@ describe("a plugin that is replaced under a running gateway", () => {
   }, { timeout: 300_000 });
   after(() => here?.stop());
 
-  /** OpenClaw refuses while a turn runs, and says so: the person tries again. `refused` hears how often that was. */
+  /** OpenClaw refuses while a turn runs, and says so: the person tries again, after `refused`. */
   async function persist(args, refused) {
     for (let times = 1; ; times += 1) {
       const done = await here.profile.cli(args);
       if (done.code === 0) return done;
       assert.match(done.output, /retry after the work finishes/);
       assert.ok(times < 12, `refused ${times} times:\n${done.output}`);
-      refused(times);
+      refused();
     }
   }
 

@@ -18,6 +18,7 @@ const AT_MOST = 10;
 const BETWEEN_RESTS = 6;
 const UNTIL_REST_MS = 15_000;
 const REST_MS = 3_000;
+const LONGEST_REST_MS = 30_000;
 /** How often it is looked. It costs what the gateway needs. */
 const LOOK_MS = 250;
 
@@ -35,6 +36,7 @@ export class Traffic {
   #writing;
   #sidecars = new Set();
   #most = 0;
+  #restMs = REST_MS;
 
   /** Traffic while `work` runs, and no longer, however it ends. Resolves as `work` does. */
   static async during(here, work) {
@@ -61,6 +63,11 @@ export class Traffic {
   /** How many people have written. */
   get written() {
     return this.#asked.length;
+  }
+
+  /** OpenClaw refused something because a turn ran: from now on the rests are twice as long. */
+  restLonger() {
+    this.#restMs = Math.min(2 * this.#restMs, LONGEST_REST_MS);
   }
 
   /** One more message, of a person of its own. */
@@ -115,7 +122,7 @@ export class Traffic {
       while ((await open()) >= AT_MOST) await pause(LOOK_MS);
       if (n % BETWEEN_RESTS < BETWEEN_RESTS - 1) continue;
       const rested = await until("everybody", async () => (await open()) <= 0, { timeoutMs: UNTIL_REST_MS, everyMs: LOOK_MS }).catch(() => false);
-      if (rested && !this.#over) await pause(REST_MS);
+      if (rested && !this.#over) await pause(this.#restMs);
     }
   }
 
