@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host fuzz cross deny contract bench clean
+.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host fuzz binaries dist deny sbom oldest-rust contract bench clean
 
 all: build
 
@@ -17,10 +17,11 @@ pack: build npm-shim/node_modules
 	node npm-shim/scripts/pack.mjs --out target/package --binary target/release/openclaw-weixin-sidecar
 
 # The main job, on the real OpenClaw gateway: login by QR code, messages answered, everything stopped again. With the
-# development build of the sidecar: it is there in a fifth of the release build's time.
+# development build of the sidecar: it is there in a fifth of the release build's time. `make demo FROM=packages` installs as from
+# a registry: what `make dist` made, else packages of the development build.
 demo:
 	cargo build --locked
-	node tests/host/demo.mjs
+	node tests/host/demo.mjs $(FROM)
 
 # Every test: formatting, lints, Rust, the shim, the contract documents, the real host, what fuzzing found.
 test:
@@ -40,9 +41,13 @@ fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) node fuzz/run.mjs $(TARGETS)
 
 PLATFORM ?= linux-x64
-# The release binary of any platform that can be built on Debian 12: `make cross PLATFORM=linux-arm64`; prints its path.
-cross:
-	node npm-shim/scripts/cross.mjs $(PLATFORM)
+# The release binaries of these platforms, as they are published: `make binaries PLATFORM="linux-arm64 win32-x64"`; prints their paths.
+binaries:
+	node npm-shim/scripts/binaries.mjs $(PLATFORM)
+
+# A release, as far as this machine can make and test it: packages of three platforms in target/dist. On Debian 12; an hour and a half.
+dist:
+	node npm-shim/scripts/dist.mjs $(DIST)
 
 DENY_VERSION = 0.20.2
 DENY = target/tools/bin/cargo-deny
@@ -50,6 +55,22 @@ WHAT ?= bans licenses sources
 # Licences and origins of what comes into the binary. Known holes too, where the database can be had: `make deny WHAT=advisories`.
 deny: $(DENY)
 	$(DENY) check $(WHAT)
+
+CYCLONEDX_VERSION = 0.5.9
+CYCLONEDX = target/tools/bin/cargo-cyclonedx
+# What the binary is made of, as CycloneDX: target/sbom/.
+sbom: $(CYCLONEDX)
+	mkdir -p target/sbom
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo cyclonedx --format json --spec-version 1.5 --describe binaries --no-build-deps --target x86_64-unknown-linux-musl
+	mv openclaw-weixin-sidecar_bin.cdx.json target/sbom/openclaw-weixin-sidecar.cdx.json
+	find . -name '*.cdx.json' -not -path './target/*' -delete
+
+$(CYCLONEDX):
+	cargo install --locked cargo-cyclonedx@$(CYCLONEDX_VERSION) --root target/tools
+
+# The oldest Rust that Cargo.toml promises, fetched by rustup: everything compiles.
+oldest-rust:
+	version=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) && rustup toolchain install --profile minimal "$$version" && cargo +"$$version" check --locked --workspace --all-targets
 
 $(DENY):
 	cargo install --locked cargo-deny@$(DENY_VERSION) --root target/tools

@@ -4,7 +4,7 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{State, World, run, text};
+use common::{State, World, assert_private, run, text};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";
@@ -219,8 +219,7 @@ fn the_command_line_exports_to_a_private_file_and_imports_it() {
     let exported =
         run(world.state.path(), world.url(), &["accounts", "export", "--out", path], "open sesame\n").exits(0);
     assert!(exported.stdout.contains(&bot.account) && !exported.stdout.contains("sesame"), "{exported:?}");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
+    assert_private(&file);
     let again = run(world.state.path(), world.url(), &["accounts", "export", "-o", path], "open sesame\n").exits(2);
     assert!(again.stderr.contains("cannot be written"), "what is there is not overwritten: {again:?}");
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Ran, World, run, text};
+use common::{Canned, Ran, World, command, run, run_to_end, text};
 use ilink_simulator::SimulatorConfig;
 use serde_json::json;
 
@@ -68,6 +68,47 @@ fn texts_and_files_are_sent_from_arguments_and_stdin_or_held_and_said_to_be() {
     run(world.state.path(), world.url(), &args, "two\n").exits(0);
     let texts: Vec<String> = world.sent().iter().filter_map(|sent| sent.text.clone()).collect();
     assert_eq!(texts, ["one", "two"]);
+}
+
+#[test]
+fn a_file_can_be_named_by_its_url() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.hears(&sidecar, &bot, ANN);
+    let host = Canned::new("notes", |_| "the notes".to_owned());
+    let url = format!("{}/notes.txt", host.url());
+    let mut send = command(world.state.path(), world.url(), &["send", "--to", ANN, "--file", &url]);
+    send.env("WEIXIN_MEDIA_ALLOWED_HOSTS", host.url().trim_start_matches("http://"));
+    let ran = run_to_end(send, "").exits(0);
+    assert_eq!((ran.stdout.trim(), &*ran.stderr), ("sent (1 message)", ""), "no progress where nobody sees it");
+    assert_eq!(world.control.sent_bytes(world.sent().last().unwrap()).unwrap(), b"the notes");
+    let refused = on(&world, &["send", "--to", ANN, "--file", "http://127.0.0.1:9/x"]).exits(1).stderr;
+    assert!(refused.contains("127.0.0.1"), "{refused}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn on_a_terminal_a_transfer_shows_how_far_it_is_and_leaves_the_answer_alone() {
+    let world = World::new();
+    let (sidecar, bot) = world.polling();
+    world.hears(&sidecar, &bot, ANN);
+    let file = world.state.path().join("large.bin");
+    std::fs::write(&file, vec![7; 3 << 20]).unwrap();
+    for json in [false, true] {
+        let mut args = vec!["send", "--to", ANN, "--file", file.to_str().unwrap()];
+        args.extend(json.then_some("--json"));
+        let send = command(world.state.path(), world.url(), &args);
+        let mut terminal = std::process::Command::new("script");
+        terminal.args(["--quiet", "--return", "--command"]).arg(format!("exec {send:?}")).arg("/dev/null");
+        terminal.env("SHELL", "/bin/sh");
+        let ran = run_to_end(terminal, "").exits(0);
+        assert_eq!(ran.stdout.contains("uploading: 0.0 of 3.0 MiB (0 %)"), !json, "{ran:?}");
+        let answer = ran.stdout.rsplit('\u{1b}').next().unwrap().trim_start_matches("[K").trim();
+        match json {
+            true => assert!(answer.starts_with('{'), "{ran:?}"),
+            false => assert_eq!(answer, "sent (1 message)", "{ran:?}"),
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Bot, Sidecar, World, run, text, until};
+use common::{Bot, Sidecar, World, assert_private, run, text, until};
 use ilink_simulator::{Endpoint, FaultKind, Rejected};
 use serde_json::{Value, json};
 
@@ -278,8 +278,7 @@ fn doctor_collects_what_a_report_needs_and_no_secret() {
     assert_eq!(messages.len(), 6);
     assert_eq!((&messages[5]["messageId"], &messages[5]["state"]), (&confirmed["messageIds"][0], &json!("sent")));
     assert!(messages[..5].iter().all(|one| one["state"] == "unconfirmed" && one["answeredAtMs"].is_i64()), "{content}");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
-    assert_eq!(mode & 0o777, 0o600);
+    assert_private(&file);
     let again = run(world.state.path(), world.url(), &["doctor", "--report", file.to_str().unwrap()], "").exits(1);
     assert!(again.stdout.contains("name a file that is not there yet"), "{}", again.stdout);
 }

@@ -7,8 +7,8 @@ use std::fs;
 use std::time::Duration;
 
 use common::files::{bytes, content_of, file, image, received};
-use common::{Bot, Canned, Launch, Sidecar, World, eventually, text, until};
-use ilink_simulator::{Content, Damage, Endpoint, FaultKind, Media, SimulatorConfig};
+use common::{Bot, Canned, Launch, Sidecar, World, eventually, text};
+use ilink_simulator::{Content, Damage, Endpoint, FaultKind, Media};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn wire(id: u64, from: &str, text: &str) -> Box<RawValue> {
 #[cfg(target_os = "linux")]
 #[test]
 fn long_messages_that_nobody_takes_wait_on_disk_and_not_in_memory() {
-    let world = World::with(SimulatorConfig { max_batch: 100, ..SimulatorConfig::default() });
+    let world = World::with(ilink_simulator::SimulatorConfig { max_batch: 100, ..Default::default() });
     let (sidecar, bot) = world.polling();
     world.hears(&sidecar, &bot, ANN);
     let before = common::memory(sidecar.pid(), "VmRSS");
@@ -37,7 +37,7 @@ fn long_messages_that_nobody_takes_wait_on_disk_and_not_in_memory() {
     let count = 3_000;
     let messages: Vec<_> = (1..=count).map(|n| wire(n, &format!("person{}@im.wechat", n % 200), &long)).collect();
     world.control.push_raw(&bot.id, messages).unwrap();
-    until("everything to be taken in", || world.state.count("SELECT COUNT(*) FROM inbox") == count as i64);
+    common::until("everything to be taken in", || world.state.count("SELECT COUNT(*) FROM inbox") == count as i64);
     let grown = common::memory(sidecar.pid(), "VmHWM").saturating_sub(before);
     assert!(grown < 48 * MIB as u64, "{count} messages of 21 kB took {} MiB", grown / MIB as u64);
     let all = sidecar.ack_all(count as usize + 1);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::files::*;
-use common::{World, memory, text, until};
+use common::{World, text, until};
 use ilink_simulator::{Address, Content, Damage, Endpoint, FaultKind, KeyEncoding, Media, MediaKind};
 use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
@@ -214,6 +214,7 @@ fn media_that_was_fetched_is_not_fetched_again_after_a_kill() {
 
 /// Needs a minute and 3 GiB of disk: `cargo test --release --test media -- --ignored`.
 #[test]
+#[cfg(target_os = "linux")]
 #[ignore = "large; on request"]
 fn a_gibibyte_goes_both_ways_in_flat_memory() {
     let world = World::new();
@@ -229,7 +230,7 @@ fn a_gibibyte_goes_both_ways_in_flat_memory() {
     drop(large);
     send(&sidecar, &outgoing(&world, "small.bin", &bytes(MIB)), json!({}));
     received(&world, &sidecar, &bot, vec![file("small.bin", Media::bytes(bytes(MIB)))]);
-    let before = memory(sidecar.pid(), "VmHWM");
+    let before = common::memory(sidecar.pid(), "VmHWM");
     let began = std::time::Instant::now();
     send(&sidecar, &path, json!({}));
     let out = began.elapsed();
@@ -240,7 +241,7 @@ fn a_gibibyte_goes_both_ways_in_flat_memory() {
     let message = sidecar.wait("the gibibyte", |seen| seen.deliveries.get(count).cloned());
     let into = began.elapsed();
     assert_eq!(message["parts"][0]["sizeBytes"], 1 << 30, "{message}");
-    let grown = memory(sidecar.pid(), "VmHWM") - before;
+    let grown = common::memory(sidecar.pid(), "VmHWM") - before;
     let rate = |time: Duration| 1024.0 / time.as_secs_f64();
     println!(
         "out {:.0} MiB/s, in {:.0} MiB/s, memory grew by {:.1} MiB",

@@ -1,8 +1,6 @@
 //! Killed at any moment between a file and the person who is to have it, the sidecar loses no file, doubles none and breaks
 //! none, in either direction.
 
-#![cfg(unix)]
-
 mod common;
 
 use std::collections::HashMap;

@@ -50,7 +50,8 @@ fn texts_of_both_sides_and_their_files_are_found_by_id_also_after_a_kill() {
     let our_file: u64 = sent["messageIds"][0].as_str().unwrap().parse().unwrap();
     fs::remove_file(&path).unwrap();
     common::until("the file to be kept", || {
-        world.state.channel().join("media").join(&bot.account).join(our_file.to_string()).exists()
+        let folder = world.state.channel().join("media").join(&bot.account).join(our_file.to_string());
+        fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some())
     });
     sidecar.kill();
 

@@ -9,6 +9,8 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
+import { countCargo, countFuzz, countNode, sum } from "./counting.mjs";
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 const wanted = process.argv.slice(2);
@@ -22,6 +24,7 @@ const LIMIT_MS = Number(process.env.TEST_MINUTES || (wanted.includes("long") ? 2
  */
 const steps = [
   { group: "spelling", name: "spelling", run: ["node", "tests/spelling.mjs"] },
+  { group: "spelling", name: "workflows", run: ["node", "tests/workflows.mjs"] },
   { group: "rust", name: "formatting", run: ["cargo", "fmt", "--all", "--check"] },
   { group: "rust", name: "lints", run: ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"] },
   { group: "rust", name: "Rust documentation", run: ["cargo", "doc", "--locked", "--workspace", "--no-deps"], env: { RUSTDOCFLAGS: "-D warnings" } },
@@ -45,33 +48,6 @@ const steps = [
   { group: "long", name: "a gibibyte both ways", run: ["cargo", "test", "--locked", "--release", "--test", "media", "--", "--ignored"], count: countCargo },
   { group: "long", name: "soak", run: ["cargo", "test", "--locked", "--release", "--test", "soak", "--", "--ignored", "--nocapture"], count: countCargo },
 ];
-
-/** `test result: ok. 12 passed; 0 failed; …`, once for each test binary. */
-function countCargo(output) {
-  const results = [...output.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed/gm)];
-  return results.length > 0 && sum(results);
-}
-
-/** node:test's closing lines, once for each run of it; their mark depends on the reporter. */
-function countNode(output) {
-  const [passed, failed] = ["pass", "fail"].map((word) => [...output.matchAll(new RegExp(`^\\S+ ${word} (\\d+)$`, "gm"))].map(([, n]) => n));
-  return passed.length > 0 && passed.length === failed.length && sum(passed.map((n, run) => [, n, failed[run]]));
-}
-
-/** `fuzz targets: 7 passed, 0 failed`. */
-function countFuzz(output) {
-  const results = [...output.matchAll(/^fuzz targets: (\d+) passed, (\d+) failed/gm)];
-  return results.length > 0 && sum(results);
-}
-
-function sum(results) {
-  const total = { passed: 0, failed: 0 };
-  for (const [, passed, failed] of results) {
-    total.passed += Number(passed);
-    total.failed += Number(failed);
-  }
-  return total;
-}
 
 function run({ run: [command, ...args], cwd, env }) {
   return new Promise((resolve) => {

@@ -50,7 +50,7 @@ fn a_stale_sidecar_whose_program_an_update_has_replaced_is_ended_too() {
     let world = World::new();
     let bot = world.bot();
     let older = world.state.path().join("openclaw-weixin-sidecar");
-    copy(Path::new(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar")), &older);
+    copy(Path::new(&common::binary()), &older);
     let launch = world.launch().env("OLDER", older.to_str().unwrap());
     let gateway = ["sh", "-c", "exec 3<&0; shift; \"$OLDER\" \"$@\" <&3 3<&- & wait", "gateway"];
     let stale = Served::behind(launch, gateway);

@@ -1,13 +1,14 @@
 // What a release publishes: one package for each platform, and the plugin that asks for them.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { NAME, PLATFORMS, REPOSITORY, fileOf, packageOf } from "../scripts/platforms.mjs";
+import { NAME, PLATFORMS, REPOSITORY, fileOf, packageOf, platformOf } from "../scripts/platforms.mjs";
+import { programFor } from "./programs.mjs";
 
 const shim = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), "openclaw-weixin-packages-"));
@@ -28,7 +29,7 @@ let offline;
 before(() => {
   for (const platform of PLATFORMS) {
     mkdirSync(path.join(folder, "binaries", platform.key), { recursive: true });
-    writeFileSync(path.join(folder, "binaries", platform.key, fileOf(platform)), "a binary", { mode: 0o644 });
+    writeFileSync(path.join(folder, "binaries", platform.key, fileOf(platform)), programFor(platform), { mode: 0o644 });
   }
   const made = make("--binaries", path.join(folder, "binaries"), "--out", path.join(folder, "out")).trim().split("\n");
   offline = made.filter((file) => path.basename(path.dirname(file)) === "offline");
@@ -73,6 +74,23 @@ test("a release for some platforms asks for no others", () => {
   const { manifest } = open(made.at(-1));
   const names = ["linux-x64", "win32-x64"].map((key) => packageOf({ key }));
   assert.deepEqual([Object.keys(manifest.optionalDependencies), manifest.openclaw.install.requiredPlatformPackages], [names, names]);
+});
+
+test("a binary of another platform is not packed", () => {
+  const binaries = path.join(folder, "swapped");
+  mkdirSync(path.join(binaries, "linux-x64"), { recursive: true });
+  writeFileSync(path.join(binaries, "linux-x64", NAME), programFor(platformOf("linux-arm64")));
+  const out = path.join(folder, "swapped-out");
+  assert.throws(() => make("--binaries", binaries, "--out", out, "--only", "linux-x64"), /linux-x64.*not a program for linux on x64/s);
+  assert.equal(existsSync(out), false);
+});
+
+test("a release workflow's packages name its repository, which npm compares", () => {
+  const binaries = path.join(folder, "binaries");
+  const env = { ...process.env, GITHUB_SERVER_URL: "https://example.com", GITHUB_REPOSITORY: "somebody/something" };
+  const args = ["--binaries", binaries, "--out", path.join(folder, "named"), "--only", "win32-x64"];
+  const made = execFileSync(process.execPath, [path.join(shim, "scripts", "packages.mjs"), ...args], { encoding: "utf8", env }).trim().split("\n");
+  for (const file of [made[0], made.at(-1)]) assert.equal(open(file).manifest.repository.url, "git+https://example.com/somebody/something.git");
 });
 
 test("what is missing is named before anything is published", () => {

@@ -153,8 +153,8 @@ pub struct SendArgs {
     /// Makes a repeated call the same message instead of a second one
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// A picture, a video or any other file; the text goes before it
-    #[arg(long, value_name = "PATH")]
+    /// A picture, a video or any other file, by its path or its http(s) URL; the text goes before it
+    #[arg(long, value_name = "FILE")]
     pub file: Option<String>,
     /// The text (Markdown); - reads it from stdin
     #[arg(required_unless_present = "file")]

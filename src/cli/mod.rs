@@ -9,6 +9,7 @@
 //! | `simulate` | the built-in iLink backend |
 //! | `completion` | scripts for shells, and the manual page |
 //! | `open` | a sidecar without a gateway, for the commands |
+//! | `transfer` | how far a file has come, on a terminal |
 //! | `output` | results as text or JSON, and exit codes |
 //! | `logging` | logs on stderr, a JSON object a line |
 
@@ -26,6 +27,7 @@ mod send;
 mod serve;
 mod simulate;
 mod status;
+mod transfer;
 
 use std::process::ExitCode;
 

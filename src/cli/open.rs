@@ -11,22 +11,31 @@ use crate::contract::{CHANNEL_ID, Config, ContractError, Locale};
 use crate::events::Events;
 use crate::plain::lines;
 use crate::process::Gateway;
-use crate::service::{Open, Sidecar};
+use crate::service::{Open, Sidecar, Watch};
 
 /// Opens the state directory with the settings of `openclaw.json`.
 pub async fn open(common: &Common, events: Events) -> Result<Arc<Sidecar>, ContractError> {
+    open_watched(common, events, None).await
+}
+
+/// The same; `transfers` is told how files move.
+pub async fn open_watched(
+    common: &Common,
+    events: Events,
+    transfers: Option<Watch>,
+) -> Result<Arc<Sidecar>, ContractError> {
     let config = StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default();
     let sidecar = Sidecar::open(Open {
         state_dir: common.state_dir.clone(),
         config,
         locale: locale(),
-        // A person may send what they can read.
-        media_roots: Some(vec![PathBuf::from(std::path::MAIN_SEPARATOR_STR)]),
+        media_roots: Some(everywhere()),
         gateway: Gateway::NONE,
         host: None,
         defer_media: false,
         status_interval: None,
         events,
+        transfers,
         end: Arc::new(|| {}),
     })
     .await?;
@@ -34,6 +43,14 @@ pub async fn open(common: &Common, events: Events) -> Result<Arc<Sidecar>, Contr
         eprintln!("warning: {}", lines(warning));
     }
     Ok(sidecar)
+}
+
+/// A person may send what they can read: from any disk.
+fn everywhere() -> Vec<PathBuf> {
+    match cfg!(windows) {
+        true => ('A'..='Z').map(|letter| PathBuf::from(format!("{letter}:\\"))).collect(),
+        false => vec![PathBuf::from("/")],
+    }
 }
 
 /// The language of the environment.

@@ -3,8 +3,9 @@
 use std::io::Read as _;
 
 use super::args::{Common, SendArgs};
-use super::open::open;
+use super::open::open_watched;
 use super::output::{Outcome, UNCONFIRMED};
+use super::transfer::Transfers;
 use crate::contract::{ContractError, ErrorKind, SendMediaParams, SendStatus, SendTextParams};
 use crate::events::Events;
 
@@ -14,11 +15,14 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         Some("-") => Some(read_stdin()?),
         _ => args.text,
     };
-    let sidecar = open(common, Events::none()).await?;
+    let transfers = Transfers::new(common);
+    let sidecar = open_watched(common, Events::none(), transfers.watch()).await?;
     let (to, account_id, run_id, idempotency_key) = (args.to, args.account, None, args.idempotency_key);
     let sent = match args.file {
-        Some(path) => {
-            let (path, url, kind, file_name) = (Some(path), None, None, None);
+        Some(file) => {
+            let is_url = ["http://", "https://"].iter().any(|scheme| file.starts_with(scheme));
+            let (path, url) = if is_url { (None, Some(file)) } else { (Some(file), None) };
+            let (kind, file_name) = (None, None);
             let params = SendMediaParams { to, path, url, text, kind, file_name, account_id, run_id, idempotency_key };
             sidecar.sender.send_media(params).await
         }
@@ -31,6 +35,7 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         }
     };
     sidecar.close().await;
+    transfers.end();
     let sent = sent?;
     if sent.status == SendStatus::Held {
         let id = sent.queue_id.as_deref().unwrap_or_default();

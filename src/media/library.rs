@@ -292,7 +292,16 @@ mod tests {
 
     fn put_there(path: &Path, hours_ago: u64) {
         let then = SystemTime::now() - Duration::from_secs(hours_ago * 3600);
-        File::open(path.parent().unwrap()).unwrap().set_modified(then).unwrap();
+        let mut options = File::options();
+        #[cfg(unix)]
+        options.read(true);
+        #[cfg(windows)]
+        {
+            use std::os::windows::fs::OpenOptionsExt as _;
+            use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, FILE_WRITE_ATTRIBUTES};
+            options.access_mode(FILE_WRITE_ATTRIBUTES).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+        }
+        options.open(path.parent().unwrap()).unwrap().set_modified(then).unwrap();
     }
 
     #[test]

@@ -81,10 +81,15 @@ impl<'a> Sending<'a> {
 
     /// Sends the next wire message, or finds out why not now.
     pub async fn step(&mut self) -> Next {
-        self.try_step().await.unwrap_or_else(|error| {
-            tracing::error!(account = %self.key.0, %error, "the outbox could not go on; trying again");
-            Next::Sleep(LAST_RETRY.min(FIRST_RETRY * 8))
-        })
+        match self.try_step().await {
+            Ok(next) => next,
+            // The process ends; the next one goes on.
+            Err(StoreError::Closed) => Next::Rest,
+            Err(error) => {
+                tracing::error!(account = %self.key.0, %error, "the outbox could not go on; trying again");
+                Next::Sleep(LAST_RETRY.min(FIRST_RETRY * 8))
+            }
+        }
     }
 
     async fn try_step(&mut self) -> Result<Next, StoreError> {

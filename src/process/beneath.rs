@@ -65,8 +65,8 @@ mod system {
     use super::super::system::{FOLDERS_TOO, final_path};
 
     pub fn open(root: &Path, relative: &Path) -> io::Result<File> {
-        let folder = OpenOptions::new().read(true).custom_flags(FOLDERS_TOO).open(root)?;
-        let file = File::open(root.join(relative))?;
+        let open = |path: &Path| OpenOptions::new().read(true).custom_flags(FOLDERS_TOO).open(path);
+        let (folder, file) = (open(root)?, open(&root.join(relative))?);
         // Where the handles lead cannot be changed any more.
         if final_path(&file)?.starts_with(final_path(&folder)?) {
             return Ok(file);

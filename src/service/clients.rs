@@ -8,8 +8,11 @@ use super::errors::{not_configured, not_found};
 use super::settings::Settings;
 use crate::accounts::AccountFiles;
 use crate::contract::{AccountId, ContractError, ErrorKind};
-use ilink::cdn::Cdn;
+use ilink::cdn::{Cdn, Progress};
 use ilink::{Hosts, Ilink, Session};
+
+/// Is told how far a file's transfer has come. It must not block.
+pub type Watch = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// What a request to WeChat needs. Clones share it.
 #[derive(Clone)]
@@ -22,9 +25,13 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The wire of one state directory.
-    pub fn new(files: AccountFiles, settings: Settings) -> Clients {
+    /// The wire of one state directory. `transfers` is told how files move.
+    pub fn new(files: AccountFiles, settings: Settings, transfers: Option<Watch>) -> Clients {
         let cdn = Cdn::new(&settings.cdn_base_url(), settings.allowed_hosts(), settings.stalls());
+        let cdn = match transfers {
+            Some(watch) => cdn.watched_by(watch),
+            None => cdn,
+        };
         Clients { files, settings: Arc::new(RwLock::new(Arc::new(settings))), ilink: Arc::default(), cdn }
     }
 

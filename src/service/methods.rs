@@ -70,6 +70,7 @@ impl Host {
             defer_media: params.defer_media.unwrap_or(false),
             status_interval: params.status_interval_ms.map(|ms| Duration::from_millis(ms).max(STATUS_AT_MOST)),
             events: self.events.clone(),
+            transfers: None,
             end: self.end.clone(),
         };
         tracing::info!(host = params.host.name, version = params.host.version, "initialize");

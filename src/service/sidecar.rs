@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::account_supervisor::AccountSupervisor;
 use super::account_watches::{watch_clocks, watch_files, watch_leases};
 use super::archives::Archives;
-use super::clients::Clients;
+use super::clients::{Clients, Watch};
 use super::deliveries::Deliveries;
 use super::directory::Directory;
 use super::housekeeping::Housekeeping;
@@ -56,6 +56,8 @@ pub struct Open {
     pub status_interval: Option<Duration>,
     /// The way to the gateway.
     pub events: Events,
+    /// Is told how files move to and from the media host.
+    pub transfers: Option<Watch>,
     /// Called when the gateway is gone, or a part of this program is broken: the process is to end. Must not block.
     pub end: Arc<dyn Fn() + Send + Sync>,
 }
@@ -87,7 +89,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Opens the state directory and starts what watches it. No account is started.
     pub async fn open(open: Open) -> Result<Arc<Sidecar>, ContractError> {
-        let Open { config, locale, gateway, host, defer_media, events, end, .. } = open;
+        let Open { config, locale, gateway, host, defer_media, events, transfers, end, .. } = open;
         let Some(state) = StateDir::resolve(open.state_dir.as_deref()) else {
             let message = "there is no home directory to keep the state in; set OPENCLAW_STATE_DIR";
             return Err(ContractError::new(ErrorKind::StoreFailed, message));
@@ -108,7 +110,7 @@ impl Sidecar {
         if let Err(problem) = settings.channel_version() {
             warnings.push(format!("{problem}; {} is declared instead", ProtocolVersion::NEWEST));
         }
-        let clients = Clients::new(AccountFiles::new(state.clone()), settings);
+        let clients = Clients::new(AccountFiles::new(state.clone()), settings, transfers);
         let directory = Directory::new(clients.clone(), store.clone());
         let space = Space::new(library.clone());
         let preparer = Preparer::new(store.clone(), library.clone(), space.clone(), resources(&clients));

@@ -164,12 +164,16 @@ pub fn open(path: &Path) -> Result<(Connection, OpenReport), StoreError> {
 /// keeps nobody for ever.
 fn wait_for_turn(guard: &fs::File) -> Result<(), TryLockError> {
     let began = Instant::now();
-    if let Err(TryLockError::WouldBlock) = guard.try_lock() {
-        tracing::warn!("another process is opening the database; waiting for it");
-    }
+    let mut is_told = false;
     loop {
         match guard.try_lock() {
-            Err(TryLockError::WouldBlock) if began.elapsed() < OPENING => std::thread::sleep(LOOK_AGAIN),
+            Err(TryLockError::WouldBlock) if began.elapsed() < OPENING => {
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("another process is opening the database; waiting for it");
+                }
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            // Asked only once: on Windows a lock is refused to whoever has it.
             done => return done,
         }
     }

@@ -32,13 +32,24 @@ impl Ran {
     }
 }
 
+/// A command on a state directory and a host, with nothing inherited but what [`clean`] leaves.
+pub fn command(state: &Path, url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(super::binary());
+    super::clean(command.args(args));
+    command.env("HOME", state).env("OPENCLAW_STATE_DIR", state).env("LANG", "C.UTF-8");
+    command.env("WEIXIN_ILINK_BASE_URL", url).env("WEIXIN_CDN_BASE_URL", format!("{url}/c2c"));
+    command
+}
+
 /// Runs a command on a state directory and a host, with `stdin` to read, until it ends.
 #[track_caller]
 pub fn run(state: &Path, url: &str, args: &[&str], stdin: &str) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openclaw-weixin-sidecar"));
-    command.args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", state).env("OPENCLAW_STATE_DIR", state).env("LANG", "C.UTF-8");
-    command.env("WEIXIN_ILINK_BASE_URL", url).env("WEIXIN_CDN_BASE_URL", format!("{url}/c2c"));
+    run_to_end(command(state, url, args), stdin)
+}
+
+/// Runs any command with `stdin` to read, until it ends.
+#[track_caller]
+pub fn run_to_end(mut command: Command, stdin: &str) -> Ran {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary starts");
     // A command that does not read its stdin is none the worse.
@@ -60,7 +71,7 @@ pub fn run(state: &Path, url: &str, args: &[&str], stdin: &str) -> Ran {
         if began.elapsed() > DEADLINE {
             let _ = child.kill();
             let _ = child.wait();
-            panic!("{args:?} does not end");
+            panic!("{command:?} does not end");
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     };

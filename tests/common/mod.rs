@@ -37,14 +37,18 @@ mod tap;
 mod world;
 mod writes;
 
+use std::ffi::OsString;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub use canned::Canned;
-pub use cli::{Ran, run};
+pub use cli::{Ran, command, run, run_to_end};
 pub use clock::JumpingClock;
 pub use mounts::{OwnMounts, skip};
 pub use random::Random;
-pub use sidecar::{Launch, Seen, Sidecar, pid};
+#[cfg(unix)]
+pub use sidecar::pid;
+pub use sidecar::{Launch, Seen, Sidecar};
 pub use tap::Tap;
 pub use world::{Bot, State, World};
 pub use writes::ReadOnlySwitch;
@@ -53,6 +57,28 @@ pub use writes::ReadOnlySwitch;
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// What the contract allows a sidecar to take for its end.
 pub const EXIT: Duration = Duration::from_secs(5);
+
+/// Names another build of the binary, which is tested instead of Cargo's; or a command that becomes it by `exec`.
+const OTHER_BUILD: &str = "OPENCLAW_WEIXIN_TEST_BINARY";
+
+/// The binary that is tested.
+pub fn binary() -> OsString {
+    std::env::var_os(OTHER_BUILD).unwrap_or_else(|| env!("CARGO_BIN_EXE_openclaw-weixin-sidecar").into())
+}
+
+/// Leaves a command nothing of this process's environment but the search path and what the system itself needs.
+pub fn clean(command: &mut Command) {
+    command.env_clear();
+    // Without SystemRoot no Windows program finds its libraries. The last two are for the emulator that runs them on Linux.
+    for name in ["PATH", "SystemRoot", "WINEPREFIX", "WINEDEBUG"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+}
+
+/// Whether that is the one that Cargo built for this test: a debug build, dynamically linked.
+pub fn is_cargos_build() -> bool {
+    std::env::var_os(OTHER_BUILD).is_none()
+}
 
 /// Waits until `look` finds something.
 #[track_caller]
@@ -71,6 +97,15 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn until(what: &str, mut check: impl FnMut() -> bool) {
     eventually(what, || check().then_some(()));
+}
+
+/// That nobody else may read a file; on Windows its folder sees to that.
+#[track_caller]
+pub fn assert_private(file: &std::path::Path) {
+    let metadata = std::fs::metadata(file).expect("the file is there");
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o600, "{}", file.display());
+    assert!(metadata.is_file());
 }
 
 /// The text of a field that must be there.

@@ -12,7 +12,7 @@ pub struct Preloaded {
 impl Preloaded {
     /// Builds it; `Err` says why that is not possible here.
     pub fn build(source: &str) -> Result<Preloaded, String> {
-        if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        if !cfg!(all(target_os = "linux", target_env = "gnu")) || !super::is_cargos_build() {
             return Err("needs a dynamically linked C library".to_owned());
         }
         let dir = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -30,7 +31,7 @@ impl Launch {
         let env =
             [("WEIXIN_ILINK_BASE_URL", url), ("WEIXIN_CDN_BASE_URL", cdn.as_str()), ("OPENCLAW_WEIXIN_LOG", "debug")];
         Launch {
-            binary: env!("CARGO_BIN_EXE_openclaw-weixin-sidecar").into(),
+            binary: super::binary(),
             state: state.to_owned(),
             wrapper: Vec::new(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
@@ -66,7 +67,7 @@ impl Launch {
     pub fn command(&self) -> Command {
         let mut line = self.wrapper.iter().cloned().chain([self.binary.clone(), "serve".into()]);
         let mut command = Command::new(line.next().unwrap());
-        command.args(line).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        super::clean(command.args(line));
         command.env("HOME", &self.state).envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -409,6 +410,7 @@ impl Sidecar {
     }
 
     /// Sends it a signal.
+    #[cfg(unix)]
     pub fn signal(&self, signal: Signal) {
         kill_process(pid(self.pid()), signal).expect("the process runs");
     }
@@ -470,6 +472,7 @@ fn check_response(response: &Value) {
 }
 
 /// A process id as the system's calls want it.
+#[cfg(unix)]
 pub fn pid(number: u32) -> Pid {
     Pid::from_raw(number as i32).expect("a process id is positive")
 }

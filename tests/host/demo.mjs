@@ -1,4 +1,5 @@
-// `make demo`: from a QR scan to a reply, through a real OpenClaw gateway.
+// `make demo`: from a QR scan to a reply, through a real OpenClaw gateway. `demo.mjs packages` installs from packages in a registry on
+// loopback, as a release is installed; else from one package that has everything inside.
 //
 // Real: OpenClaw, its installer, its gateway, its command line, the packed plugin, the sidecar.
 // Simulated: the phone and WeChat's server (the sidecar's own simulator), and the model (it answers with what it was asked).
@@ -14,6 +15,8 @@ import { PNG } from "./lib/talk.mjs";
 
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const failures = [];
+const [from = ""] = process.argv.slice(2);
+if (!["", "packages"].includes(from)) throw new Error(`FROM=${from}: the demo installs from one package, or with FROM=packages from a registry`);
 
 /** Does one step, and says how it went. */
 async function step(title, work) {
@@ -60,9 +63,10 @@ async function answered(bot, text, send) {
 async function run() {
   console.log("\nWeChat on OpenClaw: from a QR scan to a reply\n");
   const opened = await step(`OpenClaw ${OPENCLAW_VERSION}, and the plugin packed`, async () => {
-    lab = await Lab.open({ cache: path.join(repository, "target", "openclaw"), log: (text) => console.log(`    ${text}`) });
+    lab = await Lab.open({ cache: path.join(repository, "target", "openclaw"), log: (text) => console.log(`    ${text}`), fromRegistry: from === "packages" });
     const size = (file) => `${(statSync(file).size / 1048576).toFixed(1)} MiB`;
-    return `${path.basename(lab.tarball)} ${size(lab.tarball)}, sidecar inside ${size(lab.binary)}`;
+    const packed = lab.packages ?? [lab.tarball];
+    return `${packed.map((file) => `${path.basename(file)} ${size(file)}`).join(", ")}, the sidecar ${size(lab.binary)}`;
   });
   if (!opened) return;
   simulator = await lab.simulator({ autoLogin: true });

@@ -156,7 +156,7 @@ describe("from a registry", { skip: !platform }, () => {
     const nowhere = { ...registry.env, npm_config_registry: "http://127.0.0.1:9/", npm_config_fetch_retries: "0" };
     const profile = await lab.bareProfile({ env: nowhere });
     const tarball = packOffline({ platform, binary: lab.binary, out: path.join(lab.folder, "release") });
-    await profile.installPlugin(tarball);
+    await profile.installPlugin(`npm-pack:${tarball}`);
     const installed = path.join(profile.stateDir, "npm", "projects", NAME, "node_modules", NAME, "bin", platform.key, fileOf(platform));
     saysVersion((await must(installed, ["--version"], lab.folder)).stdout);
   });

@@ -4,9 +4,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
+import { VERSION, packForRegistry, packPlatform, released } from "../../../npm-shim/scripts/packages.mjs";
+import { NAME, thisPlatform } from "../../../npm-shim/scripts/platforms.mjs";
 import { Model } from "./model.mjs";
 import { copyTree, ensureOpenClaw } from "./openclaw.mjs";
 import { CHANNEL, Profile } from "./profile.mjs";
+import { Registry } from "./registry.mjs";
 import { processesWithEnvironment, run, until } from "./processes.mjs";
 import { Simulator } from "./simulator.mjs";
 
@@ -39,7 +42,7 @@ export class Lab {
   #running = [];
 
   /** Everything that takes long is done here, once. */
-  static async open({ cache, log = () => {} } = {}) {
+  static async open({ cache, log = () => {}, fromRegistry = false } = {}) {
     const lab = new Lab();
     lab.log = log;
     lab.shared = shared();
@@ -50,12 +53,30 @@ export class Lab {
       lab.host = await ensureOpenClaw(cache, log);
       lab.binary = sidecarBinary();
       lab.model = await Model.start();
-      lab.tarball = lab.shared?.tarball ?? (await packPlugin(lab.host, path.join(lab.folder, "pack"), log));
+      if (fromRegistry) await lab.#publish();
+      else lab.tarball = lab.shared?.tarball ?? (await packPlugin(lab.host, path.join(lab.folder, "pack"), log));
       return lab;
     } catch (error) {
       await lab.close();
       throw error;
     }
+  }
+
+  /** Puts a release into a registry on loopback, from which profiles then install it: what `make dist` made, else packages of the binary under test. */
+  async #publish() {
+    const made = path.join(repository, "target", "dist");
+    this.packages = released(made, thisPlatform());
+    if (this.packages) this.log(`the packages of ${path.relative(repository, made)}`);
+    else {
+      await buildShim(this.host, this.log);
+      const out = path.join(this.folder, "release");
+      const platform = thisPlatform();
+      this.packages = [packPlatform({ platform, binary: this.binary, out }), packForRegistry({ out, platforms: [platform] })];
+    }
+    const registry = await Registry.start(this.host, path.join(this.folder, "registry"), { log: this.log, env: { ...process.env, ...this.markEnv } });
+    this.#running.push(registry);
+    for (const tarball of this.packages) await registry.publish(tarball);
+    this.published = { name: `${NAME}@${VERSION}`, env: registry.env };
   }
 
   get markEnv() {
@@ -98,8 +119,8 @@ export class Lab {
     } else {
       rmSync(folder, { recursive: true, force: true });
       const first = await Profile.create(this.host, folder, { modelUrl: this.model.url });
-      first.extraEnv = this.markEnv;
-      this.installed = await first.installPlugin(this.tarball);
+      first.extraEnv = { ...this.markEnv, ...this.published?.env };
+      this.installed = await first.installPlugin(this.published?.name ?? `npm-pack:${this.tarball}`);
       writeFileSync(said, this.installed.output);
       copyTree(folder, `${template}.half`);
       renameSync(`${template}.half`, template);
@@ -124,7 +145,7 @@ export class Lab {
   /** A fresh profile with another plugin installed, from a package. */
   async profileWith(tarball, simulator, { env = {} } = {}) {
     const profile = await this.bareProfile();
-    await profile.installPlugin(tarball);
+    await profile.installPlugin(`npm-pack:${tarball}`);
     profile.extraEnv = { ...profile.extraEnv, ...simulator?.env, ...env };
     return profile;
   }

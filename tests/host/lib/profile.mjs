@@ -119,9 +119,9 @@ export class Profile {
     return done;
   }
 
-  /** Installs the packed plugin the way a person would. */
-  installPlugin(tarball) {
-    return this.must(["plugins", "install", `npm-pack:${tarball}`, "--force", "--accept-capabilities"]);
+  /** Installs the plugin the way a person would. `which` is what OpenClaw knows it by: `npm-pack:<tarball>`, or a name in a registry. */
+  installPlugin(which) {
+    return this.must(["plugins", "install", which, "--force", "--accept-capabilities"]);
   }
 
   /** Starts the gateway and waits until it is ready. */

@@ -7,6 +7,7 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::error::CdnError;
+use super::progress::{Progress, Watcher};
 use crate::{NotPublic, PublicOnly, is_listed, public_only, tls};
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -46,6 +47,7 @@ pub struct Cdn {
     /// Hosts (`name` or `name:port`) that are asked although they are not public.
     allowed: Arc<[String]>,
     pub(super) stalls: Stalls,
+    pub(super) watcher: Watcher,
 }
 
 impl Cdn {
@@ -60,7 +62,13 @@ impl Cdn {
             base: base.trim_end_matches('/').to_owned(),
             allowed: allowed.into(),
             stalls,
+            watcher: Watcher::default(),
         }
+    }
+
+    /// The same; `watch` is told of every piece of a file that moves. It must not block.
+    pub fn watched_by(self, watch: impl Fn(Progress) + Send + Sync + 'static) -> Cdn {
+        Cdn { watcher: Watcher::new(watch), ..self }
     }
 
     /// The same connections, another host.

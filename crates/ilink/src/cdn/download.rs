@@ -14,6 +14,7 @@ use super::cipher::Decryptor;
 use super::client::{Cdn, REDIRECTS, accepted, asked, retried};
 use super::error::CdnError;
 use super::key::MediaKey;
+use super::progress::Progress;
 
 /// Bytes that are written at once.
 const BATCH: usize = 256 * 1024;
@@ -135,6 +136,7 @@ impl Cdn {
                 if received > most {
                     return Err(CdnError::TooLarge { limit });
                 }
+                self.watcher.tell(Progress { upload: false, moved: received, total: expected });
             }
             let is_last = piece.is_none();
             pieces.extend(piece);

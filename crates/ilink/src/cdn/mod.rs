@@ -8,6 +8,7 @@
 //! | `client` | the HTTP client, and which hosts it may talk to |
 //! | `download` | from the host into a file |
 //! | `upload` | from a file to the host |
+//! | `progress` | how far a transfer has come |
 //! | `error` | what can go wrong |
 
 mod cipher;
@@ -15,6 +16,7 @@ mod client;
 mod download;
 mod error;
 mod key;
+mod progress;
 mod upload;
 
 pub use cipher::{Decryptor, Encryptor, cipher_len};
@@ -22,4 +24,5 @@ pub use client::{Cdn, Stalls};
 pub use download::{Downloaded, MediaSource};
 pub use error::CdnError;
 pub use key::{KeyError, MediaKey};
+pub use progress::Progress;
 pub use upload::{UploadTarget, Uploaded};

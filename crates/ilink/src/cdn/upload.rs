@@ -14,6 +14,7 @@ use super::cipher::{Encryptor, cipher_len};
 use super::client::{Cdn, accepted, refused_or_network, retried};
 use super::error::CdnError;
 use super::key::MediaKey;
+use super::progress::Progress;
 
 /// Bytes that are read at once.
 const READ: usize = 256 * 1024;
@@ -89,16 +90,20 @@ impl Cdn {
         let moved = Arc::new(Moved::new());
         let broken = Arc::new(Mutex::new(None));
         let source = Source { place: file.to_owned(), file: None, encryptor: Encryptor::new(key), left: size };
-        let (counts, failed) = (moved.clone(), broken.clone());
-        let pieces =
-            futures_util::stream::unfold((Some(source), Vec::new().into_iter()), move |(mut source, mut ready)| {
-                let (counts, failed) = (counts.clone(), failed.clone());
+        let (counts, failed, watcher) = (moved.clone(), broken.clone(), self.watcher.clone());
+        let total = Some(cipher_len(size));
+        let pieces = futures_util::stream::unfold(
+            (Some(source), Vec::<Vec<u8>>::new().into_iter(), 0),
+            move |(mut source, mut ready, asked)| {
+                let (counts, failed, watcher) = (counts.clone(), failed.clone(), watcher.clone());
                 async move {
                     loop {
                         // Who asks for the next piece has sent the one before.
                         counts.now();
+                        watcher.tell(Progress { upload: true, moved: asked, total });
                         if let Some(piece) = ready.next() {
-                            return Some((Ok::<Vec<u8>, std::io::Error>(piece), (source, ready)));
+                            let asked = asked + piece.len() as u64;
+                            return Some((Ok::<Vec<u8>, std::io::Error>(piece), (source, ready, asked)));
                         }
                         let reading = source.take()?;
                         let read = tokio::task::spawn_blocking(move || reading.next()).await;
@@ -106,17 +111,24 @@ impl Cdn {
                             Ok((pieces, rest)) => (source, ready) = (rest, pieces.into_iter()),
                             Err(error) => {
                                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                                return Some((Err(std::io::Error::other("the file cannot be sent")), (None, ready)));
+                                return Some((
+                                    Err(std::io::Error::other("the file cannot be sent")),
+                                    (None, ready, asked),
+                                ));
                             }
                         }
                     }
                 }
-            });
+            },
+        );
         let body = reqwest::Body::wrap_stream(pieces);
         let answered = tokio::select! {
             answered = self.put(url, key, cipher_len(size), body) => answered,
             () = moved.stalled(self.stalls.upload) => Err(CdnError::stalled(self.stalls.upload)),
         };
+        if answered.is_ok() {
+            self.watcher.tell(Progress { upload: true, moved: cipher_len(size), total });
+        }
         // A file that cannot be read, or has changed, says more than the connection that broke because of it.
         let failed = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
         failed.map_or(answered, Err)
