@@ -8,6 +8,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { NAME, PLATFORMS, REPOSITORY, fileOf, packageOf, platformOf } from "../scripts/platforms.mjs";
+import { notesOf } from "../scripts/release-notes.mjs";
 import { programFor } from "./programs.mjs";
 
 const shim = fileURLToPath(new URL("..", import.meta.url));
@@ -97,6 +98,25 @@ test("what is missing is named before anything is published", () => {
   assert.throws(() => make("--out", folder), /--binaries <dir>/);
   assert.throws(() => make("--binaries", path.join(folder, "nothing"), "--out", folder), /there is no .*linux-x64/);
   assert.throws(() => make("--binaries", folder, "--only", "beos-x64", "--out", folder), /there is no platform beos-x64; there are linux-x64, /);
+});
+
+test("the release workflow builds and tries every platform", () => {
+  const workflow = read(REPOSITORY, ".github", "workflows", "release.yml");
+  assert.equal(workflow.match(/PLATFORMS: (.*)/)[1], PLATFORMS.map(({ key }) => key).join());
+  const [, building, trying] = workflow.split(/^ {2}(?:cross|try):$/m);
+  for (const { key, builder } of PLATFORMS) {
+    const isNative = builder === "native";
+    assert.match(building, new RegExp(isNative ? `\\{ key: ${key}, runner: ` : `key: \\[.*\\b${key}\\b.*\\]`), `${key} is built`);
+    assert.match(trying, new RegExp(`\\{ key: ${key}, runner: `), `${key} is tried`);
+  }
+});
+
+test("a release says what the changelog says of its version, and does not begin without", () => {
+  const changelog = "# Changelog\n\n## [Unreleased]\n\n- Later.\n\n## [1.2.3] - 2026-11-22\n\n### Fixed\n\n- A thing.\n\n## [1.2.2] - 2026-11-01\n\n### Fixed\n";
+  assert.equal(notesOf("1.2.3", changelog), "### Fixed\n\n- A thing.\n");
+  assert.throws(() => notesOf("1.2.4", changelog), /no section "## \[1\.2\.4\] - <day>"/);
+  assert.throws(() => notesOf("1.2", changelog), /no section/);
+  assert.throws(() => notesOf("1.2.2", changelog), /says nothing of 1\.2\.2/);
 });
 
 test("one version everywhere", () => {
