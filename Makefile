@@ -17,8 +17,8 @@ pack: build npm-shim/node_modules
 	node npm-shim/scripts/pack.mjs --out target/package --binary target/release/openclaw-weixin-sidecar
 
 # The main job, on the real OpenClaw gateway: login by QR code, messages answered, everything stopped again. With the
-# development build of the sidecar: it is there in a fifth of the release build's time. `make demo FROM=packages` installs as from
-# a registry: what `make dist` made, else packages of the development build.
+# development build of the sidecar: it is there in a fifth of the release build's time. `make demo FROM=packages` installs
+# as from a registry, `FROM=dist` what `make dist` made.
 demo:
 	cargo build --locked
 	node tests/host/demo.mjs $(FROM)
@@ -58,11 +58,11 @@ deny: $(DENY)
 
 CYCLONEDX_VERSION = 0.5.9
 CYCLONEDX = target/tools/bin/cargo-cyclonedx
-# What the binary is made of, as CycloneDX: target/sbom/.
+# What the binaries are made of, as CycloneDX: target/sbom/.
 sbom: $(CYCLONEDX)
 	mkdir -p target/sbom
-	PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo cyclonedx --format json --spec-version 1.5 --describe binaries --no-build-deps --target x86_64-unknown-linux-musl
-	mv openclaw-weixin-sidecar_bin.cdx.json target/sbom/openclaw-weixin-sidecar.cdx.json
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" SOURCE_DATE_EPOCH=0 cargo cyclonedx --format json --spec-version 1.5 --describe binaries --no-build-deps --target all
+	sed 's|$(CURDIR)|.|g' openclaw-weixin-sidecar_bin.cdx.json > target/sbom/openclaw-weixin-sidecar.cdx.json
 	find . -name '*.cdx.json' -not -path './target/*' -delete
 
 $(CYCLONEDX):

@@ -52,7 +52,9 @@ const steps = [
 function run({ run: [command, ...args], cwd, env }) {
   return new Promise((resolve) => {
     // A group of its own: with it everything ends that it started.
-    const options = { cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"], detached: process.platform !== "win32", env: { ...process.env, ...env } };
+    // On Windows npm is a script.
+    const shell = process.platform === "win32" && command === "npm";
+    const options = { shell, cwd: cwd ? `${root}${cwd}` : root, stdio: ["ignore", "pipe", "pipe"], detached: process.platform !== "win32", env: { ...process.env, ...env } };
     const child = spawn(command, args, options);
     running = child;
     const limit = setTimeout(() => end(child, "SIGKILL"), Math.max(0, deadline - Date.now()));

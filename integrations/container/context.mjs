@@ -19,8 +19,8 @@ for (const [architecture, key] of [["amd64", "linux-x64"], ["arm64", "linux-arm6
   copyFileSync(binary, path.join(out, architecture, NAME));
 }
 mkdirSync(path.join(out, "state"));
-// Folders without files are lost on many a way.
-writeFileSync(path.join(out, "state", ".keep"), "");
+// Folders without files, and files with a dot before their names, are lost on the way through a workflow.
+writeFileSync(path.join(out, "state", "README"), "Credentials and conversations: mount a volume here, or they are gone with the container.\n");
 copyFileSync(fileURLToPath(new URL("Dockerfile", import.meta.url)), path.join(out, "Dockerfile"));
 copyFileSync(path.join(REPOSITORY, "LICENSE"), path.join(out, "LICENSE"));
 copyFileSync(path.join(REPOSITORY, "crates", "silk-decoder", "LICENSE-SILK"), path.join(out, "LICENSE-SILK"));

@@ -8,7 +8,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 
 import { main, must } from "./commands.mjs";
 import { ensureDebian } from "./debian.mjs";
@@ -19,7 +18,8 @@ const COMPILER = "1.96.0";
 /** Packages of Debian. */
 const RUST = ["rustc-web", "cargo-web", "rust-web-src", "libstd-rust-web-dev"].map((name) => `${name}=${COMPILER}`);
 const FOR_ZIG = [...RUST, "python3-venv"];
-const FOR_MINGW = [...RUST, "gcc-mingw-w64-x86-64=12.2.0"];
+export const MINGW = "gcc-mingw-w64-x86-64=12.2.0";
+const FOR_MINGW = [...RUST, MINGW];
 /** Packages of PyPI. */
 const ZIG = ["ziglang==0.17.1", "cargo-zigbuild==0.24.0"];
 
@@ -27,8 +27,8 @@ const target = path.join(REPOSITORY, "target");
 // A pin that is raised is another folder.
 const tools = path.join(target, "tools", ZIG.join("-").replaceAll("==", "-"));
 const sources = `/usr/src/rustc-${COMPILER}`;
-/** Of this toolchain's own: another one's artifacts would be built anew each time. */
-const cross = path.join(target, "cross");
+/** Of these tools' own: another compiler's artifacts would be built anew each time, and Cargo does not see that the one for C changed. */
+const cross = path.join(target, "cross", [COMPILER, ...ZIG, MINGW].map((pin) => pin.replace(/^.*=/, "")).join("-"));
 
 function ensureZig() {
   if (existsSync(path.join(tools, "installed"))) return;
@@ -68,7 +68,9 @@ function environment(...flags) {
     RUSTC_BOOTSTRAP: "1",
     CARGO_TARGET_DIR: cross,
     ...rustFlags([...remapped(), ...flags]),
-    CFLAGS: names().map(([from, to]) => `-ffile-prefix-map=${from}=${to}`).join(" "),
+    CFLAGS: names().map(([from, to]) => `'-ffile-prefix-map=${from}=${to}'`).join(" "),
+    // Folders may have spaces in their names.
+    CC_SHELL_ESCAPED_FLAGS: "1",
     SOURCE_DATE_EPOCH: "0",
     ZERO_AR_DATE: "1",
   };
@@ -91,7 +93,7 @@ function startupObjects(triple) {
 function forWindows(triple, run) {
   ensureDebian(...FOR_MINGW);
   const env = environment("-L", `native=${startupObjects(triple)}`, "-C", "link-arg=-Wl,--no-insert-timestamp");
-  return run ? { ...env, CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER: run } : env;
+  return run ? { ...env, [`CARGO_TARGET_${triple.toUpperCase().replaceAll("-", "_")}_RUNNER`]: run } : env;
 }
 
 /** Builds the release binary of a platform. Returns its path. */
@@ -130,6 +132,4 @@ export function windowsTests(platform, run) {
   return { command: "/usr/bin/cargo", args, env: forWindows(platform.target, run) };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await main((keys) => keys.map(platformOf).forEach((platform) => console.log(build(platform))));
-}
+await main(import.meta.url, (keys) => keys.map(platformOf).forEach((platform) => console.log(build(platform))));

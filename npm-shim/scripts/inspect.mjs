@@ -5,20 +5,23 @@ import os from "node:os";
 
 import { REPOSITORY } from "./platforms.mjs";
 
-/** Of a binary, in bytes: people fetch it on slow lines. */
-export const LARGEST = 10 * 1024 * 1024;
+/** The most that a binary and a platform's package may have, in bytes: people fetch them on slow lines. */
+export const LARGEST_BINARY = 10 * 1024 * 1024;
+export const LARGEST_PACKAGE = 5 * 1024 * 1024;
 
-const ELF = { x64: 0x3e, arm64: 0xb7 };
-const PE = { x64: 0x8664, arm64: 0xaa64 };
-const MACH_O = { x64: 0x01000007, arm64: 0x0100000c };
+/** That something is larger than it may be. */
+export const tooLarge = (size, most) => (size > most ? [`it has ${(size / 1024 / 1024).toFixed(2)} MiB, more than ${most / 1024 / 1024}`] : []);
+
+export const ELF = { x64: 0x3e, arm64: 0xb7 };
+export const PE = { x64: 0x8664, arm64: 0xaa64 };
+export const MACH_O = { x64: 0x01000007, arm64: 0x0100000c };
 
 /** What speaks against releasing the file `binary` for `platform`, in words; nothing: an empty list. */
 export function inspect(platform, binary) {
   const bytes = readFileSync(binary);
-  const large = bytes.length > LARGEST ? [`it has ${(bytes.length / 1024 / 1024).toFixed(2)} MiB, more than ${LARGEST / 1024 / 1024}`] : [];
   const wrong = notFor(platform, bytes);
   if (wrong.length > 0) return wrong;
-  return [...(platform.os === "linux" ? notStaticPie(bytes) : []), ...large, ...namesOfThisMachine(bytes)];
+  return [...(platform.os === "linux" ? notStaticPie(bytes) : librariesOfOthers(platform, bytes)), ...tooLarge(bytes.length, LARGEST_BINARY), ...namesOfThisMachine(bytes)];
 }
 
 /** What speaks against a binary's running on `platform`. */
@@ -46,11 +49,20 @@ export function notStaticPie(elf) {
   return [...(kinds.includes(3) ? ["it is dynamically linked"] : []), ...(elf.readUInt16LE(0x10) === 3 ? [] : ["it is not position-independent"])];
 }
 
+/** The libraries that a program for Windows or macOS asks for, and that people do not have: a compiler's own, and Homebrew's. */
+function librariesOfOthers({ os: system }, bytes) {
+  const text = bytes.toString("latin1").toLowerCase();
+  const names = system === "win32" ? ["vcruntime", "msvcp1", "libgcc_s", "libwinpthread", "libstdc++-"] : ["/opt/homebrew/", "/usr/local/"];
+  return names.filter((name) => text.includes(name)).map((name) => `it asks for ${name}…, which comes with a compiler`);
+}
+
 /** The folders and the name of this machine that stand in what was made here. */
 export function namesOfThisMachine(bytes) {
   const folder = REPOSITORY.replace(/[/\\]$/, "");
-  const own = [folder, os.homedir(), process.env.CARGO_HOME, os.hostname(), "/home/", "/Users/", "C:\\Users\\", "/.cargo/", "\\.cargo\\"];
+  // Names like `debian` and `server` stand anywhere.
+  const host = /[\d.-]/.test(os.hostname()) ? os.hostname() : undefined;
+  const own = [folder, os.homedir(), process.env.CARGO_HOME, host, "/home/", "/Users/", "C:\\Users\\", "/.cargo/", "\\.cargo\\"];
   // A name of three letters, or a home at the root, stands anywhere by chance.
-  const telling = [...new Set(own)].filter((name) => name && name.length > 4 && name !== "localhost");
+  const telling = [...new Set(own)].filter((name) => name && name.length > 4);
   return telling.filter((name) => bytes.includes(name)).map((name) => `it names ${name}, of the machine that built it`);
 }

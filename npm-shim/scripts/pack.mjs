@@ -7,9 +7,9 @@ import { spawnSync } from "node:child_process";
 import { cpSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { main } from "./commands.mjs";
 import { REPOSITORY, stageBinary, thisPlatform } from "./platforms.mjs";
 
 const shim = path.join(REPOSITORY, "npm-shim");
@@ -55,7 +55,7 @@ export function packFolder(folder, out) {
   return path.join(path.resolve(out), filename);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+await main(import.meta.url, () => {
   const { values } = parseArgs({ options: { out: { type: "string", default: "." }, binary: { type: "string" } } });
   console.log(pack(values));
-}
+});

@@ -8,7 +8,6 @@
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { main } from "./commands.mjs";
@@ -100,11 +99,9 @@ export function packAll({ platforms, binaries, out }) {
   return [...carried, packForRegistry({ out, platforms })];
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await main(() => {
-    const { values } = parseArgs({ options: { out: { type: "string", default: "." }, binaries: { type: "string" }, only: { type: "string" } } });
-    if (!values.binaries) throw new Error("--binaries <dir> names the folder with <key>/openclaw-weixin-sidecar");
-    const platforms = values.only ? values.only.split(",").map(platformOf) : PLATFORMS;
-    packAll({ platforms, binaries: values.binaries, out: values.out }).forEach((file) => console.log(file));
-  });
-}
+await main(import.meta.url, () => {
+  const { values } = parseArgs({ options: { out: { type: "string", default: "." }, binaries: { type: "string" }, only: { type: "string" } } });
+  if (!values.binaries) throw new Error("--binaries <dir> names the folder with <key>/openclaw-weixin-sidecar");
+  const platforms = values.only ? values.only.split(",").map(platformOf) : PLATFORMS;
+  packAll({ platforms, binaries: values.binaries, out: values.out }).forEach((file) => console.log(file));
+});

@@ -2,7 +2,6 @@
 // changelog does not know it yet.
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
 
 import { main } from "./commands.mjs";
 import { REPOSITORY } from "./platforms.mjs";
@@ -17,10 +16,8 @@ export function notesOf(version, changelog) {
   return `${notes}\n`;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  await main(([tag = "(none)"]) => {
-    const { version } = JSON.parse(readFileSync(path.join(REPOSITORY, "npm-shim", "package.json"), "utf8"));
-    if (tag !== `v${version}`) throw new Error(`the tag ${tag} is not v${version}, which package.json has`);
-    process.stdout.write(notesOf(version, readFileSync(path.join(REPOSITORY, "CHANGELOG.md"), "utf8")));
-  });
-}
+await main(import.meta.url, ([tag = "(none)"]) => {
+  const { version } = JSON.parse(readFileSync(path.join(REPOSITORY, "npm-shim", "package.json"), "utf8"));
+  if (tag !== `v${version}`) throw new Error(`the tag ${tag} is not v${version}, which package.json has`);
+  process.stdout.write(notesOf(version, readFileSync(path.join(REPOSITORY, "CHANGELOG.md"), "utf8")));
+});

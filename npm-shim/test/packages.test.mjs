@@ -43,7 +43,10 @@ test("each platform has a package that installs nowhere else and brings a binary
     const { manifest, files } = open(tarballs[n]);
     assert.deepEqual([manifest.name, manifest.version, manifest.os, manifest.cpu], [packageOf(platform), version, [platform.os], [platform.cpu]]);
     assert.equal(manifest.scripts, undefined);
-    assert.equal(files[`bin/${fileOf(platform)}`], "-rwxr-xr-x", JSON.stringify(files));
+    const mode = files[`bin/${fileOf(platform)}`];
+    // Windows has no such modes; a release is packed on Linux.
+    if (process.platform === "win32") assert.ok(mode, JSON.stringify(files));
+    else assert.equal(mode, "-rwxr-xr-x", JSON.stringify(files));
     assert.ok("LICENSE" in files && "bin/LICENSE-SILK" in files, JSON.stringify(files));
   }
 });
@@ -102,7 +105,6 @@ test("what is missing is named before anything is published", () => {
 
 test("the release workflow builds and tries every platform", () => {
   const workflow = read(REPOSITORY, ".github", "workflows", "release.yml");
-  assert.equal(workflow.match(/PLATFORMS: (.*)/)[1], PLATFORMS.map(({ key }) => key).join());
   const [, building, trying] = workflow.split(/^ {2}(?:cross|try):$/m);
   for (const { key, builder } of PLATFORMS) {
     const isNative = builder === "native";

@@ -43,7 +43,12 @@ pub fn run() -> ExitCode {
         Some(Command::Man { command }) => return completion::man(command),
         _ => {}
     }
-    logging::start(matches!(cli.command, None | Some(Command::Serve)));
+    let serves = matches!(cli.command, None | Some(Command::Serve));
+    logging::start(serves);
+    if !serves {
+        // For QR codes. A console that cannot shows them all the same, with signs in between.
+        let _ = crate::process::enable_escapes();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         // For files and name look-ups, which take moments: no transfer holds one. A resolver or a disk that hangs may.

@@ -11,25 +11,26 @@ use crate::contract::{CHANNEL_ID, Config, ContractError, Locale};
 use crate::events::Events;
 use crate::plain::lines;
 use crate::process::Gateway;
-use crate::service::{Open, Sidecar, Watch};
+use crate::service::{Open, Sidecar, TransferWatch};
 
 /// Opens the state directory with the settings of `openclaw.json`.
 pub async fn open(common: &Common, events: Events) -> Result<Arc<Sidecar>, ContractError> {
-    open_watched(common, events, None).await
+    open_to_send(common, events, None, None).await
 }
 
-/// The same; `transfers` is told how files move.
-pub async fn open_watched(
+/// The same; files may be sent from `media_root`, and `transfers` is told how they move.
+pub async fn open_to_send(
     common: &Common,
     events: Events,
-    transfers: Option<Watch>,
+    media_root: Option<PathBuf>,
+    transfers: Option<TransferWatch>,
 ) -> Result<Arc<Sidecar>, ContractError> {
     let config = StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default();
     let sidecar = Sidecar::open(Open {
         state_dir: common.state_dir.clone(),
         config,
         locale: locale(),
-        media_roots: Some(everywhere()),
+        media_roots: media_root.map(|root| vec![root]),
         gateway: Gateway::NONE,
         host: None,
         defer_media: false,
@@ -43,14 +44,6 @@ pub async fn open_watched(
         eprintln!("warning: {}", lines(warning));
     }
     Ok(sidecar)
-}
-
-/// A person may send what they can read: from any disk.
-fn everywhere() -> Vec<PathBuf> {
-    match cfg!(windows) {
-        true => ('A'..='Z').map(|letter| PathBuf::from(format!("{letter}:\\"))).collect(),
-        false => vec![PathBuf::from("/")],
-    }
 }
 
 /// The language of the environment.

@@ -1,9 +1,10 @@
 //! `send`: a text or a file from the terminal.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use super::args::{Common, SendArgs};
-use super::open::open_watched;
+use super::open::open_to_send;
 use super::output::{Outcome, UNCONFIRMED};
 use super::transfer::Transfers;
 use crate::contract::{ContractError, ErrorKind, SendMediaParams, SendStatus, SendTextParams};
@@ -16,11 +17,16 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         _ => args.text,
     };
     let transfers = Transfers::new(common);
-    let sidecar = open_watched(common, Events::none(), transfers.watch()).await?;
+    // A person may send what they can read: from any disk, and from other machines'. What cannot be found is said where it is opened.
+    let real = args.file.as_ref().and_then(|file| std::fs::canonicalize(file).ok());
+    let root = real.and_then(|file| file.ancestors().last().map(Path::to_owned));
+    let sidecar = open_to_send(common, Events::none(), root, transfers.watch()).await?;
     let (to, account_id, run_id, idempotency_key) = (args.to, args.account, None, args.idempotency_key);
     let sent = match args.file {
         Some(file) => {
-            let is_url = ["http://", "https://"].iter().any(|scheme| file.starts_with(scheme));
+            let is_url =
+                |scheme: &&str| file.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+            let is_url = ["http://", "https://"].iter().any(is_url);
             let (path, url) = if is_url { (None, Some(file)) } else { (Some(file), None) };
             let (kind, file_name) = (None, None);
             let params = SendMediaParams { to, path, url, text, kind, file_name, account_id, run_id, idempotency_key };
@@ -35,7 +41,7 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
         }
     };
     sidecar.close().await;
-    transfers.end();
+    drop(transfers);
     let sent = sent?;
     if sent.status == SendStatus::Held {
         let id = sent.queue_id.as_deref().unwrap_or_default();

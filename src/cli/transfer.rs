@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use ilink::cdn::Progress;
 
 use super::args::Common;
-use crate::service::Watch;
+use crate::process::enable_escapes;
+use crate::service::TransferWatch;
 
 /// The line is written again after this time at the soonest.
 const PACE: Duration = Duration::from_millis(100);
@@ -15,24 +16,26 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// Back to the line's begin, which is emptied.
 const CLEAR: &str = "\r\x1b[K";
 
-/// The line on stderr, where a person sees it: on a terminal, beside an answer in words.
+/// The line on stderr, where a person sees it: on a terminal, beside an answer in words. It is gone when this is dropped.
 pub struct Transfers(Option<Arc<Mutex<Line>>>);
 
 impl Transfers {
     /// Nothing is written yet.
     pub fn new(common: &Common) -> Transfers {
-        let sees = std::io::stderr().is_terminal() && !common.json;
+        let sees = std::io::stderr().is_terminal() && !common.json && enable_escapes();
         Transfers(sees.then(|| Arc::new(Mutex::new(Line { written: None }))))
     }
 
     /// What is to be told of transfers.
-    pub fn watch(&self) -> Option<Watch> {
+    pub fn watch(&self) -> Option<TransferWatch> {
         let line = self.0.clone()?;
         Some(Box::new(move |progress| line.lock().unwrap_or_else(PoisonError::into_inner).show(progress)))
     }
+}
 
+impl Drop for Transfers {
     /// Empties the line: what is said next begins there.
-    pub fn end(&self) {
+    fn drop(&mut self) {
         if let Some(line) = &self.0 {
             line.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }

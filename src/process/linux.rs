@@ -190,3 +190,8 @@ pub fn raise_open_files() {
         tracing::debug!(%error, "the limit of open files was not raised");
     }
 }
+
+/// Every terminal understands escape sequences.
+pub fn enable_escapes() -> bool {
+    true
+}

@@ -173,3 +173,8 @@ pub fn raise_open_files() {
     let now = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
 }
+
+/// Every terminal understands escape sequences.
+pub fn enable_escapes() -> bool {
+    true
+}

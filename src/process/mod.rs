@@ -55,6 +55,11 @@ pub fn share_content(original: &std::fs::File, copy: &std::fs::File) -> bool {
     system::share_content(original, copy)
 }
 
+/// Makes the terminal understand escape sequences, where it has to be told. `false`: it does not.
+pub fn enable_escapes() -> bool {
+    system::enable_escapes()
+}
+
 /// Allows as many open files as the system lets this user have: each account holds a connection and a lock.
 pub fn raise_open_files() {
     system::raise_open_files();

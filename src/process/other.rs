@@ -107,3 +107,8 @@ pub fn raise_open_files() {
 /// There is no such limit.
 #[cfg(not(unix))]
 pub fn raise_open_files() {}
+
+/// Every terminal understands escape sequences.
+pub fn enable_escapes() -> bool {
+    true
+}

@@ -227,3 +227,20 @@ pub fn final_path(file: &std::fs::File) -> std::io::Result<PathBuf> {
 
 /// There is no such limit.
 pub fn raise_open_files() {}
+
+/// Makes the consoles of stdout and stderr understand escape sequences, which they do not by themselves. `false`: one cannot.
+pub fn enable_escapes() -> bool {
+    use windows_sys::Win32::System::Console::{
+        ENABLE_VIRTUAL_TERMINAL_PROCESSING, GetConsoleMode, GetStdHandle, STD_ERROR_HANDLE, STD_OUTPUT_HANDLE,
+        SetConsoleMode,
+    };
+    [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].into_iter().all(|which| {
+        let mut mode = 0;
+        // SAFETY: the handle is the system's own and needs no closing; whether it is a console's, the call says.
+        unsafe {
+            let handle = GetStdHandle(which);
+            GetConsoleMode(handle, &mut mode) == 0
+                || SetConsoleMode(handle, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING) != 0
+        }
+    })
+}

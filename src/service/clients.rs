@@ -12,7 +12,7 @@ use ilink::cdn::{Cdn, Progress};
 use ilink::{Hosts, Ilink, Session};
 
 /// Is told how far a file's transfer has come. It must not block.
-pub type Watch = Box<dyn Fn(Progress) + Send + Sync>;
+pub type TransferWatch = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// What a request to WeChat needs. Clones share it.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Clients {
 
 impl Clients {
     /// The wire of one state directory. `transfers` is told how files move.
-    pub fn new(files: AccountFiles, settings: Settings, transfers: Option<Watch>) -> Clients {
+    pub fn new(files: AccountFiles, settings: Settings, transfers: Option<TransferWatch>) -> Clients {
         let cdn = Cdn::new(&settings.cdn_base_url(), settings.allowed_hosts(), settings.stalls());
         let cdn = match transfers {
             Some(watch) => cdn.watched_by(watch),

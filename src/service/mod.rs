@@ -40,7 +40,7 @@ mod sidecar;
 mod status;
 mod status_feed;
 
-pub use clients::Watch;
+pub use clients::TransferWatch;
 pub use methods::{Host, module};
 pub use settings::Settings;
 pub use sidecar::{Open, Sidecar};

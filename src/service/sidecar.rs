@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::account_supervisor::AccountSupervisor;
 use super::account_watches::{watch_clocks, watch_files, watch_leases};
 use super::archives::Archives;
-use super::clients::{Clients, Watch};
+use super::clients::{Clients, TransferWatch};
 use super::deliveries::Deliveries;
 use super::directory::Directory;
 use super::housekeeping::Housekeeping;
@@ -57,7 +57,7 @@ pub struct Open {
     /// The way to the gateway.
     pub events: Events,
     /// Is told how files move to and from the media host.
-    pub transfers: Option<Watch>,
+    pub transfers: Option<TransferWatch>,
     /// Called when the gateway is gone, or a part of this program is broken: the process is to end. Must not block.
     pub end: Arc<dyn Fn() + Send + Sync>,
 }

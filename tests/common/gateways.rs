@@ -34,9 +34,8 @@ impl Served {
     pub fn behind<'a>(launch: Launch, gateway: impl IntoIterator<Item = &'a str>) -> Served {
         let gateway = launch.behind(gateway).spawn();
         gateway.initialize();
-        // Its own word is not taken for it: in another namespace it has another number.
-        let pid =
-            descendants(gateway.pid()).into_iter().find(|pid| program(*pid).ends_with(":openclaw-weixin-sidecar"));
+        // Its own word is not taken for it: in another namespace it has another number. It starts nothing itself.
+        let pid = descendants(gateway.pid()).into_iter().find(|pid| children(*pid).is_empty());
         Served { pid: pid.expect("a sidecar below the gateway"), gateway }
     }
 

@@ -1,5 +1,5 @@
 // `make demo`: from a QR scan to a reply, through a real OpenClaw gateway. `demo.mjs packages` installs from packages in a registry on
-// loopback, as a release is installed; else from one package that has everything inside.
+// loopback, as a release is installed, `demo.mjs dist` those that `make dist` made; else from one package that has everything inside.
 //
 // Real: OpenClaw, its installer, its gateway, its command line, the packed plugin, the sidecar.
 // Simulated: the phone and WeChat's server (the sidecar's own simulator), and the model (it answers with what it was asked).
@@ -15,8 +15,11 @@ import { PNG } from "./lib/talk.mjs";
 
 const repository = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const failures = [];
-const [from = ""] = process.argv.slice(2);
-if (!["", "packages"].includes(from)) throw new Error(`FROM=${from}: the demo installs from one package, or with FROM=packages from a registry`);
+const [from = "package"] = process.argv.slice(2);
+if (!["package", "packages", "dist"].includes(from)) {
+  console.error(`FROM=${from}: the demo installs from one package; with FROM=packages, or FROM=dist for what make dist made, from a registry`);
+  process.exit(2);
+}
 
 /** Does one step, and says how it went. */
 async function step(title, work) {
@@ -63,10 +66,10 @@ async function answered(bot, text, send) {
 async function run() {
   console.log("\nWeChat on OpenClaw: from a QR scan to a reply\n");
   const opened = await step(`OpenClaw ${OPENCLAW_VERSION}, and the plugin packed`, async () => {
-    lab = await Lab.open({ cache: path.join(repository, "target", "openclaw"), log: (text) => console.log(`    ${text}`), fromRegistry: from === "packages" });
+    lab = await Lab.open({ cache: path.join(repository, "target", "openclaw"), log: (text) => console.log(`    ${text}`), from });
     const size = (file) => `${(statSync(file).size / 1048576).toFixed(1)} MiB`;
     const packed = lab.packages ?? [lab.tarball];
-    return `${packed.map((file) => `${path.basename(file)} ${size(file)}`).join(", ")}, the sidecar ${size(lab.binary)}`;
+    return `${packed.map((file) => `${path.basename(file)} ${size(file)}`).join(", ")}, the simulator's binary ${size(lab.binary)}`;
   });
   if (!opened) return;
   simulator = await lab.simulator({ autoLogin: true });

@@ -2,10 +2,11 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
+import { pack } from "../../../npm-shim/scripts/pack.mjs";
 import { VERSION, packForRegistry, packPlatform, released } from "../../../npm-shim/scripts/packages.mjs";
-import { NAME, thisPlatform } from "../../../npm-shim/scripts/platforms.mjs";
+import { NAME, fileOf, thisPlatform } from "../../../npm-shim/scripts/platforms.mjs";
 import { Model } from "./model.mjs";
 import { copyTree, ensureOpenClaw } from "./openclaw.mjs";
 import { CHANNEL, Profile } from "./profile.mjs";
@@ -17,8 +18,7 @@ const repository = path.dirname(path.dirname(path.dirname(path.dirname(fileURLTo
 
 /** The sidecar under test: the development build, which `cargo test` makes too, so that nobody waits for a second one. */
 export function sidecarBinary() {
-  const name = process.platform === "win32" ? "openclaw-weixin-sidecar.exe" : "openclaw-weixin-sidecar";
-  return process.env.OPENCLAW_WEIXIN_SIDECAR_BIN || path.join(repository, "target", "debug", name);
+  return process.env.OPENCLAW_WEIXIN_SIDECAR_BIN || path.join(repository, "target", "debug", fileOf(thisPlatform()));
 }
 
 /** What several test files share, made by `run.mjs`: the packed plugin, and the folder of the files that run one after the other. */
@@ -32,7 +32,7 @@ export async function packPlugin(host, out, log = () => {}) {
   const binary = sidecarBinary();
   if (!existsSync(binary)) throw new Error(`there is no ${binary}. Build it: cargo build`);
   await buildShim(host, log);
-  return await packShim(out, binary);
+  return pack({ out, binary });
 }
 
 /** What every process of a laboratory has in its environment: its folder, and the pid of its file. */
@@ -42,7 +42,7 @@ export class Lab {
   #running = [];
 
   /** Everything that takes long is done here, once. */
-  static async open({ cache, log = () => {}, fromRegistry = false } = {}) {
+  static async open({ cache, log = () => {}, from = "package" } = {}) {
     const lab = new Lab();
     lab.log = log;
     lab.shared = shared();
@@ -53,7 +53,7 @@ export class Lab {
       lab.host = await ensureOpenClaw(cache, log);
       lab.binary = sidecarBinary();
       lab.model = await Model.start();
-      if (fromRegistry) await lab.#publish();
+      if (from !== "package") await lab.#publish(from);
       else lab.tarball = lab.shared?.tarball ?? (await packPlugin(lab.host, path.join(lab.folder, "pack"), log));
       return lab;
     } catch (error) {
@@ -62,12 +62,12 @@ export class Lab {
     }
   }
 
-  /** Puts a release into a registry on loopback, from which profiles then install it: what `make dist` made, else packages of the binary under test. */
-  async #publish() {
-    const made = path.join(repository, "target", "dist");
-    this.packages = released(made, thisPlatform());
-    if (this.packages) this.log(`the packages of ${path.relative(repository, made)}`);
-    else {
+  /** Puts a release into a registry on loopback, from which profiles then install it: packages of the binary under test, or from `dist` those that `make dist` made. */
+  async #publish(from) {
+    if (from === "dist") {
+      this.packages = released(path.join(repository, "target", "dist"), thisPlatform());
+      if (!this.packages) throw new Error(`there are no packages of ${VERSION} for ${thisPlatform().key} in target/dist: make dist`);
+    } else {
       await buildShim(this.host, this.log);
       const out = path.join(this.folder, "release");
       const platform = thisPlatform();
@@ -183,7 +183,3 @@ async function buildShim(host, log) {
   if (built.code !== 0) throw new Error(`the shim does not build:\n${built.output.slice(-4000)}`);
 }
 
-async function packShim(out, binary) {
-  const { pack } = await import(pathToFileURL(path.join(repository, "npm-shim", "scripts", "pack.mjs")).href);
-  return pack({ out, binary });
-}
