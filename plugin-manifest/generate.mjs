@@ -4,7 +4,7 @@
 //   node plugin-manifest/generate.mjs --check   fails where it is out of date
 //
 // The contract's JSON Schema is written for programs that read JSON as serde does. OpenClaw's manifest wants the
-// schema of a settings form: everything in one piece, nothing nullable, no unknown keys.
+// schema of a settings form: everything in one piece, nothing nullable, unknown keys in the channel and its accounts only.
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,6 +20,9 @@ export function generate(contract = read(path.join(here, "..", "docs", "contract
   const hints = read(path.join(here, "ui-hints.json"));
   const schema = { $schema: "http://json-schema.org/draft-07/schema#", ...formOf(definitions.Config, definitions) };
   delete schema.description;
+  // As with the official plugin: a configuration with a key that nobody reads is no reason not to start. `openclaw doctor` names it.
+  schema.additionalProperties = true;
+  schema.properties.accounts.additionalProperties.additionalProperties = true;
   for (const hint of Object.keys(hints)) {
     if (hint !== "" && !leads(schema, hint.split("."))) throw new Error(`ui-hints.json names ${hint}, which the configuration does not have`);
   }

@@ -28,6 +28,12 @@ export type ResolvedAccount = {
   allowFrom: string[];
 };
 
+/** Everybody whom an account's configuration lets in, its owner first: the host takes the first one for the owner. */
+export const admitted = ({ userId, allowFrom }: ResolvedAccount): string[] => [...new Set([...(userId ? [userId] : []), ...allowFrom])];
+
+/** An entry that stands for the people of `accessGroups.<name>` in the host's configuration. */
+export const isAccessGroup = (entry: string) => /^\s*accessGroup:\S/.test(entry);
+
 /** Used where a caller names no account and none exists. */
 export const DEFAULT_ACCOUNT_ID = "default";
 
@@ -43,13 +49,20 @@ export function listAccountIds(stateDir: string): string[] {
   return [...new Set(index.filter((id): id is string => typeof id === "string" && id.trim() !== "").map((id) => normalizeAccountId(id)))];
 }
 
-/** The newest login: what a person means who just logged in and names no account. */
-export function defaultAccountId(stateDir: string): string {
-  return listAccountIds(stateDir).at(-1) ?? DEFAULT_ACCOUNT_ID;
+/**
+ * The account that is meant where none is named: the one of `defaultAccount`, by its id or its name; else the newest login, which a person
+ * means who just logged in.
+ */
+export function defaultAccountId(cfg: HostConfig, stateDir: string): string {
+  const ids = listAccountIds(stateDir);
+  const channel = channelConfig(cfg);
+  const named = channel.defaultAccount?.trim();
+  const chosen = named && (ids.find((id) => id === normalizeAccountId(named)) ?? ids.find((id) => accountConfig(channel, id).name === named));
+  return chosen || (ids.at(-1) ?? DEFAULT_ACCOUNT_ID);
 }
 
 export function resolveAccount(cfg: HostConfig, stateDir: string, accountId?: string | null): ResolvedAccount {
-  const id = accountId?.trim() ? normalizeAccountId(accountId) : defaultAccountId(stateDir);
+  const id = accountId?.trim() ? normalizeAccountId(accountId) : defaultAccountId(cfg, stateDir);
   const channel = channelConfig(cfg);
   const own = accountConfig(channel, id);
   const saved = readAccountFile(stateDir, id);

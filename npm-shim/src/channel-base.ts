@@ -4,12 +4,14 @@
  * Both entries are made from this. The setup entry is nothing more, so that `channels list`, onboarding and doctor
  * can look at the channel without loading the code that runs it.
  */
-import { readFileSync } from "node:fs";
-
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
-import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type ResolvedAccount } from "./accounts.js";
+import { accountConfig, admitted, channelConfig, defaultAccountId, isAccessGroup, listAccountIds, resolveAccount, type ResolvedAccount } from "./accounts.js";
+import { withAccount } from "./config-accounts.js";
+import { doctor } from "./doctor.js";
 import { CHANNEL_ALIASES, CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeAllowEntry, normalizeTarget } from "./ids.js";
+import { configSchema } from "./manifest.js";
+import { setupContract, setupWizard } from "./setup.js";
 import { stateDir } from "./state-dir.js";
 import { statusAdapter, type Probe } from "./status.js";
 
@@ -20,14 +22,6 @@ type Finding = Awaited<ReturnType<NonNullable<Security["collectAuditFindings"]>>
 
 const NOT_LOGGED_IN = `Not logged in. Run: openclaw channels login --channel ${CHANNEL_ID}`;
 
-/** The manifest beside `dist/` is the one source of the configuration's schema. */
-function manifestConfig(): NonNullable<Plugin["configSchema"]> {
-  const manifest = JSON.parse(readFileSync(new URL("../openclaw.plugin.json", import.meta.url), "utf8")) as {
-    channelConfigs: Record<string, NonNullable<Plugin["configSchema"]>>;
-  };
-  return manifest.channelConfigs[CHANNEL_ID]!;
-}
-
 const config: Config = {
   listAccountIds: () => listAccountIds(stateDir()),
   resolveAccount: (cfg, accountId) => resolveAccount(cfg, stateDir(), accountId),
@@ -36,7 +30,7 @@ const config: Config = {
     // Nothing in it is secret, so diagnostics get all of it.
     return { ...account, tokenStatus: account.configured ? "available" : "missing" };
   },
-  defaultAccountId: () => defaultAccountId(stateDir()),
+  defaultAccountId: (cfg) => defaultAccountId(cfg, stateDir()),
   isEnabled: (account) => account.enabled,
   disabledReason: () => `disabled by channels.${CHANNEL_ID}.enabled, or by the account's own setting`,
   isConfigured: (account) => account.configured,
@@ -58,30 +52,18 @@ const config: Config = {
   deleteAccount: ({ cfg, accountId }) => {
     const removed = withAccount(cfg, accountId, () => undefined);
     const channel = { ...channelConfig(removed), channelConfigUpdatedAt: new Date().toISOString() };
-    return { ...removed, channels: { ...removed.channels, [CHANNEL_ID]: channel } } as HostConfig;
+    return { ...removed, channels: { ...removed.channels, [CHANNEL_ID]: channel } };
   },
-  resolveAllowFrom: ({ cfg, accountId }) => resolveAccount(cfg, stateDir(), accountId).allowFrom,
+  resolveAllowFrom: ({ cfg, accountId }) => admitted(resolveAccount(cfg, stateDir(), accountId)),
+  // Whom a heartbeat or a scheduled task reaches that names nobody.
+  resolveDefaultTo: ({ cfg, accountId }) => {
+    const account = resolveAccount(cfg, stateDir(), accountId);
+    const channel = channelConfig(cfg);
+    const configured = accountConfig(channel, account.accountId).defaultTo ?? channel.defaultTo;
+    return normalizeTarget(configured ?? "") ?? account.userId;
+  },
   formatAllowFrom: ({ allowFrom }) => allowFrom.map((entry) => normalizeAllowEntry(String(entry))).filter(Boolean),
 };
-
-type HostConfig = Parameters<Config["resolveAccount"]>[0];
-
-/** A copy of `cfg` with one account's section changed, or taken out. */
-function withAccount(
-  cfg: HostConfig,
-  accountId: string,
-  change: (account: Record<string, unknown>) => Record<string, unknown> | undefined,
-): HostConfig {
-  const channel = channelConfig(cfg);
-  const own = accountConfig(channel, accountId);
-  const key = Object.entries(channel.accounts ?? {}).find(([, value]) => value === own)?.[0] ?? accountId;
-  const { [key]: _before, ...others } = channel.accounts ?? {};
-  const changed = change({ ...own });
-  return {
-    ...cfg,
-    channels: { ...cfg.channels, [CHANNEL_ID]: { ...channel, accounts: changed ? { ...others, [key]: changed } : others } },
-  } as HostConfig;
-}
 
 const security: Security = {
   resolveDmPolicy: ({ cfg, account }) => {
@@ -92,7 +74,7 @@ const security: Security = {
     return {
       policy: account.dmPolicy,
       // The owner is always let in; without them a policy of allowlist would look as if nobody were.
-      allowFrom: account.userId ? [...account.allowFrom, account.userId] : account.allowFrom,
+      allowFrom: admitted(account),
       policyPath: at("dmPolicy"),
       allowFromPath: at("allowFrom"),
       approveHint: `openclaw pairing approve ${CHANNEL_ID} <code>`,
@@ -101,15 +83,13 @@ const security: Security = {
       classifyEntryAuthentication: (raw) => (looksLikeUserId(raw) ? "verified" : undefined),
     };
   },
-  collectAuditFindings: ({ cfg, account }) => auditAccount(cfg, account),
+  collectAuditFindings: ({ account }) => auditAccount(account),
 };
 
-/** An entry that stands for the people of `accessGroups.<name>` in the host's configuration. */
-const isAccessGroup = (entry: string) => /^\s*accessGroup:\S/.test(entry);
-
-function auditAccount(cfg: HostConfig, account: ResolvedAccount): Finding[] {
+/** What the host's own audit does not see: it judges the policy, and who shares a session. */
+function auditAccount(account: ResolvedAccount): Finding[] {
   const findings: Finding[] = [];
-  const everybody = account.dmPolicy !== "disabled" && account.allowFrom.some((entry) => entry.trim() === "*");
+  const everybody = ["pairing", "allowlist"].includes(account.dmPolicy) && account.allowFrom.some((entry) => entry.trim() === "*");
   if (everybody) {
     findings.push({
       checkId: "channels.openclaw-weixin.dm_open",
@@ -117,15 +97,6 @@ function auditAccount(cfg: HostConfig, account: ResolvedAccount): Finding[] {
       title: "Anybody on WeChat can talk to the agent",
       detail: `Account ${account.accountId} has "*" in allowFrom: whoever gets the bot's contact can use the agent and its tools.`,
       remediation: `Take "*" out of channels.${CHANNEL_ID}.allowFrom, set dmPolicy to "pairing", and approve people with: openclaw pairing approve ${CHANNEL_ID} <code>`,
-    });
-  }
-  if (account.dmPolicy === "open" && !everybody) {
-    findings.push({
-      checkId: "channels.openclaw-weixin.dm_open_to_nobody_new",
-      severity: "warn",
-      title: 'dmPolicy "open" without "*" lets nobody new in',
-      detail: `Account ${account.accountId} has dmPolicy "open", which OpenClaw takes as open only where allowFrom has "*": others than those listed are refused, without a pairing code.`,
-      remediation: `Set channels.${CHANNEL_ID}.dmPolicy to "pairing" or "allowlist", which say what happens; or, where everybody is meant, add "*" to allowFrom.`,
     });
   }
   const strange = account.allowFrom.filter((entry) => entry.trim() !== "*" && !isAccessGroup(entry) && !looksLikeUserId(entry));
@@ -136,16 +107,6 @@ function auditAccount(cfg: HostConfig, account: ResolvedAccount): Finding[] {
       title: "Entries of allowFrom that match nobody",
       detail: `${strange.length} entries for account ${account.accountId} are no WeChat user ids (<id>@im.wechat), so they admit nobody.`,
       remediation: `Correct channels.${CHANNEL_ID}.allowFrom; a person's id is in the pairing request: openclaw pairing list ${CHANNEL_ID}`,
-    });
-  }
-  const scope = (cfg as { session?: { dmScope?: string } }).session?.dmScope;
-  if ((scope === undefined || scope === "main") && (everybody || account.allowFrom.length > 0)) {
-    findings.push({
-      checkId: "channels.openclaw-weixin.shared_session",
-      severity: "info",
-      title: "Several people may share one conversation with the agent",
-      detail: `session.dmScope is ${scope ?? "not set"}, so everybody who may write to account ${account.accountId} writes into the agent's main session.`,
-      remediation: 'Set session.dmScope to "per-account-channel-peer" where more than one person writes to the bot.',
     });
   }
   return findings;
@@ -173,7 +134,8 @@ export const channelBase = {
       await sidecar().process.request("accounts.remove", { accountId });
     },
   },
-  configSchema: manifestConfig(),
+  configSchema: configSchema(),
+  doctor,
   reload: {
     configPrefixes: [`channels.${CHANNEL_ID}`],
     // An account's settings are its own and the channel's, never another account's.
@@ -204,7 +166,8 @@ export const channelBase = {
     },
   },
   // A bot cannot quote on WeChat. Without this the host asks for native replies, which keeps answers off its queue.
-  threading: { resolveReplyToMode: () => "off" },
+  // Nor may an agent ask for one: `[[reply_to_current]]` in a text would have the same effect.
+  threading: { resolveReplyToMode: () => "off", allowExplicitReplyTagsWhenOff: false },
   auth: {
     // Here and not only in the full entry: the host asks the setup entry as long as nobody is logged in.
     login: async (params) => {
@@ -212,13 +175,6 @@ export const channelBase = {
       await login(params);
     },
   },
-  setup: {
-    configPromotion: "preserve-root",
-    // There is nothing to fill in: an account comes from a QR login. Adding the channel turns it on.
-    applyAccountConfig: ({ cfg }) =>
-      ({
-        ...cfg,
-        channels: { ...cfg.channels, [CHANNEL_ID]: { ...channelConfig(cfg), enabled: true } },
-      }) as typeof cfg,
-  },
+  setupContract,
+  setupWizard,
 } satisfies Plugin;

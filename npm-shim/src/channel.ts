@@ -2,18 +2,22 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import type { ResolvedAccount } from "./accounts.js";
+import { allowlistAdapter } from "./allowlist.js";
+import { approvalCapability } from "./approvals.js";
 import { channelBase } from "./channel-base.js";
 import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, normalizeTarget } from "./ids.js";
 import { loginWithQrStart, loginWithQrWait, logoutAccount } from "./login.js";
 import { messageAdapter, outboundAdapter, sendText, sendTyping } from "./outbound.js";
+import { welcome } from "./pairing.js";
+import { checkReady } from "./readiness.js";
 import type { Probe } from "./status.js";
 
 export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
   ...channelBase,
   // The Control UI asks these of one channel: the one whose QR code it shows.
-  gatewayMethods: ["web.login.start", "web.login.wait"],
+  gatewayMethodDescriptors: [{ name: "web.login.start" }, { name: "web.login.wait" }],
   gateway: {
     startAccount: async (ctx) => {
       // The inbound path pulls in much of the host's interface; commands that only send or log in never need it.
@@ -28,9 +32,9 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
   message: messageAdapter,
   pairing: {
     ...channelBase.pairing,
-    notifyApproval: async ({ id, accountId }) => {
+    notifyApproval: async ({ id, accountId, meta }) => {
       try {
-        await sendText({ to: id, text: "✅ You may now talk to this bot. Send a message to begin.", accountId });
+        await sendText({ to: id, text: welcome(meta), accountId });
       } catch (error) {
         // The approval stands; the person finds out with their next message.
         hostLog("warn", `${id} was approved but could not be told: ${messageOf(error)}`);
@@ -56,7 +60,10 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
       });
     },
   },
+  approvalCapability,
+  allowlist: allowlistAdapter,
   heartbeat: {
+    checkReady: ({ cfg, accountId }) => checkReady({ cfg, ...(accountId ? { accountId } : {}) }),
     sendTyping: ({ to, accountId }) => sendTyping(to, true, accountId),
     clearTyping: ({ to, accountId }) => sendTyping(to, false, accountId),
     sendTypingGuarded: async ({ to, accountId, signal, assertPlatformSendAuthorized }) => {

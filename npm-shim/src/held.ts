@@ -9,18 +9,10 @@ import type { OpenClawConfig } from "openclaw/plugin-sdk/channel-core";
 
 import type { HeldReason, OutboundUpdate, SendResult } from "./contract.js";
 import { messageOf } from "./errors.js";
+import { REASONS } from "./held-reasons.js";
 import { reportSent } from "./hooks.js";
 import { hostConfig, hostLog, hostRuntime, runsAccounts } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
-
-const REASONS: Record<HeldReason, { why: string; when: string }> = {
-  quota: { why: "WeChat allows no more messages until they write", when: "when they write" },
-  no_context: { why: "they have not written to this bot yet", when: "when they write" },
-  context_expired: { why: "they have not written for too long", when: "when they write" },
-  throttled: { why: "WeChat limits how often this bot may write", when: "when WeChat allows it again" },
-  session_expired: { why: "WeChat no longer accepts the login", when: "after the next login" },
-  offline: { why: "WeChat cannot be reached", when: "when the network is back" },
-};
 
 const UNCONFIRMED = "WeChat took it without confirming it: most likely they will not see it. Sending it again would not help";
 

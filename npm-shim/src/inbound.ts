@@ -19,6 +19,7 @@ import { CHANNEL_ID, CHANNEL_LABEL, normalizeAllowEntry } from "./ids.js";
 import { adopt, adoptAttachments, maxMediaBytes, type Attachment, type Attachments } from "./media.js";
 import { Notices } from "./notices.js";
 import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
+import { Strangers } from "./pairing.js";
 import { ToolProgress } from "./progress.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
@@ -50,13 +51,16 @@ const IDENTITY = {
   entryIdPrefix: "weixin-entry",
 } as const;
 
-const notices = new Notices((to, text, accountId, idempotencyKey, extra) => sendText({ to, text, accountId, idempotencyKey, extra }));
+/** What people are told of their messages. */
+export const notices = new Notices((to, text, accountId, idempotencyKey, extra) => sendText({ to, text, accountId, idempotencyKey, extra }));
 
 export type InboundDeps = {
   runtime: PluginRuntime;
   accountId: string;
   onOutbound: () => void;
 };
+
+const strangers = new Strangers();
 
 /** Hands one message to the host. Resolves when its turn is over; rejects when the host could not take it. */
 export async function dispatchInbound(
@@ -75,7 +79,8 @@ export async function dispatchInbound(
   const decide = ingressOf(runtime, cfg, account, message);
   const first = await decide();
   if (first.senderAccess.decision === "pairing") {
-    await answerStranger(deps, message);
+    const send = (text: string, idempotencyKey: string) => sendText({ to: sender, text, accountId, idempotencyKey });
+    if (await strangers.answer(runtime, accountId, message, send)) deps.onOutbound();
     return;
   }
   if (first.senderAccess.decision !== "allow") {
@@ -281,33 +286,6 @@ function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: Resolve
       ...(contextBinding ? { contextBinding } : {}),
       ...(wantsCommand ? { command: {} } : {}),
     });
-}
-
-/**
- * A stranger gets the host's pairing code, once. The code is sent again only where the same message comes again,
- * because then this process, or the one before it, may have ended between noting the request and sending the code;
- * the key keeps that from being seen twice.
- */
-async function answerStranger(deps: InboundDeps, message: InboundMessage): Promise<void> {
-  const { pairing } = deps.runtime.channel;
-  const { code, created } = await pairing.upsertPairingRequest({
-    channel: CHANNEL_ID,
-    accountId: deps.accountId,
-    id: message.from,
-  });
-  if (!created && message.attempt <= 1) return;
-  if (!code) {
-    hostLog("warn", `[${deps.accountId}] ${message.from} asked to be let in, but too many pairing requests are open (openclaw pairing list ${CHANNEL_ID})`);
-    return;
-  }
-  await sendText({
-    to: message.from,
-    text: pairing.buildPairingReply({ channel: CHANNEL_ID, idLine: `Your WeChat user id: ${message.from}`, code }),
-    accountId: deps.accountId,
-    idempotencyKey: `openclaw:pairing:${message.deliveryId}`,
-  });
-  deps.onOutbound();
-  hostLog("info", `[${deps.accountId}] pairing code sent to ${message.from}; approve with: openclaw pairing approve ${CHANNEL_ID} <code>`);
 }
 
 /** What the agent reads: the text, and a sentence for each part whose content is not here. Files are facts beside it. */

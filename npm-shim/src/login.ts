@@ -47,7 +47,7 @@ export const login: Login = async ({ cfg, accountId, runtime }) => {
   const side = sidecar();
   await side.configure(channelConfig(cfg as HostConfig));
   // The host fills in the default account where the person named none; only a name of theirs is a hint for iLink.
-  const named = accountId && accountId !== defaultAccountId(stateDir()) ? { accountId } : {};
+  const named = accountId && accountId !== defaultAccountId(cfg as HostConfig, stateDir()) ? { accountId } : {};
   const started = await side.process.request("login.start", named);
   const t = texts();
   const show = (qrText: string, qrUrl: string) => runtime.log(`\n${t.scan}\n\n${qrText}\n${t.link}\n${qrUrl}\n`);

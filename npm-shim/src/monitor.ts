@@ -5,8 +5,9 @@ import { isAbortRequestText } from "openclaw/plugin-sdk/command-primitives-runti
 import { channelConfig, type ResolvedAccount } from "./accounts.js";
 import { Deliveries } from "./deliveries.js";
 import { messageOf } from "./errors.js";
+import { noteGivenUp } from "./given-up.js";
 import { hostLog, hostRuntime, isRetired, speakAsGateway } from "./host.js";
-import { dispatchInbound } from "./inbound.js";
+import { dispatchInbound, notices } from "./inbound.js";
 import { sidecar } from "./sidecar.js";
 import { toSnapshot } from "./snapshot.js";
 import { turns } from "./turns.js";
@@ -28,6 +29,10 @@ function deliveriesOf(accountId: string): Deliveries {
       ack: async (deliveryId) => await sidecar().process.request("inbound.ack", { deliveryIds: [deliveryId] }),
       nack: async (deliveryId, retryAfterMs, reason) => await sidecar().process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
       release: async (deliveryId) => await sidecar().process.request("inbound.release", { deliveryId }),
+      givenUp: (message, reason) => {
+        noteGivenUp(accountId, reason);
+        void notices.tell(accountId, message, "turn");
+      },
       log: (level, message) => hostLog(level, `[${accountId}] ${message}`),
     });
     deliveriesByAccount.set(accountId, found);

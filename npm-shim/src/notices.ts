@@ -2,7 +2,7 @@
 import type { InboundMessage } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
-import { localeOf } from "./locale.js";
+import { languageOf } from "./locale.js";
 
 /** One notice to a person within this time; every message counts against what WeChat allows. */
 const QUIET_MS = 60_000;
@@ -54,10 +54,4 @@ export class Notices {
       hostLog("warn", `[${accountId}] ${message.from} could not be told that something went wrong: ${messageOf(error)}`);
     }
   }
-}
-
-/** What the person writes in; what the gateway speaks where they wrote nothing. */
-function languageOf(text: string): "en" | "zh-CN" {
-  if (/\p{Script=Han}/u.test(text)) return "zh-CN";
-  return /\p{Letter}/u.test(text) ? "en" : localeOf(process.env);
 }

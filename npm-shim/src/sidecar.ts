@@ -7,6 +7,7 @@ import { AsyncResource } from "node:async_hooks";
 
 import { channelConfig } from "./accounts.js";
 import { resolveBinary } from "./binary.js";
+import { forSidecar } from "./config-keys.js";
 import type { AccountStatus, Config, InboundMessage, LoginProgress } from "./contract.js";
 import { PROTOCOL_VERSION } from "./contract.js";
 import { isSidecarError, messageOf, SidecarError } from "./errors.js";
@@ -81,7 +82,8 @@ export class Sidecar {
   }
 
   /** Gives the sidecar the channel's configuration, where it changed. */
-  async configure(config: Config): Promise<void> {
+  async configure(given: Config): Promise<void> {
+    const config = forSidecar(given);
     this.#config = config;
     if (JSON.stringify(config) === this.#told) return;
     // A sidecar that does not run yet gets it with `initialize`, or when that is answered.
@@ -99,7 +101,7 @@ export class Sidecar {
 
   /** The configuration for `initialize`. */
   #announced(): Config {
-    this.#config ??= channelConfig(hostConfig());
+    this.#config ??= forSidecar(channelConfig(hostConfig()));
     this.#told = JSON.stringify(this.#config);
     return this.#config;
   }

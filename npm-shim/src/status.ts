@@ -2,8 +2,10 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import type { ResolvedAccount } from "./accounts.js";
-import type { AccountStatus, ProbeResult } from "./contract.js";
+import type { AccountStatus, ProbeResult, QueueItem } from "./contract.js";
 import { messageOf } from "./errors.js";
+import { givenUpOf, type GivenUp } from "./given-up.js";
+import { REASONS } from "./held-reasons.js";
 import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
 
 export type Probe = { ok: boolean; latencyMs?: number; error?: string; sidecar?: { version: string; pid: number } };
@@ -74,12 +76,13 @@ export const statusAdapter: StatusAdapter = {
       if (account.lifecycle === "blocked" && account.lastError) {
         add("runtime", account.lastError, "When that is mended, the account starts by itself, at once with: openclaw gateway restart");
       }
-      const { heldMessages, heldSinceMs } = account as Standing;
+      const { heldMessages, heldSinceMs, heldWhy } = account as Standing;
       if (heldMessages) {
         const since = heldSinceMs ? `, the oldest since ${new Date(heldSinceMs).toISOString()}` : "";
+        const why = heldWhy ? ` (${heldWhy})` : "";
         add(
           "runtime",
-          `${heldMessages} ${heldMessages === 1 ? "message waits" : "messages wait"} to be sent${since}.`,
+          `${heldMessages} ${heldMessages === 1 ? "message waits" : "messages wait"} to be sent${since}${why}.`,
           "They go out by themselves when the person writes, or after a new login. To see them: openclaw-weixin-sidecar outbox",
         );
       }
@@ -92,7 +95,15 @@ export const statusAdapter: StatusAdapter = {
           "It ends by itself, after hours or weeks; another login does not help. For a report to Tencent: openclaw-weixin-sidecar doctor --report FILE",
         );
       }
-      if (account.dmPolicy === "open") {
+      const { givenUp } = account as Standing;
+      if (givenUp) {
+        add(
+          "runtime",
+          `${givenUp.count} ${givenUp.count === 1 ? "message" : "messages"} could not be handed to the agent for a day and came to nothing, the last at ${new Date(givenUp.lastAtMs).toISOString()}: ${givenUp.reason}`,
+          "Whoever wrote was told to try again. See the gateway's log for what stands in the way.",
+        );
+      }
+      if (account.dmPolicy === "open" && account.allowFrom?.some((entry) => String(entry).trim() === "*")) {
         add("config", `Anybody who finds this ${CHANNEL_LABEL} bot can talk to the agent.`, `Set channels.${CHANNEL_ID}.dmPolicy to "pairing".`);
       }
     }
@@ -104,6 +115,9 @@ export const statusAdapter: StatusAdapter = {
 type Standing = {
   heldMessages?: number;
   heldSinceMs?: number;
+  /** Why they are held, in words; with how many where there is more than one reason. */
+  heldWhy?: string;
+  givenUp?: GivenUp;
   /** Sends in a row that WeChat did not confirm, where these are too many to be an accident. */
   unconfirmedSends?: number;
   unconfirmedSinceMs?: number;
@@ -117,17 +131,29 @@ let asked: Promise<Map<string, Standing>> | undefined;
 /** The host asks for every account in the same moment: one question to the sidecar answers all of them. */
 async function standingOf(accountId: string): Promise<Standing> {
   asked ??= standings().finally(() => (asked = undefined));
-  return (await asked).get(accountId) ?? {};
+  const givenUp = givenUpOf(accountId);
+  return { ...(await asked).get(accountId), ...(givenUp ? { givenUp } : {}) };
 }
 
 async function standings(): Promise<Map<string, Standing>> {
   try {
     const { sidecar } = await import("./sidecar.js");
     const status = await sidecar().process.requestIfRunning("status.get", {});
-    return new Map((status?.accounts ?? []).map((account) => [account.accountId, standing(account)]));
+    const accounts = status?.accounts ?? [];
+    const holds = accounts.some(({ outbox }) => outbox.held > 0);
+    const queue = holds ? await sidecar().process.requestIfRunning("outbound.queue", {}) : undefined;
+    const whyOf = (accountId: string) => whyHeld((queue?.items ?? []).filter((item) => item.accountId === accountId));
+    return new Map(accounts.map((account) => [account.accountId, { ...standing(account), ...whyOf(account.accountId) }]));
   } catch {
     return new Map();
   }
+}
+
+function whyHeld(items: readonly QueueItem[]): Pick<Standing, "heldWhy"> {
+  const counts = new Map<string, number>();
+  for (const { reason } of items) if (reason) counts.set(REASONS[reason].why, (counts.get(REASONS[reason].why) ?? 0) + 1);
+  const named = [...counts].map(([why, count]) => (counts.size === 1 ? why : `${count}: ${why}`));
+  return named.length > 0 ? { heldWhy: named.join("; ") } : {};
 }
 
 function standing({ outbox, delivery, budget }: AccountStatus): Standing {

@@ -28,7 +28,11 @@ const config = (section) => ({ channels: { "openclaw-weixin": section } });
 test("accounts are those of the index, newest last, and the newest is the default", () => {
   const dir = stateDir({ "accounts.json": ["b-im-bot", "a@im.bot", "b-im-bot"] });
   assert.deepEqual(listAccountIds(dir), ["b-im-bot", "a-im-bot"]);
-  assert.equal(defaultAccountId(dir), "a-im-bot");
+  assert.equal(defaultAccountId({}, dir), "a-im-bot");
+  // The one that the configuration chooses, by its id in any spelling, or by its name.
+  const choosing = (defaultAccount) => ({ channels: { "openclaw-weixin": { defaultAccount, accounts: { "b-im-bot": { name: "work" } } } } });
+  for (const named of ["b-im-bot", "b@im.bot", "work"]) assert.equal(defaultAccountId(choosing(named), dir), "b-im-bot", named);
+  assert.equal(defaultAccountId(choosing("nobody"), dir), "a-im-bot");
 });
 
 test("no files, or damaged ones, are no accounts", () => {
@@ -36,7 +40,7 @@ test("no files, or damaged ones, are no accounts", () => {
   const dir = stateDir({ "accounts.json": '["a-im-bot"', "accounts/a-im-bot.json": "{" });
   assert.deepEqual(listAccountIds(dir), []);
   assert.equal(resolveAccount({}, dir, "a-im-bot").configured, false);
-  assert.equal(defaultAccountId(dir), "default");
+  assert.equal(defaultAccountId({}, dir), "default");
 });
 
 test("an account is configured when it has credentials, under its new or its old file name", () => {

@@ -16,6 +16,7 @@ function setup({ ack = async () => {}, nack = async () => {}, now } = {}) {
       await nack(id);
     },
     release: async (id) => void said.push(`release ${id}`),
+    givenUp: ({ deliveryId }, reason) => void said.push(`given up ${deliveryId}: ${reason}`),
     log: () => {},
     now,
   });
@@ -134,7 +135,7 @@ test("a message whose date is in the future is given up too", async () => {
   const fail = () => Promise.reject(new Error("broken"));
   await deliveries.handle(message({ attempt: 1_439, timestampMs: 9e15 }), fail);
   await deliveries.handle(message({ attempt: 1_440, timestampMs: 9e15 }), fail);
-  assert.deepEqual(said, ["nack d1 60000", "ack d1"]);
+  assert.deepEqual(said, ["nack d1 60000", "given up d1: broken", "ack d1"]);
 });
 
 test("a message that cannot be handled is given up after a day, not before", async () => {
@@ -147,7 +148,7 @@ test("a message that cannot be handled is given up after a day, not before", asy
   assert.deepEqual(young.said, ["nack d1 60000"]);
   const old = setup({ now: () => 1_000 + day });
   await old.deliveries.handle(message({ attempt: 99 }), fail);
-  assert.deepEqual(old.said, ["ack d1"]);
+  assert.deepEqual(old.said, ["given up d1: poison", "ack d1"]);
   const often = setup({ now: () => 1_000 + 2 * day });
   await often.deliveries.handle(message({ attempt: 2 }), fail);
   assert.deepEqual(often.said, ["nack d1 2000"]);

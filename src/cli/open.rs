@@ -67,8 +67,53 @@ fn config(root: &Path) -> Config {
     if section.is_null() {
         return Config::default();
     }
-    serde_json::from_value(section).unwrap_or_else(|error| {
+    known(section).unwrap_or_else(|error| {
         eprintln!("note: channels.{CHANNEL_ID} in {} is ignored: {error}", path.display());
         Config::default()
     })
+}
+
+/// A section of the gateway's configuration without the keys that only others know: OpenClaw takes any there.
+fn known(mut section: Value) -> Result<Config, String> {
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, Config>(&section) {
+            Ok(config) => return Ok(config),
+            Err(error) => error,
+        };
+        let message = error.inner().to_string();
+        let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
+        let strange = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+        // The path ends with the key itself. Only the channel's own level and its accounts' are anybody's.
+        let is_ours = matches!(path.as_slice(), [_] | [_, _, _] if path.len() == 1 || path[0] == "accounts");
+        let removed = strange.filter(|_| is_ours).and_then(|key| {
+            let above = path[..path.len() - 1].iter();
+            let object = above.fold(Some(&mut section), |value, part| value?.get_mut(part))?;
+            object.as_object_mut()?.remove(key)
+        });
+        if removed.is_none() {
+            return Err(error.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn keys_of_others_are_passed_over_and_nothing_else_is() {
+        let section = json!({
+            "groupPolicy": "open", "mediaMaxMb": 7, "dms": {},
+            "accounts": { "a": { "name": "work", "dmHistoryLimit": 3 }, "b@im.bot": { "foo": [] } },
+        });
+        let config = known(section).unwrap();
+        assert_eq!(config.media_max_mb, Some(7.0));
+        assert_eq!(config.accounts.unwrap()["a"].name.as_deref(), Some("work"));
+        let misspelt = known(json!({ "outbox": { "perMinuteX": 7 } })).unwrap_err();
+        assert!(misspelt.contains("outbox") && misspelt.contains("perMinuteX"), "{misspelt}");
+        assert!(known(json!({ "mediaMaxMb": "much" })).unwrap_err().contains("mediaMaxMb"));
+        assert!(known(json!([])).is_err());
+    }
 }

@@ -213,7 +213,7 @@ describe("gateway and sidecar are killed", () => {
         const sent = await simulator.sent({ botId: bot.botId });
         return messages.every((message) => answersTo(sent, message).length > 0);
       },
-      { timeoutMs: 150_000, everyMs: 250 },
+      { everyMs: 250 },
     );
     // What is answered twice is answered again soon: the host is done with its recovery when it is idle.
     await pause(6_000);

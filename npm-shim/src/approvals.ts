@@ -1,0 +1,36 @@
+/** Who may answer what an agent asks before it does something: whoever owns the bot, and OpenClaw's own command owners on this channel. */
+import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+import { createChannelApprovalAuth } from "openclaw/plugin-sdk/approval-auth-runtime";
+
+import { resolveAccount, type HostConfig } from "./accounts.js";
+import { CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeTarget } from "./ids.js";
+import { stateDir } from "./state-dir.js";
+
+const CHANNEL_OWNER = new RegExp(`^${CHANNEL_ID}:`);
+
+/** The people who may approve for an account. Entries of `commands.ownerAllowFrom` without a channel are ours where they look like a WeChat id. */
+export function approvers(cfg: HostConfig & { commands?: { ownerAllowFrom?: readonly (string | number)[] } }, accountId?: string | null): string[] {
+  const { userId } = resolveAccount(cfg, stateDir(), accountId);
+  const owners = (cfg.commands?.ownerAllowFrom ?? []).map(String).filter((entry) => CHANNEL_OWNER.test(entry) || looksLikeUserId(entry));
+  return [...(userId ? [userId] : []), ...owners];
+}
+
+const auth = createChannelApprovalAuth({
+  channelLabel: CHANNEL_LABEL,
+  resolveInputs: ({ cfg, accountId }) => ({ explicit: approvers(cfg as HostConfig, accountId) }),
+  normalizeApprover: (value) => normalizeTarget(String(value)),
+  normalizeSenderId: normalizeTarget,
+});
+
+export const approvalCapability: NonNullable<ChannelPlugin["approvalCapability"]> = {
+  authorizeActorAction: (params) => {
+    // Where nobody is known the host would let everybody who may write.
+    if (approvers(params.cfg as HostConfig, params.accountId).length === 0) {
+      return {
+        authorized: false,
+        reason: `❌ Nobody owns this ${CHANNEL_LABEL} bot: its login is too old to say who scanned it. Name the owner in commands.ownerAllowFrom, or log in again.`,
+      };
+    }
+    return auth.approvalAuth.authorizeActorAction(params);
+  },
+};

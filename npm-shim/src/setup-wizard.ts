@@ -1,0 +1,184 @@
+/**
+ * `openclaw channels add` and the Control UI's "Run setup": from a QR code to an account with a name and an owner.
+ *
+ * An account gets its id from its login, so nothing is asked for before it. Nothing is written here: what is to be in the configuration is returned,
+ * and the host writes it. Credentials are the sidecar's; it has them once the phone has confirmed.
+ */
+import type { ChannelSetupWizardAdapter, WizardPrompter } from "openclaw/plugin-sdk/setup";
+
+import { accountConfig, channelConfig, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
+import { withAccount } from "./config-accounts.js";
+import type { LoginProgress, LoginWaitResult } from "./contract.js";
+import { messageOf } from "./errors.js";
+import { CHANNEL_ID } from "./ids.js";
+import { localeOf } from "./locale.js";
+import { asBlocks } from "./qr-text.js";
+import { sidecar } from "./sidecar.js";
+import { stateDir } from "./state-dir.js";
+
+type Configure = Parameters<ChannelSetupWizardAdapter["configure"]>[0];
+type Config = Configure["cfg"];
+
+const LOGIN_TIMEOUT_MS = 480_000;
+/** The sidecar answers `login.wait` at its deadline; this is how late that answer may be. */
+const WAIT_SLACK_MS = 15_000;
+
+const TEXTS = {
+  en: {
+    title: "WeChat login",
+    which: "Which WeChat account?",
+    another: "Log in with another one",
+    renew: (name: string) => `Log ${name} in again`,
+    keep: "Leave everything as it is",
+    scan: "Scan this QR code with WeChat on your phone (on a dark page a few phones need the light theme):",
+    link: "Or open this link on the phone:",
+    onward: "Continue when you have scanned it, or when nothing happens any more: a code that ran out is replaced.",
+    waiting: "Waiting for the phone",
+    code: "Number shown on the phone",
+    empty: "Type the number that the phone shows",
+    again: "Try again?",
+    connected: (account: string) => `WeChat account ${account} is connected.`,
+    name: "A name for this account (may be left empty)",
+    owner: (user: string) => `Whoever scanned the code (${user}) owns this bot. May they also give OpenClaw's owner commands and approve what agents ask for?`,
+  },
+  "zh-CN": {
+    title: "微信登录",
+    which: "要设置哪个微信账号？",
+    another: "登录另一个账号",
+    renew: (name: string) => `重新登录 ${name}`,
+    keep: "保持不变",
+    scan: "请用手机微信扫描二维码（深色页面上，个别手机需要先切换到浅色主题）：",
+    link: "或在手机上打开此链接：",
+    onward: "扫码后点继续；如果没有反应也点继续，过期的二维码会自动更换。",
+    waiting: "等待手机确认",
+    code: "手机上显示的数字",
+    empty: "请输入手机上显示的数字",
+    again: "要再试一次吗？",
+    connected: (account: string) => `微信账号 ${account} 已连接。`,
+    name: "给这个账号起个名字（可以留空）",
+    owner: (user: string) => `扫码的人（${user}）是这个机器人的主人。是否也允许其使用 OpenClaw 的所有者命令，并批准智能体的请求？`,
+  },
+};
+
+/** What a login says, one after the other, to whoever asks for the next. */
+class Steps {
+  readonly #ready: LoginProgress[] = [];
+  #wake: (() => void) | undefined;
+
+  push(progress: LoginProgress): void {
+    this.#ready.push(progress);
+    this.#wake?.();
+  }
+
+  async next(end: Promise<unknown>): Promise<LoginProgress | undefined> {
+    if (this.#ready.length === 0) await Promise.race([end, new Promise<void>((resolve) => (this.#wake = resolve))]);
+    return this.#ready.shift();
+  }
+}
+
+const texts = () => TEXTS[localeOf(process.env)];
+
+/** Leads through one login. `again`: the account whose login is renewed. */
+async function logIn({ cfg, runtime, prompter, options }: Configure, again: string | undefined): Promise<LoginWaitResult> {
+  const t = texts();
+  const side = sidecar();
+  await side.configure(channelConfig(cfg as HostConfig));
+  const started = await side.process.request("login.start", { force: true, ...(again ? { accountId: again } : {}) });
+  const { sessionKey } = started;
+  const steps = new Steps();
+  const stop = side.onLoginProgress(sessionKey, (progress) => steps.push(progress));
+  let ended = false;
+  const end = side.process
+    .request("login.wait", { sessionKey, timeoutMs: LOGIN_TIMEOUT_MS }, { timeoutMs: LOGIN_TIMEOUT_MS + WAIT_SLACK_MS })
+    .finally(() => (ended = true));
+  end.catch(() => {});
+  try {
+    await show(prompter, runtime, options?.deferDeviceLinkToClient === true, started.qrText, started.qrUrl);
+    while (!ended) {
+      const progress = prompter.progress(t.waiting);
+      const step = await steps.next(end).finally(() => progress.stop());
+      if (step?.state === "refreshed" && step.qrText) {
+        await show(prompter, runtime, options?.deferDeviceLinkToClient === true, step.qrText, step.qrUrl ?? "");
+      } else if (step?.state === "code_required" || step?.state === "code_rejected") {
+        if (step.state === "code_rejected" && step.message) await prompter.note(step.message, t.title);
+        const code = await prompter.text({ message: t.code, validate: (value) => (value.trim() === "" ? t.empty : undefined) });
+        await side.process.request("login.submitCode", { sessionKey, code: code.trim() });
+      } else if (step?.state === "scanned") {
+        // From here on credentials may come.
+        await options?.beforePersistentEffect?.();
+      }
+    }
+    return await end;
+  } finally {
+    stop();
+    if (!ended) await side.process.request("login.cancel", { sessionKey }).catch(() => {});
+  }
+}
+
+/** Shows a code: in a terminal as it is, on a page as text that keeps its form. */
+async function show(prompter: WizardPrompter, runtime: Configure["runtime"], hosted: boolean, qrText: string, qrUrl: string): Promise<void> {
+  const t = texts();
+  if (!hosted) {
+    runtime.log(`\n${t.scan}\n\n${qrText}\n${t.link}\n${qrUrl}\n`);
+    return;
+  }
+  await prompter.note(`${t.scan}\n\n${asBlocks(qrText)}\n\n${t.link}\n${qrUrl}\n\n${t.onward}`, t.title);
+}
+
+export async function configure(ctx: Configure): Promise<Awaited<ReturnType<ChannelSetupWizardAdapter["configure"]>>> {
+  const { cfg, prompter } = ctx;
+  const t = texts();
+  const known = listAccountIds(stateDir()).map((id) => resolveAccount(cfg as HostConfig, stateDir(), id));
+  let again: string | undefined;
+  if (known.length > 0) {
+    const choice = await prompter.select({
+      message: t.which,
+      options: [
+        { value: "", label: t.another },
+        ...known.map(({ accountId, name }) => ({ value: accountId, label: t.renew(name ?? accountId) })),
+        { value: "\n", label: t.keep },
+      ],
+    });
+    const newest = known.at(-1);
+    if (choice === "\n" && newest) return { cfg: enabled(cfg), accountId: newest.accountId };
+    again = choice || undefined;
+  }
+  let accountId: string | undefined;
+  while (!accountId) {
+    let message: string;
+    try {
+      const result = await logIn(ctx, again);
+      accountId = (result.connected || result.alreadyConnected) && result.accountId ? result.accountId : undefined;
+      message = accountId ? t.connected(accountId) : result.message;
+    } catch (error) {
+      // A cancelled wizard is the host's to end.
+      if (error instanceof Error && error.name === "WizardCancelledError") throw error;
+      message = messageOf(error);
+    }
+    await prompter.note(message, t.title);
+    if (!accountId && !(await prompter.confirm({ message: t.again, initialValue: true }))) return { cfg: enabled(cfg), completion: "paused" };
+  }
+  const named = await askName(ctx, accountId, enabled(cfg));
+  return { cfg: await askOwner(ctx, accountId, named), accountId, completion: "configured" };
+}
+
+function enabled(cfg: Config): Config {
+  const channel = { ...channelConfig(cfg as HostConfig), enabled: true, channelConfigUpdatedAt: new Date().toISOString() };
+  return { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: channel } } as Config;
+}
+
+async function askName({ prompter }: Configure, accountId: string, cfg: Config): Promise<Config> {
+  const before = accountConfig(channelConfig(cfg as HostConfig), accountId).name ?? "";
+  const name = (await prompter.text({ message: texts().name, initialValue: before, placeholder: accountId })).trim();
+  return name === "" || name === before ? cfg : (withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, name })) as Config);
+}
+
+/** Offers that the owner of the bot is an owner to OpenClaw, too; without one its first guest would become that. */
+async function askOwner({ prompter }: Configure, accountId: string, cfg: Config): Promise<Config> {
+  const { userId } = resolveAccount(cfg as HostConfig, stateDir(), accountId);
+  const owners = (cfg as { commands?: { ownerAllowFrom?: (string | number)[] } }).commands?.ownerAllowFrom ?? [];
+  const entry = `${CHANNEL_ID}:${userId}`;
+  if (!userId || owners.map(String).includes(entry)) return cfg;
+  if (!(await prompter.confirm({ message: texts().owner(userId), initialValue: owners.length === 0 }))) return cfg;
+  return { ...cfg, commands: { ...cfg.commands, ownerAllowFrom: [...owners, entry] } } as Config;
+}

@@ -1,0 +1,74 @@
+/**
+ * `openclaw channels add --channel openclaw-weixin` with options: turns the channel on, names an account, says how to log in. Without, and in the
+ * Control UI: the wizard, of which this is all but the login itself.
+ */
+import { defineChannelSetupContract } from "openclaw/plugin-sdk/channel-setup";
+import type { ChannelSetupWizardAdapter } from "openclaw/plugin-sdk/setup";
+
+import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
+import { withAccount } from "./config-accounts.js";
+import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
+import { stateDir } from "./state-dir.js";
+
+/** There is nothing to fill in: an account comes from a QR login. */
+export const setupContract = defineChannelSetupContract({
+  fields: {},
+  adapter: {
+    configPromotion: "preserve-root",
+    resolveAccountId: ({ cfg, accountId }) => accountId ?? defaultAccountId(cfg as HostConfig, stateDir()),
+    validateInput: ({ cfg, accountId }) => {
+      const ids = listAccountIds(stateDir());
+      if (ids.length === 0 || ids.includes(accountId) || accountId === defaultAccountId(cfg as HostConfig, stateDir())) return null;
+      return `There is no WeChat account ${accountId}: an account gets its id from its login. Log in with: openclaw channels login --channel ${CHANNEL_ID}`;
+    },
+    // Only an account that is there can be named; before the first login there is none.
+    applyAccountName: ({ cfg, accountId, name }) =>
+      name && listAccountIds(stateDir()).includes(accountId)
+        ? (withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, name })) as typeof cfg)
+        : cfg,
+    applyAccountConfig: ({ cfg, accountId }) => {
+      const on = { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channelConfig(cfg as HostConfig), enabled: true } } } as typeof cfg;
+      // Who adds an account that was turned off wants it on.
+      return accountConfig(channelConfig(on as HostConfig), accountId).enabled === false
+        ? (withAccount(on as HostConfig, accountId, (account) => ({ ...account, enabled: true })) as typeof cfg)
+        : on;
+    },
+    afterAccountConfigWritten: ({ runtime }) => runtime.log(`Now log in: openclaw channels login --channel ${CHANNEL_ID}`),
+  },
+});
+
+export const setupWizard: ChannelSetupWizardAdapter = {
+  channel: CHANNEL_ID,
+  getStatus: async ({ cfg }) => {
+    const accounts = listAccountIds(stateDir()).map((id) => resolveAccount(cfg as HostConfig, stateDir(), id));
+    const configured = accounts.some((account) => account.configured);
+    return {
+      channel: CHANNEL_ID,
+      configured,
+      // The host says these in the operator's language.
+      statusLines: [`${CHANNEL_LABEL}: ${configured ? "linked" : "needs QR login"}`],
+      selectionHint: configured ? "linked" : "recommended · QR login",
+      quickstartScore: configured ? 1 : 4,
+    };
+  },
+  // The login pulls in the sidecar, which commands that only look at the channel never need.
+  configure: async (ctx) => (await import("./setup-wizard.js")).configure(ctx),
+  dmPolicy: {
+    label: CHANNEL_LABEL,
+    channel: CHANNEL_ID,
+    policyKey: `channels.${CHANNEL_ID}.dmPolicy`,
+    allowFromKey: `channels.${CHANNEL_ID}.allowFrom`,
+    getCurrent: (cfg, accountId) => resolveAccount(cfg as HostConfig, stateDir(), accountId).dmPolicy,
+    setPolicy: (cfg, policy, accountId) => {
+      const channel = channelConfig(cfg as HostConfig);
+      // `open` is open only with everybody in the list.
+      const rules = (before: { allowFrom?: readonly unknown[] | null }) => ({
+        dmPolicy: policy,
+        ...(policy === "open" ? { allowFrom: [...new Set([...(before.allowFrom ?? []).map(String), "*"])] } : {}),
+      });
+      if (accountId) return withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, ...rules(account) })) as typeof cfg;
+      return { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channel, ...rules(channel) } } } as typeof cfg;
+    },
+  },
+  disable: (cfg) => ({ ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channelConfig(cfg as HostConfig), enabled: false } } }) as typeof cfg,
+};
