@@ -2,7 +2,7 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 import { buildDmGroupAccountAllowlistAdapter } from "openclaw/plugin-sdk/allowlist-config-edit";
 
-import { isAccessGroup, resolveAccount, type HostConfig } from "./accounts.js";
+import { channelConfig, isAccessGroup, normalizeAccountId, resolveAccount, type HostConfig } from "./accounts.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeAllowEntry } from "./ids.js";
 import { stateDir } from "./state-dir.js";
 
@@ -20,6 +20,16 @@ const editor = buildDmGroupAccountAllowlistAdapter({
 /** Whether an entry can let anybody in. */
 export const canMatch = (entry: string) => entry.trim() === "*" || isAccessGroup(entry) || looksLikeUserId(entry);
 
+/** Gives an account's section the key that the host's editor looks for: beside another spelling it would put a second one. */
+function underItsId(config: Record<string, unknown>, accountId: string | null | undefined): void {
+  const { accounts } = channelConfig(config as HostConfig);
+  if (!accounts || !accountId || Object.hasOwn(accounts, accountId)) return;
+  const key = Object.keys(accounts).find((name) => normalizeAccountId(name) === accountId);
+  if (key === undefined) return;
+  accounts[accountId] = accounts[key]!;
+  delete accounts[key];
+}
+
 export const allowlistAdapter: Allowlist = {
   ...editor,
   // A bot on WeChat is in no groups.
@@ -27,6 +37,7 @@ export const allowlistAdapter: Allowlist = {
   applyConfigEdit: (params) => {
     if (params.scope === "group") return null;
     if (params.action === "add" && !canMatch(params.entry)) return { kind: "invalid-entry" };
+    underItsId(params.parsedConfig, params.accountId);
     return editor.applyConfigEdit?.(params) ?? null;
   },
 };

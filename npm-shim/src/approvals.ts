@@ -12,7 +12,8 @@ const CHANNEL_OWNER = new RegExp(`^${CHANNEL_ID}:`);
 export function approvers(cfg: HostConfig & { commands?: { ownerAllowFrom?: readonly (string | number)[] } }, accountId?: string | null): string[] {
   const { userId } = resolveAccount(cfg, stateDir(), accountId);
   const owners = (cfg.commands?.ownerAllowFrom ?? []).map(String).filter((entry) => CHANNEL_OWNER.test(entry) || looksLikeUserId(entry));
-  return [...(userId ? [userId] : []), ...owners];
+  // Only what can be somebody: an empty list means everybody to the host.
+  return [...(userId ? [userId] : []), ...owners].map((entry) => normalizeTarget(entry) ?? "").filter(looksLikeUserId);
 }
 
 const auth = createChannelApprovalAuth({

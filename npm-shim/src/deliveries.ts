@@ -29,7 +29,7 @@ export type DeliveryPort = {
   /** Lets the person's next message come although this one is not acked: it may be the one that stops it. */
   release: (deliveryId: string) => Promise<unknown>;
   /** It was handed over in vain for a day, and does not come again. */
-  givenUp: (message: InboundMessage, reason: string) => void;
+  givenUp: (message: InboundMessage, error: unknown) => void;
   log: Log;
   now?: () => number;
 };
@@ -134,7 +134,7 @@ export class Deliveries {
     const age = (this.#port.now ?? Date.now)() - message.timestampMs;
     if (message.attempt >= GIVE_UP_ANYHOW || (message.attempt >= GIVE_UP_ATTEMPTS && age >= GIVE_UP_AGE_MS)) {
       this.#port.log("error", `message ${message.messageId} from ${message.from} is given up after ${message.attempt} attempts: ${messageOf(error)}`);
-      this.#port.givenUp(message, messageOf(error));
+      this.#port.givenUp(message, error);
       await this.#adopt(work);
       return;
     }

@@ -122,7 +122,7 @@ function isFinal(state: LoginProgress["state"]): boolean {
 }
 
 /** Makes a running gateway see the new account: a change of the channel's configuration starts the channel anew. */
-async function reloadChannel(): Promise<void> {
+export async function reloadChannel(): Promise<void> {
   try {
     // Not through the plugin's runtime: a first login comes through the setup entry, which has none.
     const { mutateConfigFile } = await import("openclaw/plugin-sdk/config-mutation");

@@ -8,6 +8,7 @@ import { messageOf } from "./errors.js";
 import { noteGivenUp } from "./given-up.js";
 import { hostLog, hostRuntime, isRetired, speakAsGateway } from "./host.js";
 import { dispatchInbound, notices } from "./inbound.js";
+import { PairingNotSent } from "./pairing.js";
 import { sidecar } from "./sidecar.js";
 import { toSnapshot } from "./snapshot.js";
 import { turns } from "./turns.js";
@@ -29,8 +30,9 @@ function deliveriesOf(accountId: string): Deliveries {
       ack: async (deliveryId) => await sidecar().process.request("inbound.ack", { deliveryIds: [deliveryId] }),
       nack: async (deliveryId, retryAfterMs, reason) => await sidecar().process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
       release: async (deliveryId) => await sidecar().process.request("inbound.release", { deliveryId }),
-      givenUp: (message, reason) => {
-        noteGivenUp(accountId, reason);
+      givenUp: (message, error) => {
+        if (error instanceof PairingNotSent) return;
+        noteGivenUp(accountId, messageOf(error));
         void notices.tell(accountId, message, "turn");
       },
       log: (level, message) => hostLog(level, `[${accountId}] ${message}`),

@@ -4,6 +4,7 @@ import { createChannelPairingChallengeIssuer } from "openclaw/plugin-sdk/channel
 import { formatCliCommand } from "openclaw/plugin-sdk/setup-tools";
 
 import type { InboundMessage } from "./contract.js";
+import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { languageOf, type Language } from "./locale.js";
@@ -12,6 +13,13 @@ import { languageOf, type Language } from "./locale.js";
 const QUIET_MS = 3_600_000;
 /** So many people are remembered. */
 const REMEMBERED = 1_000;
+
+/** A stranger could not be answered. It is tried again, and given up without a word: they are nobody's guest yet. */
+export class PairingNotSent extends Error {
+  constructor(cause: unknown) {
+    super(`the pairing code was not sent: ${messageOf(cause)}`, { cause });
+  }
+}
 
 /** Sends a text under a key that keeps it from being seen twice. */
 type Send = (text: string, idempotencyKey: string) => Promise<unknown>;
@@ -55,14 +63,16 @@ export class Strangers {
       sendPairingReply: reply,
       onReplyError: (error) => (failure = error),
     });
-    if (failure) throw failure;
+    if (failure) throw new PairingNotSent(failure);
     if (request?.created) return true;
     if (request && !request.code) {
       hostLog("warn", `[${accountId}] ${message.from} asked to be let in, but too many pairing requests are open (openclaw pairing list ${CHANNEL_ID})`);
       return false;
     }
     if (!again || !request) return false;
-    await reply(textFor(request.code));
+    await reply(textFor(request.code)).catch((error: unknown) => {
+      throw new PairingNotSent(error);
+    });
     return true;
   }
 

@@ -6,7 +6,7 @@
  */
 import type { ChannelSetupWizardAdapter, WizardPrompter } from "openclaw/plugin-sdk/setup";
 
-import { accountConfig, channelConfig, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
+import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
 import { withAccount } from "./config-accounts.js";
 import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
@@ -22,6 +22,8 @@ type Config = Configure["cfg"];
 const LOGIN_TIMEOUT_MS = 480_000;
 /** The sidecar answers `login.wait` at its deadline; this is how late that answer may be. */
 const WAIT_SLACK_MS = 15_000;
+/** So long a page shows that it waits, before it is asked to go on waiting. */
+const HEARTBEAT_MS = 20_000;
 
 const TEXTS = {
   en: {
@@ -34,6 +36,7 @@ const TEXTS = {
     link: "Or open this link on the phone:",
     onward: "Continue when you have scanned it, or when nothing happens any more: a code that ran out is replaced.",
     waiting: "Waiting for the phone",
+    still: "Nothing came from the phone yet. Continue to go on waiting.",
     code: "Number shown on the phone",
     empty: "Type the number that the phone shows",
     again: "Try again?",
@@ -51,6 +54,7 @@ const TEXTS = {
     link: "或在手机上打开此链接：",
     onward: "扫码后点继续；如果没有反应也点继续，过期的二维码会自动更换。",
     waiting: "等待手机确认",
+    still: "手机还没有响应，点继续接着等待。",
     code: "手机上显示的数字",
     empty: "请输入手机上显示的数字",
     again: "要再试一次吗？",
@@ -70,8 +74,12 @@ class Steps {
     this.#wake?.();
   }
 
-  async next(end: Promise<unknown>): Promise<LoginProgress | undefined> {
-    if (this.#ready.length === 0) await Promise.race([end, new Promise<void>((resolve) => (this.#wake = resolve))]);
+  /** The next one; nothing where the login ended, or `withinMs` went by. */
+  async next(end: Promise<unknown>, withinMs?: number): Promise<LoginProgress | undefined> {
+    if (this.#ready.length > 0) return this.#ready.shift();
+    let timer: NodeJS.Timeout | undefined;
+    const late = withinMs === undefined ? [] : [new Promise<void>((resolve) => (timer = setTimeout(resolve, withinMs)))];
+    await Promise.race([end, new Promise<void>((resolve) => (this.#wake = resolve)), ...late]).finally(() => clearTimeout(timer));
     return this.#ready.shift();
   }
 }
@@ -85,6 +93,9 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
   await side.configure(channelConfig(cfg as HostConfig));
   const started = await side.process.request("login.start", { force: true, ...(again ? { accountId: again } : {}) });
   const { sessionKey } = started;
+  const hosted = isHosted(prompter, options);
+  // There is nothing to go back to: the code is used up.
+  prompter.disableBackNavigation?.();
   const steps = new Steps();
   const stop = side.onLoginProgress(sessionKey, (progress) => steps.push(progress));
   let ended = false;
@@ -93,19 +104,18 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
     .finally(() => (ended = true));
   end.catch(() => {});
   try {
-    await show(prompter, runtime, options?.deferDeviceLinkToClient === true, started.qrText, started.qrUrl);
+    await show(prompter, runtime, hosted, started.qrText, started.qrUrl);
     while (!ended) {
       const progress = prompter.progress(t.waiting);
-      const step = await steps.next(end).finally(() => progress.stop());
+      const step = await steps.next(end, hosted ? HEARTBEAT_MS : undefined).finally(() => progress.stop());
+      // A wizard that was cancelled says so only where it is asked something.
+      if (!step && !ended && hosted) await prompter.note(t.still, t.title);
       if (step?.state === "refreshed" && step.qrText) {
-        await show(prompter, runtime, options?.deferDeviceLinkToClient === true, step.qrText, step.qrUrl ?? "");
+        await show(prompter, runtime, hosted, step.qrText, step.qrUrl ?? "");
       } else if (step?.state === "code_required" || step?.state === "code_rejected") {
         if (step.state === "code_rejected" && step.message) await prompter.note(step.message, t.title);
         const code = await prompter.text({ message: t.code, validate: (value) => (value.trim() === "" ? t.empty : undefined) });
         await side.process.request("login.submitCode", { sessionKey, code: code.trim() });
-      } else if (step?.state === "scanned") {
-        // From here on credentials may come.
-        await options?.beforePersistentEffect?.();
       }
     }
     return await end;
@@ -114,6 +124,10 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
     if (!ended) await side.process.request("login.cancel", { sessionKey }).catch(() => {});
   }
 }
+
+/** Whether whoever sets up sits somewhere else: what is printed here would be read by others, and a code logs in whoever scans it. */
+const isHosted = (prompter: WizardPrompter, options: Configure["options"]) =>
+  options?.deferDeviceLinkToClient === true || prompter.openUrl !== undefined || !process.stdout.isTTY;
 
 /** Shows a code: in a terminal as it is, on a page as text that keeps its form. */
 async function show(prompter: WizardPrompter, runtime: Configure["runtime"], hosted: boolean, qrText: string, qrUrl: string): Promise<void> {
@@ -139,8 +153,7 @@ export async function configure(ctx: Configure): Promise<Awaited<ReturnType<Chan
         { value: "\n", label: t.keep },
       ],
     });
-    const newest = known.at(-1);
-    if (choice === "\n" && newest) return { cfg: enabled(cfg), accountId: newest.accountId };
+    if (choice === "\n") return { cfg, accountId: defaultAccountId(cfg as HostConfig, stateDir()) };
     again = choice || undefined;
   }
   let accountId: string | undefined;
@@ -151,15 +164,22 @@ export async function configure(ctx: Configure): Promise<Awaited<ReturnType<Chan
       accountId = (result.connected || result.alreadyConnected) && result.accountId ? result.accountId : undefined;
       message = accountId ? t.connected(accountId) : result.message;
     } catch (error) {
-      // A cancelled wizard is the host's to end.
-      if (error instanceof Error && error.name === "WizardCancelledError") throw error;
+      // A wizard that is cancelled, or goes back, is the host's to end.
+      if (error instanceof Error && /^Wizard\w+Error$/.test(error.name)) throw error;
       message = messageOf(error);
     }
     await prompter.note(message, t.title);
-    if (!accountId && !(await prompter.confirm({ message: t.again, initialValue: true }))) return { cfg: enabled(cfg), completion: "paused" };
+    if (!accountId && !(await prompter.confirm({ message: t.again, initialValue: true }))) return { cfg, completion: "paused" };
   }
-  const named = await askName(ctx, accountId, enabled(cfg));
-  return { cfg: await askOwner(ctx, accountId, named), accountId, completion: "configured" };
+  try {
+    const named = await askName(ctx, accountId, enabled(cfg));
+    return { cfg: await askOwner(ctx, accountId, named), accountId, completion: "configured" };
+  } catch (error) {
+    // The login stands, whatever becomes of the rest: a running gateway takes it over.
+    const { reloadChannel } = await import("./login.js");
+    await reloadChannel();
+    throw error;
+  }
 }
 
 function enabled(cfg: Config): Config {

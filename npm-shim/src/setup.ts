@@ -61,11 +61,13 @@ export const setupWizard: ChannelSetupWizardAdapter = {
     getCurrent: (cfg, accountId) => resolveAccount(cfg as HostConfig, stateDir(), accountId).dmPolicy,
     setPolicy: (cfg, policy, accountId) => {
       const channel = channelConfig(cfg as HostConfig);
-      // `open` is open only with everybody in the list.
-      const rules = (before: { allowFrom?: readonly unknown[] | null }) => ({
-        dmPolicy: policy,
-        ...(policy === "open" ? { allowFrom: [...new Set([...(before.allowFrom ?? []).map(String), "*"])] } : {}),
-      });
+      // `open` is open only with everybody in the list; any other policy is, too, while everybody is.
+      const rules = (before: { allowFrom?: readonly unknown[] | null }) => {
+        const list = (before.allowFrom ?? channel.allowFrom ?? []).map(String);
+        const people = list.filter((entry) => entry.trim() !== "*");
+        if (policy === "open") return { dmPolicy: policy, allowFrom: [...people, "*"] };
+        return { dmPolicy: policy, ...(people.length < list.length ? { allowFrom: people } : {}) };
+      };
       if (accountId) return withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, ...rules(account) })) as typeof cfg;
       return { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channel, ...rules(channel) } } } as typeof cfg;
     },

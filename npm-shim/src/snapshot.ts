@@ -10,9 +10,9 @@ export function toSnapshot(status: AccountStatus, before: Snapshot): Partial<Sna
   const times: Partial<Snapshot> = {
     lastError: status.lastError ?? null,
     ...(status.lastPollAtMs ? { lastTransportActivityAt: status.lastPollAtMs } : {}),
-    ...(status.lastInboundAtMs ? { lastInboundAt: status.lastInboundAtMs } : {}),
-    // What WeChat confirmed, whoever sent it; a message that it only took proves nothing.
-    ...(status.delivery?.lastConfirmedAtMs ? { lastOutboundAt: status.delivery.lastConfirmedAtMs } : {}),
+    ...(status.lastInboundAtMs ? { lastInboundAt: Math.max(before.lastInboundAt ?? 0, status.lastInboundAtMs) } : {}),
+    // What WeChat confirmed, whoever sent it.
+    ...(status.delivery?.lastConfirmedAtMs ? { lastOutboundAt: Math.max(before.lastOutboundAt ?? 0, status.delivery.lastConfirmedAtMs) } : {}),
   };
   switch (status.state) {
     case "starting":

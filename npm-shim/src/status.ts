@@ -141,7 +141,8 @@ async function standings(): Promise<Map<string, Standing>> {
     const status = await sidecar().process.requestIfRunning("status.get", {});
     const accounts = status?.accounts ?? [];
     const holds = accounts.some(({ outbox }) => outbox.held > 0);
-    const queue = holds ? await sidecar().process.requestIfRunning("outbound.queue", {}) : undefined;
+    // Without the reasons everything else is said all the same.
+    const queue = holds ? await (async () => sidecar().process.requestIfRunning("outbound.queue", {}))().catch(() => undefined) : undefined;
     const whyOf = (accountId: string) => whyHeld((queue?.items ?? []).filter((item) => item.accountId === accountId));
     return new Map(accounts.map((account) => [account.accountId, { ...standing(account), ...whyOf(account.accountId) }]));
   } catch {
@@ -151,7 +152,12 @@ async function standings(): Promise<Map<string, Standing>> {
 
 function whyHeld(items: readonly QueueItem[]): Pick<Standing, "heldWhy"> {
   const counts = new Map<string, number>();
-  for (const { reason } of items) if (reason) counts.set(REASONS[reason].why, (counts.get(REASONS[reason].why) ?? 0) + 1);
+  for (const { reason } of items) {
+    if (!reason) continue;
+    // A newer sidecar may know more reasons.
+    const why = REASONS[reason]?.why ?? reason;
+    counts.set(why, (counts.get(why) ?? 0) + 1);
+  }
   const named = [...counts].map(([why, count]) => (counts.size === 1 ? why : `${count}: ${why}`));
   return named.length > 0 ? { heldWhy: named.join("; ") } : {};
 }

@@ -16,7 +16,7 @@ function setup({ ack = async () => {}, nack = async () => {}, now } = {}) {
       await nack(id);
     },
     release: async (id) => void said.push(`release ${id}`),
-    givenUp: ({ deliveryId }, reason) => void said.push(`given up ${deliveryId}: ${reason}`),
+    givenUp: ({ deliveryId }, error) => void said.push(`given up ${deliveryId}: ${error.message}`),
     log: () => {},
     now,
   });

@@ -82,12 +82,12 @@ fn known(mut section: Value) -> Result<Config, String> {
         };
         let message = error.inner().to_string();
         let path: Vec<String> = error.path().iter().map(ToString::to_string).collect();
-        let strange = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
         // The path ends with the key itself. Only the channel's own level and its accounts' are anybody's.
         let is_ours = matches!(path.as_slice(), [_] | [_, _, _] if path.len() == 1 || path[0] == "accounts");
-        let removed = strange.filter(|_| is_ours).and_then(|key| {
-            let above = path[..path.len() - 1].iter();
-            let object = above.fold(Some(&mut section), |value, part| value?.get_mut(part))?;
+        let strange = path.last().filter(|_| is_ours && message.starts_with("unknown field "));
+        let removed = strange.and_then(|key| {
+            let mut above = path[..path.len() - 1].iter();
+            let object = above.try_fold(&mut section, |value, part| value.get_mut(part))?;
             object.as_object_mut()?.remove(key)
         });
         if removed.is_none() {
@@ -106,7 +106,7 @@ mod tests {
     fn keys_of_others_are_passed_over_and_nothing_else_is() {
         let section = json!({
             "groupPolicy": "open", "mediaMaxMb": 7, "dms": {},
-            "accounts": { "a": { "name": "work", "dmHistoryLimit": 3 }, "b@im.bot": { "foo": [] } },
+            "accounts": { "a": { "name": "work", "dmHistoryLimit": 3, "odd`key": 1 }, "b@im.bot": { "foo": [] } },
         });
         let config = known(section).unwrap();
         assert_eq!(config.media_max_mb, Some(7.0));
