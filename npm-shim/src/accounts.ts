@@ -31,9 +31,6 @@ export type ResolvedAccount = {
 /** Everybody whom an account's configuration lets in, its owner first: the host takes the first one for the owner. */
 export const admitted = ({ userId, allowFrom }: ResolvedAccount): string[] => [...new Set([...(userId ? [userId] : []), ...allowFrom])];
 
-/** An entry that stands for the people of `accessGroups.<name>` in the host's configuration. */
-export const isAccessGroup = (entry: string) => /^\s*accessGroup:\S/.test(entry);
-
 /** Used where a caller names no account and none exists. */
 export const DEFAULT_ACCOUNT_ID = "default";
 
@@ -77,11 +74,16 @@ export function resolveAccount(cfg: HostConfig, stateDir: string, accountId?: st
   };
 }
 
-/** Settings under `accounts`, whatever spelling of the id was used as their key. */
-export function accountConfig(channel: Config, accountId: string): AccountConfig {
+/** The key under `accounts` that stands for an account, whatever spelling of its id that is. */
+export function accountKey(channel: Config, accountId: string): string | undefined {
   const accounts = channel.accounts ?? {};
-  const key = Object.hasOwn(accounts, accountId) ? accountId : Object.keys(accounts).find((name) => normalizeAccountId(name) === accountId);
-  return (key === undefined ? undefined : accounts[key]) ?? {};
+  return Object.hasOwn(accounts, accountId) ? accountId : Object.keys(accounts).find((name) => normalizeAccountId(name) === accountId);
+}
+
+/** An account's settings under `accounts`. */
+export function accountConfig(channel: Config, accountId: string): AccountConfig {
+  const key = accountKey(channel, accountId);
+  return (key === undefined ? undefined : channel.accounts?.[key]) ?? {};
 }
 
 /** OpenClaw's rule: lower case, runs of other characters become `-`, 64 characters at most. */

@@ -2,8 +2,8 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 import { buildDmGroupAccountAllowlistAdapter } from "openclaw/plugin-sdk/allowlist-config-edit";
 
-import { channelConfig, isAccessGroup, normalizeAccountId, resolveAccount, type HostConfig } from "./accounts.js";
-import { CHANNEL_ID, looksLikeUserId, normalizeAllowEntry } from "./ids.js";
+import { accountKey, channelConfig, resolveAccount, type HostConfig } from "./accounts.js";
+import { canMatch, CHANNEL_ID, normalizeAllowEntry } from "./ids.js";
 import { stateDir } from "./state-dir.js";
 
 type Allowlist = NonNullable<ChannelPlugin["allowlist"]>;
@@ -17,15 +17,12 @@ const editor = buildDmGroupAccountAllowlistAdapter({
   resolveDmPolicy: (account) => account.dmPolicy,
 });
 
-/** Whether an entry can let anybody in. */
-export const canMatch = (entry: string) => entry.trim() === "*" || isAccessGroup(entry) || looksLikeUserId(entry);
-
 /** Gives an account's section the key that the host's editor looks for: beside another spelling it would put a second one. */
 function underItsId(config: Record<string, unknown>, accountId: string | null | undefined): void {
-  const { accounts } = channelConfig(config as HostConfig);
-  if (!accounts || !accountId || Object.hasOwn(accounts, accountId)) return;
-  const key = Object.keys(accounts).find((name) => normalizeAccountId(name) === accountId);
-  if (key === undefined) return;
+  const channel = channelConfig(config as HostConfig);
+  const key = accountId ? accountKey(channel, accountId) : undefined;
+  const { accounts } = channel;
+  if (!accounts || !accountId || key === undefined || key === accountId) return;
   accounts[accountId] = accounts[key]!;
   delete accounts[key];
 }

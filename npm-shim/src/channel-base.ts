@@ -6,10 +6,10 @@
  */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
-import { accountConfig, admitted, channelConfig, defaultAccountId, isAccessGroup, listAccountIds, resolveAccount, type ResolvedAccount } from "./accounts.js";
-import { withAccount } from "./config-accounts.js";
+import { accountConfig, admitted, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type ResolvedAccount } from "./accounts.js";
+import { withAccount, withChannel } from "./config-edits.js";
 import { doctor } from "./doctor.js";
-import { CHANNEL_ALIASES, CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeAllowEntry, normalizeTarget } from "./ids.js";
+import { canMatch, CHANNEL_ALIASES, CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeAllowEntry, normalizeTarget } from "./ids.js";
 import { configSchema } from "./manifest.js";
 import { setupContract, setupWizard } from "./setup.js";
 import { stateDir } from "./state-dir.js";
@@ -51,8 +51,7 @@ const config: Config = {
   // Most accounts are only in files. The date says that something was removed, also to a gateway that runs.
   deleteAccount: ({ cfg, accountId }) => {
     const removed = withAccount(cfg, accountId, () => undefined);
-    const channel = { ...channelConfig(removed), channelConfigUpdatedAt: new Date().toISOString() };
-    return { ...removed, channels: { ...removed.channels, [CHANNEL_ID]: channel } };
+    return withChannel(removed, { channelConfigUpdatedAt: new Date().toISOString() });
   },
   resolveAllowFrom: ({ cfg, accountId }) => admitted(resolveAccount(cfg, stateDir(), accountId)),
   // Whom a heartbeat or a scheduled task reaches that names nobody.
@@ -99,7 +98,7 @@ function auditAccount(account: ResolvedAccount): Finding[] {
       remediation: `Take "*" out of channels.${CHANNEL_ID}.allowFrom, set dmPolicy to "pairing", and approve people with: openclaw pairing approve ${CHANNEL_ID} <code>`,
     });
   }
-  const strange = account.allowFrom.filter((entry) => entry.trim() !== "*" && !isAccessGroup(entry) && !looksLikeUserId(entry));
+  const strange = account.allowFrom.filter((entry) => !canMatch(entry));
   if (strange.length > 0) {
     findings.push({
       checkId: "channels.openclaw-weixin.allow_from_format",

@@ -2,6 +2,7 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import { channelConfig, listAccountIds, normalizeAccountId, type HostConfig } from "./accounts.js";
+import { withChannel } from "./config-edits.js";
 import { unknownKeys } from "./config-keys.js";
 import { CHANNEL_ID } from "./ids.js";
 import { stateDir } from "./state-dir.js";
@@ -45,9 +46,8 @@ export const doctor: Doctor = {
     const channel = channelConfig(cfg as HostConfig);
     const accounts = { ...channel.accounts };
     for (const key of places) if (key !== undefined) accounts[key] = { ...accounts[key], dmPolicy: "pairing" };
-    const repaired = { ...channel, ...(places.includes(undefined) ? { dmPolicy: "pairing" } : {}), ...(channel.accounts ? { accounts } : {}) };
     return {
-      config: { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: repaired } } as typeof cfg,
+      config: withChannel(cfg, { ...(places.includes(undefined) ? { dmPolicy: "pairing" } : {}), ...(channel.accounts ? { accounts } : {}) }),
       changes: places.map((key) => `${key === undefined ? AT : `${AT}.accounts.${key}`}.dmPolicy: "open" without "*" became "pairing"`),
     };
   },

@@ -24,3 +24,9 @@ export function looksLikeUserId(raw: string): boolean {
 export function normalizeAllowEntry(entry: string): string {
   return normalizeTarget(entry) ?? "";
 }
+
+/** An entry that stands for the people of `accessGroups.<name>` in the host's configuration. */
+const isAccessGroup = (entry: string) => /^\s*accessGroup:\S/.test(entry);
+
+/** Whether an entry of `allowFrom` can let anybody in. */
+export const canMatch = (entry: string) => entry.trim() === "*" || isAccessGroup(entry) || looksLikeUserId(entry);

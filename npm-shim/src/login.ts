@@ -9,34 +9,29 @@ import { messageOf } from "./errors.js";
 import { hostLog, hostRuntime } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
+import { LOGIN_TEXTS, LOGIN_TIMEOUT_MS, WAIT_SLACK_MS, waitForLogin } from "./login-steps.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 
 type Login = NonNullable<NonNullable<ChannelPlugin<ResolvedAccount>["auth"]>["login"]>;
 type Gateway = NonNullable<ChannelPlugin<ResolvedAccount>["gateway"]>;
 
-/** Codes run out after minutes and are replaced; the whole login may take this long. */
-const LOGIN_TIMEOUT_MS = 480_000;
-/** The sidecar answers `login.wait` at its deadline; this is how late that answer may be. */
-const WAIT_SLACK_MS = 15_000;
 /** How long one `web.login.wait` may last where the Control UI names no time. */
 const WEB_WAIT_MS = 120_000;
 
 const TEXTS = {
   en: {
     scan: "Scan this QR code with WeChat on your phone:",
-    link: "Or open this link on the phone:",
+    ...LOGIN_TEXTS.en,
     code: "Number shown on the phone: ",
     needsTerminal:
       "WeChat asks for the number shown on the phone. Run this in a terminal: openclaw channels login --channel openclaw-weixin",
-    connected: (account: string) => `WeChat account ${account} is connected.`,
   },
   "zh-CN": {
     scan: "请用手机微信扫描二维码：",
-    link: "或在手机上打开此链接：",
+    ...LOGIN_TEXTS["zh-CN"],
     code: "请输入手机上显示的数字：",
     needsTerminal: "微信要求输入手机上显示的数字。请在终端中运行：openclaw channels login --channel openclaw-weixin",
-    connected: (account: string) => `微信账号 ${account} 已连接。`,
   },
 };
 
@@ -64,11 +59,7 @@ export const login: Login = async ({ cfg, accountId, runtime }) => {
   try {
     show(started.qrText, started.qrUrl);
     if (started.message) runtime.log(started.message);
-    result = await side.process.request(
-      "login.wait",
-      { sessionKey: started.sessionKey, timeoutMs: LOGIN_TIMEOUT_MS },
-      { timeoutMs: LOGIN_TIMEOUT_MS + WAIT_SLACK_MS },
-    );
+    result = await waitForLogin(side, started.sessionKey);
   } finally {
     stop();
     prompt.cancel();

@@ -3,11 +3,10 @@ import type { InboundMessage } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { languageOf } from "./locale.js";
+import { Recently } from "./recently.js";
 
-/** One notice to a person within this time; every message counts against what WeChat allows. */
+/** One notice to a person within this time. */
 const QUIET_MS = 60_000;
-/** So many people are remembered. */
-const REMEMBERED = 1_000;
 
 const TEXTS = {
   media: {
@@ -26,28 +25,19 @@ export type Notice = keyof typeof TEXTS;
 export type Tell = (to: string, text: string, accountId: string, key: string, extra: boolean) => Promise<unknown>;
 
 export class Notices {
-  readonly #last = new Map<string, number>();
+  readonly #told: Recently;
   readonly #send: Tell;
-  readonly #now: () => number;
 
-  constructor(send: Tell, now: () => number = Date.now) {
+  constructor(send: Tell, now?: () => number) {
     this.#send = send;
-    this.#now = now;
+    this.#told = new Recently(QUIET_MS, now);
   }
 
   /** Tells whoever sent `message`, unless they were told something a moment ago. Never rejects. */
   async tell(accountId: string, message: InboundMessage, notice: Notice): Promise<void> {
     const who = `${accountId}\n${message.from}`;
-    const now = this.#now();
-    if (now - (this.#last.get(who) ?? -Infinity) < QUIET_MS) return;
-    this.#last.delete(who);
-    this.#last.set(who, now);
-    if (this.#last.size > REMEMBERED) {
-      for (const oldest of this.#last.keys()) {
-        this.#last.delete(oldest);
-        break;
-      }
-    }
+    if (this.#told.has(who)) return;
+    this.#told.note(who);
     try {
       await this.#send(message.from, TEXTS[notice][languageOf(message.text)], accountId, `openclaw:notice:${notice}:${message.deliveryId}`, notice === "media");
     } catch (error) {

@@ -8,11 +8,10 @@ import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { languageOf, type Language } from "./locale.js";
+import { Recently } from "./recently.js";
 
 /** A request that somebody dismissed makes room for a new one, with a new code: the person has had one a moment ago. */
 const QUIET_MS = 3_600_000;
-/** So many people are remembered. */
-const REMEMBERED = 1_000;
 
 /** A stranger could not be answered. It is tried again, and given up without a word: they are nobody's guest yet. */
 export class PairingNotSent extends Error {
@@ -25,12 +24,7 @@ export class PairingNotSent extends Error {
 type Send = (text: string, idempotencyKey: string) => Promise<unknown>;
 
 export class Strangers {
-  readonly #told = new Map<string, number>();
-  readonly #now: () => number;
-
-  constructor(now: () => number = Date.now) {
-    this.#now = now;
-  }
+  readonly #told = new Recently(QUIET_MS);
 
   /**
    * Answers whoever may not write yet. The code is sent again only where the same message comes again, because then this process, or the
@@ -39,14 +33,14 @@ export class Strangers {
   async answer(runtime: PluginRuntime, accountId: string, message: InboundMessage, send: Send): Promise<boolean> {
     const who = `${accountId}\n${message.from}`;
     const again = message.attempt > 1;
-    if (!again && this.#now() - (this.#told.get(who) ?? -Infinity) < QUIET_MS) return false;
+    if (!again && this.#told.has(who)) return false;
     const language = languageOf(message.text);
     let request: { code: string; created: boolean } | undefined;
     let failure: unknown;
     const textFor = (code: string) => textOf(language, runtime, message.from, code);
     const reply = async (text: string) => {
       await send(text, `openclaw:pairing:${message.deliveryId}`);
-      this.#remember(who);
+      this.#told.note(who);
       hostLog("info", `[${accountId}] pairing code sent to ${message.from}; approve with: openclaw pairing approve ${CHANNEL_ID} <code>`);
     };
     const issue = createChannelPairingChallengeIssuer({
@@ -74,15 +68,6 @@ export class Strangers {
       throw new PairingNotSent(error);
     });
     return true;
-  }
-
-  #remember(who: string): void {
-    this.#told.delete(who);
-    this.#told.set(who, this.#now());
-    if (this.#told.size > REMEMBERED) {
-      const [oldest] = this.#told.keys();
-      if (oldest !== undefined) this.#told.delete(oldest);
-    }
   }
 }
 

@@ -7,11 +7,12 @@
 import type { ChannelSetupWizardAdapter, WizardPrompter } from "openclaw/plugin-sdk/setup";
 
 import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
-import { withAccount } from "./config-accounts.js";
+import { withAccount, withChannel } from "./config-edits.js";
 import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
+import { LOGIN_TEXTS, waitForLogin } from "./login-steps.js";
 import { asBlocks } from "./qr-text.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
@@ -19,46 +20,41 @@ import { stateDir } from "./state-dir.js";
 type Configure = Parameters<ChannelSetupWizardAdapter["configure"]>[0];
 type Config = Configure["cfg"];
 
-const LOGIN_TIMEOUT_MS = 480_000;
-/** The sidecar answers `login.wait` at its deadline; this is how late that answer may be. */
-const WAIT_SLACK_MS = 15_000;
 /** So long a page shows that it waits, before it is asked to go on waiting. */
 const HEARTBEAT_MS = 20_000;
 
 const TEXTS = {
   en: {
+    ...LOGIN_TEXTS.en,
     title: "WeChat login",
     which: "Which WeChat account?",
     another: "Log in with another one",
     renew: (name: string) => `Log ${name} in again`,
     keep: "Leave everything as it is",
     scan: "Scan this QR code with WeChat on your phone (on a dark page a few phones need the light theme):",
-    link: "Or open this link on the phone:",
     onward: "Continue when you have scanned it, or when nothing happens any more: a code that ran out is replaced.",
     waiting: "Waiting for the phone",
     still: "Nothing came from the phone yet. Continue to go on waiting.",
     code: "Number shown on the phone",
     empty: "Type the number that the phone shows",
     again: "Try again?",
-    connected: (account: string) => `WeChat account ${account} is connected.`,
     name: "A name for this account (may be left empty)",
     owner: (user: string) => `Whoever scanned the code (${user}) owns this bot. May they also give OpenClaw's owner commands and approve what agents ask for?`,
   },
   "zh-CN": {
+    ...LOGIN_TEXTS["zh-CN"],
     title: "微信登录",
     which: "要设置哪个微信账号？",
     another: "登录另一个账号",
     renew: (name: string) => `重新登录 ${name}`,
     keep: "保持不变",
     scan: "请用手机微信扫描二维码（深色页面上，个别手机需要先切换到浅色主题）：",
-    link: "或在手机上打开此链接：",
     onward: "扫码后点继续；如果没有反应也点继续，过期的二维码会自动更换。",
     waiting: "等待手机确认",
     still: "手机还没有响应，点继续接着等待。",
     code: "手机上显示的数字",
     empty: "请输入手机上显示的数字",
     again: "要再试一次吗？",
-    connected: (account: string) => `微信账号 ${account} 已连接。`,
     name: "给这个账号起个名字（可以留空）",
     owner: (user: string) => `扫码的人（${user}）是这个机器人的主人。是否也允许其使用 OpenClaw 的所有者命令，并批准智能体的请求？`,
   },
@@ -99,9 +95,7 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
   const steps = new Steps();
   const stop = side.onLoginProgress(sessionKey, (progress) => steps.push(progress));
   let ended = false;
-  const end = side.process
-    .request("login.wait", { sessionKey, timeoutMs: LOGIN_TIMEOUT_MS }, { timeoutMs: LOGIN_TIMEOUT_MS + WAIT_SLACK_MS })
-    .finally(() => (ended = true));
+  const end = waitForLogin(side, sessionKey).finally(() => (ended = true));
   end.catch(() => {});
   try {
     await show(prompter, runtime, hosted, started.qrText, started.qrUrl);
@@ -182,15 +176,12 @@ export async function configure(ctx: Configure): Promise<Awaited<ReturnType<Chan
   }
 }
 
-function enabled(cfg: Config): Config {
-  const channel = { ...channelConfig(cfg as HostConfig), enabled: true, channelConfigUpdatedAt: new Date().toISOString() };
-  return { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: channel } } as Config;
-}
+const enabled = (cfg: Config): Config => withChannel(cfg, { enabled: true, channelConfigUpdatedAt: new Date().toISOString() });
 
 async function askName({ prompter }: Configure, accountId: string, cfg: Config): Promise<Config> {
   const before = accountConfig(channelConfig(cfg as HostConfig), accountId).name ?? "";
   const name = (await prompter.text({ message: texts().name, initialValue: before, placeholder: accountId })).trim();
-  return name === "" || name === before ? cfg : (withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, name })) as Config);
+  return name === "" || name === before ? cfg : withAccount(cfg, accountId, (account) => ({ ...account, name }));
 }
 
 /** Offers that the owner of the bot is an owner to OpenClaw, too; without one its first guest would become that. */

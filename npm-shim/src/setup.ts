@@ -6,7 +6,7 @@ import { defineChannelSetupContract } from "openclaw/plugin-sdk/channel-setup";
 import type { ChannelSetupWizardAdapter } from "openclaw/plugin-sdk/setup";
 
 import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
-import { withAccount } from "./config-accounts.js";
+import { withAccount, withChannel } from "./config-edits.js";
 import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
 import { stateDir } from "./state-dir.js";
 
@@ -24,13 +24,13 @@ export const setupContract = defineChannelSetupContract({
     // Only an account that is there can be named; before the first login there is none.
     applyAccountName: ({ cfg, accountId, name }) =>
       name && listAccountIds(stateDir()).includes(accountId)
-        ? (withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, name })) as typeof cfg)
+        ? withAccount(cfg, accountId, (account) => ({ ...account, name }))
         : cfg,
     applyAccountConfig: ({ cfg, accountId }) => {
-      const on = { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channelConfig(cfg as HostConfig), enabled: true } } } as typeof cfg;
+      const on = withChannel(cfg, { enabled: true });
       // Who adds an account that was turned off wants it on.
       return accountConfig(channelConfig(on as HostConfig), accountId).enabled === false
-        ? (withAccount(on as HostConfig, accountId, (account) => ({ ...account, enabled: true })) as typeof cfg)
+        ? withAccount(on, accountId, (account) => ({ ...account, enabled: true }))
         : on;
     },
     afterAccountConfigWritten: ({ runtime }) => runtime.log(`Now log in: openclaw channels login --channel ${CHANNEL_ID}`),
@@ -68,9 +68,8 @@ export const setupWizard: ChannelSetupWizardAdapter = {
         if (policy === "open") return { dmPolicy: policy, allowFrom: [...people, "*"] };
         return { dmPolicy: policy, ...(people.length < list.length ? { allowFrom: people } : {}) };
       };
-      if (accountId) return withAccount(cfg as HostConfig, accountId, (account) => ({ ...account, ...rules(account) })) as typeof cfg;
-      return { ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channel, ...rules(channel) } } } as typeof cfg;
+      return accountId ? withAccount(cfg, accountId, (account) => ({ ...account, ...rules(account) })) : withChannel(cfg, rules(channel));
     },
   },
-  disable: (cfg) => ({ ...cfg, channels: { ...cfg.channels, [CHANNEL_ID]: { ...channelConfig(cfg as HostConfig), enabled: false } } }) as typeof cfg,
+  disable: (cfg) => withChannel(cfg, { enabled: false }),
 };

@@ -142,7 +142,7 @@ async function standings(): Promise<Map<string, Standing>> {
     const accounts = status?.accounts ?? [];
     const holds = accounts.some(({ outbox }) => outbox.held > 0);
     // Without the reasons everything else is said all the same.
-    const queue = holds ? await (async () => sidecar().process.requestIfRunning("outbound.queue", {}))().catch(() => undefined) : undefined;
+    const queue = holds ? await sidecar().process.requestIfRunning("outbound.queue", {})?.catch(() => undefined) : undefined;
     const whyOf = (accountId: string) => whyHeld((queue?.items ?? []).filter((item) => item.accountId === accountId));
     return new Map(accounts.map((account) => [account.accountId, { ...standing(account), ...whyOf(account.accountId) }]));
   } catch {
