@@ -143,6 +143,7 @@ export const channelBase = {
     noopPrefixes: [
       `channels.${CHANNEL_ID}.dmPolicy`,
       `channels.${CHANNEL_ID}.allowFrom`,
+      `channels.${CHANNEL_ID}.inboundDebounceMs`,
       `channels.${CHANNEL_ID}.accounts.*.dmPolicy`,
       `channels.${CHANNEL_ID}.accounts.*.allowFrom`,
     ],

@@ -2,10 +2,16 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
+import type { OpenClawConfig, PluginRuntime } from "openclaw/plugin-sdk/channel-core";
+
 import type { InboundMessage } from "./contract.js";
 import { CHANNEL_ID } from "./ids.js";
 
 export type ChannelCommand = { name: "echo"; text: string } | { name: "toggle-debug" };
+
+/** Whether a text is, or begins with, a command: the host's, or one of those here. */
+export const isCommandIn = (runtime: PluginRuntime, cfg: OpenClawConfig, text: string) =>
+  runtime.channel.commands.shouldComputeCommandAuthorized(text, cfg) || parseCommand(text) !== undefined;
 
 export function parseCommand(text: string): ChannelCommand | undefined {
   const [, name, rest] = /^\/(echo|toggle-debug)(?:\s+([\s\S]*))?$/i.exec(text.trim()) ?? [];

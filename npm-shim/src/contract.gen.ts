@@ -666,6 +666,11 @@ export interface Config {
    */
   replyProgressMessages?: boolean | null;
   /**
+   * How many milliseconds a message waits for the next one of the same person, to be one turn with it; 0 joins none. Default: a file
+   * without a word waits 1500, words behind it 500. Only where OpenClaw hosts the sidecar.
+   */
+  inboundDebounceMs?: number | null;
+  /**
    * Whether pictures take a thumbnail along. Default: false, because no other client was seen to send one.
    */
   thumbnails?: boolean | null;

@@ -9,7 +9,8 @@ import type { OpenClawConfig, PluginRuntime } from "openclaw/plugin-sdk/channel-
 import { getAgentScopedMediaLocalRoots } from "openclaw/plugin-sdk/media-local-roots";
 
 import { channelConfig, resolveAccount, type ResolvedAccount } from "./accounts.js";
-import { debugLine, isDebug, parseCommand, runCommand } from "./commands.js";
+import { joined } from "./bursts.js";
+import { debugLine, isCommandIn, isDebug, parseCommand, runCommand } from "./commands.js";
 import type { InboundMessage, Quote } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
 import { mayPass, messageOf } from "./errors.js";
@@ -62,14 +63,14 @@ export type InboundDeps = {
 
 const strangers = new Strangers();
 
-/** Hands one message to the host. Resolves when its turn is over; rejects when the host could not take it. */
+/** Hands messages of one person to the host, as one turn. Resolves when it is over; rejects when the host could not take them. */
 export async function dispatchInbound(
   deps: InboundDeps,
-  received: InboundMessage,
+  received: readonly InboundMessage[],
   adoption: Adoption & Pick<Course, "onAnswering" | "onSettled">,
 ): Promise<void> {
   const { runtime, accountId } = deps;
-  let message = received;
+  let message = joined(received);
   // Asked anew for every message: allowlists and policies may change while the account runs.
   const cfg = runtime.config.current() as OpenClawConfig;
   const account = resolveAccount(cfg, stateDir(), accountId);
@@ -120,7 +121,9 @@ export async function dispatchInbound(
   // Only now: whoever may not write here has nothing fetched for them.
   if (message.deferMedia) {
     adoption.onHeld();
-    message = { ...message, ...(await fetchMedia(message.deliveryId)) };
+    const whole: InboundMessage[] = [];
+    for (const one of received) whole.push(one.deferMedia ? { ...one, ...(await fetchMedia(one.deliveryId)) } : one);
+    message = joined(whole);
   }
   const maxBytes = maxMediaBytes(cfg);
   const attachments = await adoptAttachments(message, maxBytes);
@@ -264,8 +267,8 @@ type ContextBinding = NonNullable<Parameters<PluginRuntime["channel"]["inbound"]
 
 /** The host's decision on this message, asked once before and once after the route is known. */
 function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: ResolvedAccount, message: InboundMessage) {
-  const { pairing, commands, inbound } = runtime.channel;
-  const wantsCommand = commands.shouldComputeCommandAuthorized(message.text, cfg) || parseCommand(message.text) !== undefined;
+  const { pairing, inbound } = runtime.channel;
+  const wantsCommand = isCommandIn(runtime, cfg, message.text);
   // Who scanned the QR code owns the bot: no pairing with oneself.
   const allowFrom = [...account.allowFrom.map(normalizeAllowEntry), ...(account.userId ? [account.userId] : [])];
   return (contextBinding?: ContextBinding) =>

@@ -1,8 +1,10 @@
 /** One running account: its deliveries go to the host, its state goes to the host's status. */
-import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
+import type { ChannelPlugin, OpenClawConfig } from "openclaw/plugin-sdk/channel-core";
 import { isAbortRequestText } from "openclaw/plugin-sdk/command-primitives-runtime";
 
 import { channelConfig, type ResolvedAccount } from "./accounts.js";
+import { Bursts, type Hand } from "./bursts.js";
+import { isCommandIn } from "./commands.js";
 import { Deliveries } from "./deliveries.js";
 import { messageOf } from "./errors.js";
 import { noteGivenUp } from "./given-up.js";
@@ -22,6 +24,16 @@ type Snapshot = ReturnType<GatewayContext["getStatus"]>;
  * of the run before go on, and the sidecar delivers again what they have not acked yet.
  */
 const deliveriesByAccount = new Map<string, Deliveries>();
+
+const configNow = () => hostRuntime().config.current() as OpenClawConfig;
+
+/** Outlives runs as deliveries do. */
+const bursts = new Bursts({
+  config: configNow,
+  isCommand: ({ text }) => isCommandIn(hostRuntime(), configNow(), text),
+  isStop: ({ text }) => isAbortRequestText(text),
+  log: (message) => hostLog("info", message),
+});
 
 function deliveriesOf(accountId: string): Deliveries {
   let found = deliveriesByAccount.get(accountId);
@@ -56,6 +68,34 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
   const report = (patch: Partial<Snapshot>) => ctx.setStatus({ ...ctx.getStatus(), ...patch, accountId });
   const deliveries = deliveriesOf(accountId);
   const deps = { runtime, accountId, onOutbound: () => report({ lastOutboundAt: Date.now() }) };
+  const hand: Hand = (messages, adoption) =>
+    turns.run(
+      accountId,
+      messages[0]!.from,
+      ({ onAhead, onHanded, onQueued, onAnswering, onSettled }) => {
+        // It waited, and the plugin was reloaded or turned off meanwhile: it is not acked, and comes to the next copy.
+        if (isRetired()) throw new Error("the WeChat plugin was reloaded or turned off meanwhile");
+        return dispatchInbound(deps, messages, {
+          ...adoption,
+          onHeld: () => {
+            onAhead();
+            adoption.onHeld();
+          },
+          onAdopted: () => {
+            onHanded();
+            return adoption.onAdopted();
+          },
+          onDeferred: () => {
+            onHanded();
+            onQueued();
+            adoption.onDeferred();
+          },
+          onAnswering,
+          onSettled,
+        });
+      },
+      { urgent: messages.some(({ text }) => isAbortRequestText(text)), onHeld: adoption.onHeld },
+    );
 
   report({ running: true, lastStartAt: Date.now(), lastError: null, lifecycle: "starting" });
   try {
@@ -66,35 +106,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
         onMessage: (message) => {
           // A turn answers through the sidecar, also where the account is stopped meanwhile.
           const release = side.process.retain();
-          const handled = deliveries.handle(message, (next, adoption) =>
-            turns.run(
-              accountId,
-              next.from,
-              ({ onAhead, onHanded, onQueued, onAnswering, onSettled }) => {
-                // It waited, and the plugin was reloaded or turned off meanwhile: it is not acked, and comes to the next copy.
-                if (isRetired()) throw new Error("the WeChat plugin was reloaded or turned off meanwhile");
-                return dispatchInbound(deps, next, {
-                  ...adoption,
-                  onHeld: () => {
-                    onAhead();
-                    adoption.onHeld();
-                  },
-                  onAdopted: () => {
-                    onHanded();
-                    return adoption.onAdopted();
-                  },
-                  onDeferred: () => {
-                    onHanded();
-                    onQueued();
-                    adoption.onDeferred();
-                  },
-                  onAnswering,
-                  onSettled,
-                });
-              },
-              { urgent: isAbortRequestText(next.text), onHeld: adoption.onHeld },
-            ),
-          );
+          const handled = deliveries.handle(message, (one, adoption) => bursts.take(one, adoption, hand));
           void handled.finally(release);
           report({ lastInboundAt: Date.now(), lastMessageAt: message.timestampMs, lastEventAt: Date.now() });
         },
