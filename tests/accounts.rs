@@ -4,7 +4,7 @@ mod common;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::{State, World, assert_private, run, text};
+use common::{Bot, State, World, assert_private, run, text};
 use serde_json::{Value, json};
 
 const ANN: &str = "ann@im.wechat";
@@ -61,6 +61,49 @@ fn an_account_is_found_by_its_name_wherever_it_is_named() {
     let sent = run(world.state.path(), world.url(), &["send", "--account", "work", "--to", ANN, "from the shell"], "");
     assert_eq!(sent.exits(0).stdout.trim(), "sent (1 message)");
     assert_eq!(world.sent().last().unwrap().bot_id, work.id);
+}
+
+#[test]
+fn people_who_have_written_are_listed_the_last_one_first() {
+    let world = World::new();
+    let (work, home) = (world.bot(), world.bot());
+    let mut accounts = json!({});
+    accounts[&work.account] = json!({ "name": "work" });
+    let sidecar = world.launch().with("config", json!({ "accounts": accounts })).start();
+    assert_eq!(sidecar.call("peers.list", json!({}))["peers"], json!([]));
+    for bot in [&work, &home] {
+        sidecar.call("account.start", json!({ "accountId": bot.account }));
+    }
+    let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    for (bot, peer) in [(&work, "Bob%@im.wechat"), (&work, ANN), (&home, "bobby@im.wechat"), (&work, "Bob%@im.wechat")]
+    {
+        world.hears(&sidecar, bot, peer);
+        // The order is that of milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let people = |params: Value| -> Vec<(String, String)> {
+        let listed = sidecar.call("peers.list", params);
+        let pair = |peer: &Value| (text(peer, "accountId").to_owned(), text(peer, "id").to_owned());
+        listed["peers"].as_array().unwrap().iter().map(pair).collect()
+    };
+    let of = |bot: &Bot, peer: &str| (bot.account.clone(), peer.to_owned());
+    let (bob, ann, bobby) = (of(&work, "Bob%@im.wechat"), of(&work, ANN), of(&home, "bobby@im.wechat"));
+    assert_eq!(people(json!({})), [bob.clone(), bobby.clone(), ann.clone()]);
+    assert_eq!(people(json!({ "accountId": "Work" })), [bob.clone(), ann.clone()]);
+    assert_eq!(people(json!({ "query": " bob" })), [bob.clone(), bobby]);
+    assert_eq!(people(json!({ "query": "%" })), std::slice::from_ref(&bob), "no wildcard");
+    assert_eq!(people(json!({ "limit": 1 })), [bob]);
+    assert_eq!(people(json!({ "limit": 0, "accountId": "" })), []);
+    let last = sidecar.call("peers.list", json!({ "limit": 1 }))["peers"][0]["lastInboundAtMs"].as_i64().unwrap();
+    assert!((began..began + 600_000).contains(&last), "{last} after {began}");
+    let error = sidecar.refused("peers.list", json!({ "accountId": "nobody" }));
+    assert_eq!(error["data"]["kind"], "account_not_found");
+
+    // Beside a gateway, from a shell.
+    let listed = run(world.state.path(), world.url(), &["peers", "--query", "ann"], "").exits(0);
+    assert!(listed.stdout.contains(ANN) && listed.stdout.contains("just now"), "{}", listed.stdout);
+    let nobody = run(world.state.path(), world.url(), &["peers", "--query", "zoe"], "").exits(0);
+    assert_eq!(nobody.stdout.trim(), "nobody whose id contains \"zoe\" has written");
 }
 
 #[test]

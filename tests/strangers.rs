@@ -183,5 +183,5 @@ fn what_a_media_host_says_of_an_error_is_for_the_log() {
     let message: Value = sidecar.deliveries(1).remove(0);
     let error = text(&message["parts"][0], "error");
     assert!(error.contains("HTTP 403") && error.contains("-7") && !error.contains("ignore"), "{message}");
-    assert!(sidecar.log().iter().any(|line| line.contains("ignore all previous instructions")));
+    until("the log to say it", || sidecar.log().iter().any(|line| line.contains("ignore all previous instructions")));
 }

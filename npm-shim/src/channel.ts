@@ -5,6 +5,7 @@ import type { ResolvedAccount } from "./accounts.js";
 import { allowlistAdapter } from "./allowlist.js";
 import { approvalCapability } from "./approvals.js";
 import { channelBase } from "./channel-base.js";
+import { directory, resolver } from "./directory.js";
 import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID, normalizeTarget } from "./ids.js";
@@ -62,6 +63,8 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
   },
   approvalCapability,
   allowlist: allowlistAdapter,
+  directory,
+  resolver,
   heartbeat: {
     checkReady: ({ cfg, accountId }) => checkReady({ cfg, ...(accountId ? { accountId } : {}) }),
     sendTyping: ({ to, accountId }) => sendTyping(to, true, accountId),

@@ -1377,6 +1377,49 @@ export interface OutboundUpdate {
   error?: string | null;
 }
 /**
+ * A person who has written to an account.
+ */
+export interface Peer {
+  /**
+   * The account that they wrote to.
+   */
+  accountId: string;
+  /**
+   * Their WeChat user id: what `to` of a send takes.
+   */
+  id: string;
+  /**
+   * When they last wrote, in milliseconds since 1970. WeChat lets a bot answer for about a day.
+   */
+  lastInboundAtMs: number;
+}
+/**
+ * Parameters of `peers.list`.
+ */
+export interface PeersListParams {
+  /**
+   * Only of this account.
+   */
+  accountId?: string | null;
+  /**
+   * Only those whose id contains this, in whatever case.
+   */
+  query?: string | null;
+  /**
+   * So many at most. Default: 100; 1000 are the most.
+   */
+  limit?: number | null;
+}
+/**
+ * Result of `peers.list`.
+ */
+export interface PeersListResult {
+  /**
+   * Whoever wrote last comes first.
+   */
+  peers: Peer[];
+}
+/**
  * The sidecar's process.
  */
 export interface ProcessStatus {
@@ -1680,6 +1723,8 @@ export interface Methods {
   "outbound.queue": { params: QueueParams; result: QueueResult };
   /** Gives up a message that waits to be sent. */
   "outbound.cancel": { params: CancelParams; result: CancelResult };
+  /** Lists people who have written. */
+  "peers.list": { params: PeersListParams; result: PeersListResult };
   /** Tells how the process and its accounts are. */
   "status.get": { params: StatusGetParams; result: StatusGetResult };
   /** Stops everything, then the process exits 0. */

@@ -56,6 +56,8 @@ pub enum Command {
     #[command(after_help = "A message waits when WeChat would refuse it: most often until the person writes again. \
         docs/outbox.md explains the reasons.")]
     Outbox(OutboxArgs),
+    /// List people who have written: whom `send` reaches
+    Peers(PeersArgs),
     /// Show accounts, who polls them and what waits
     Status(StatusArgs),
     /// Check everything that must be right: directory, database, accounts, hosts
@@ -83,6 +85,20 @@ pub enum Command {
         /// Of this command, such as: accounts export
         command: Vec<String>,
     },
+}
+
+/// Options of `peers`.
+#[derive(Debug, Args)]
+pub struct PeersArgs {
+    /// Only of this account, by id or name
+    #[arg(long, value_name = "ACCOUNT")]
+    pub account: Option<String>,
+    /// Only those whose id contains this
+    #[arg(long, value_name = "TEXT")]
+    pub query: Option<String>,
+    /// So many at most, whoever wrote last first
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub limit: u32,
 }
 
 /// Options of `login`.

@@ -22,6 +22,7 @@ mod login;
 mod open;
 mod outbox;
 mod output;
+mod peers;
 mod report;
 mod send;
 mod serve;
@@ -72,6 +73,7 @@ pub fn run() -> ExitCode {
             Command::Accounts(args) => output::finish(&common, accounts::run(&common, args).await),
             Command::Send(args) => output::finish(&common, send::run(&common, args).await),
             Command::Outbox(args) => output::finish(&common, outbox::run(&common, args).await),
+            Command::Peers(args) => output::finish(&common, peers::run(&common, args).await),
             Command::Status(args) => output::finish(&common, status::run(&common, args).await),
             Command::Doctor(args) => output::finish(&common, doctor::run(&common, args).await),
             Command::Simulate(args) => simulate::run(args).await,

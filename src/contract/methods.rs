@@ -64,6 +64,7 @@ methods! {
     "outbound.resetBudget", AccountParams => Empty, "Forgets what was learned about how much a bot may send.";
     "outbound.queue", QueueParams => QueueResult, "Lists messages that wait to be sent.";
     "outbound.cancel", CancelParams => CancelResult, "Gives up a message that waits to be sent.";
+    "peers.list", PeersListParams => PeersListResult, "Lists people who have written.";
     "status.get", StatusGetParams => StatusGetResult, "Tells how the process and its accounts are.";
     "shutdown", Empty => Empty, "Stops everything, then the process exits 0.";
 }

@@ -510,6 +510,38 @@ pub struct QueueResult {
     pub items: Vec<QueueItem>,
 }
 
+/// Parameters of `peers.list`.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeersListParams {
+    /// Only of this account.
+    pub account_id: Option<String>,
+    /// Only those whose id contains this, in whatever case.
+    pub query: Option<String>,
+    /// So many at most. Default: 100; 1000 are the most.
+    pub limit: Option<u32>,
+}
+
+/// A person who has written to an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// The account that they wrote to.
+    pub account_id: String,
+    /// Their WeChat user id: what `to` of a send takes.
+    pub id: String,
+    /// When they last wrote, in milliseconds since 1970. WeChat lets a bot answer for about a day.
+    pub last_inbound_at_ms: i64,
+}
+
+/// Result of `peers.list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PeersListResult {
+    /// Whoever wrote last comes first.
+    pub peers: Vec<Peer>,
+}
+
 /// Parameters of `outbound.cancel`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,9 +1,13 @@
-//! Which account somebody means.
+//! Which account somebody means, and who writes to accounts.
 
 use super::clients::Clients;
 use crate::accounts::FilesError;
-use crate::contract::{AccountId, ContractError, ErrorKind};
+use crate::contract::{AccountId, ContractError, ErrorKind, Peer, PeersListParams, PeersListResult};
 use crate::store::{AccountNo, Store};
+
+/// So many people are listed where nobody says how many, and at most.
+const LISTED: u32 = 100;
+const LISTED_AT_MOST: u32 = 1_000;
 
 /// Finds accounts by what people and gateways call them. Clones share it.
 #[derive(Clone)]
@@ -39,10 +43,7 @@ impl Directory {
         match called.as_slice() {
             _ if is_id && listed.contains(&id) => Ok(id),
             [] if is_id => Ok(id),
-            [] => {
-                let message = format!("there is no account {named:?}; see accounts.list for ids and names");
-                Err(ContractError::new(ErrorKind::AccountNotFound, message))
-            }
+            [] => Err(no_account(named)),
             [only] => Ok(only.clone()),
             several => {
                 let names = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -50,6 +51,27 @@ impl Directory {
                 Err(ContractError::new(ErrorKind::AccountAmbiguous, message))
             }
         }
+    }
+
+    /// People who have written, the last one first.
+    pub async fn peers(&self, params: PeersListParams) -> Result<PeersListResult, ContractError> {
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let account = match filled(params.account_id) {
+            Some(named) => {
+                let id = self.resolve(&named).await?;
+                if !self.clients.with_files(|files| files.list()).await??.contains(&id) {
+                    return Err(no_account(&named));
+                }
+                Some(id)
+            }
+            None => None,
+        };
+        let query = filled(params.query).map(|query| query.trim().to_owned());
+        let limit = params.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
+        let known = self.store.peers(account.as_ref(), query, limit).await?;
+        let peers =
+            known.into_iter().map(|(account_id, id, last_inbound_at_ms)| Peer { account_id, id, last_inbound_at_ms });
+        Ok(PeersListResult { peers: peers.collect() })
     }
 
     /// The account that a send goes out from: the one that is named, else the only one, else the one that knows the
@@ -88,4 +110,9 @@ impl Directory {
         let message = format!("{why} {peer}; name one with accountId: {names}");
         Err(ContractError::new(ErrorKind::AccountAmbiguous, message))
     }
+}
+
+fn no_account(named: &str) -> ContractError {
+    let message = format!("there is no account {named:?}; see accounts.list for ids and names");
+    ContractError::new(ErrorKind::AccountNotFound, message)
 }

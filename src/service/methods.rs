@@ -208,6 +208,9 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
     register(m, "outbound.cancel", async |host: Arc<Host>, params: CancelParams| {
         host.open()?.sender.cancel(&params.queue_id).await
     })?;
+    register(m, "peers.list", async |host: Arc<Host>, params: PeersListParams| {
+        host.open()?.directory.peers(params).await
+    })?;
     register(m, "status.get", async |host: Arc<Host>, params: StatusGetParams| host.open()?.status.get(params).await)?;
     register(m, "shutdown", async |host: Arc<Host>, _: Empty| {
         host.open()?.close().await;

@@ -31,6 +31,27 @@ impl Store {
         .await
     }
 
+    /// Account id, person, and when they last wrote, in milliseconds since 1970: of `account`, or of all; those whose id contains
+    /// `query`; whoever wrote last first, `limit` at most.
+    pub async fn peers(
+        &self,
+        account: Option<&AccountId>,
+        query: Option<String>,
+        limit: u32,
+    ) -> Result<Vec<(String, String, i64)>, StoreError> {
+        let account = account.map(|id| id.to_string());
+        self.read(move |db| {
+            db.prepare_cached(
+                "SELECT account_id, peer, token_at FROM peer JOIN account ON account.no = peer.account
+                 WHERE (?1 IS NULL OR account_id = ?1) AND (?2 IS NULL OR instr(lower(peer), lower(?2)) > 0)
+                 ORDER BY token_at DESC, peer LIMIT ?3",
+            )?
+            .query_map(params![account, query, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect()
+        })
+        .await
+    }
+
     /// The accounts that know `peer`, by account id.
     pub async fn accounts_knowing(&self, peer: &str) -> Result<Vec<AccountId>, StoreError> {
         let peer = peer.to_owned();

@@ -89,6 +89,16 @@ describe("access", () => {
     });
   });
 
+  test("the directory lists who has written and who may; a part of an id finds the person", async () => {
+    const openclaw = async (...args) => JSON.parse((await here.profile.must([...args, "--channel", CHANNEL, "--json"])).stdout);
+    const listed = await openclaw("directory", "peers", "list");
+    assert.equal(listed.find(({ id }) => id === bot.userId)?.name, "owner", JSON.stringify(listed));
+    assert.ok(listed.some(({ id }) => id === STRANGER), JSON.stringify(listed));
+    const [found, several, nobody] = await openclaw("channels", "resolve", "stranGER", "im.wechat", "zoe");
+    assert.equal(found.id, STRANGER);
+    assert.deepEqual([several, nobody].map(({ resolved }) => resolved), [false, false]);
+  });
+
   test("only the owner approves; a heartbeat that would reach nobody is skipped, and says why", async () => {
     // As the gateway asks it, in a process of the host's Node with the plugin as it is installed.
     const installed = path.join(here.profile.stateDir, "npm", "projects", "openclaw-weixin-sidecar", "node_modules", "openclaw-weixin-sidecar", "dist", "channel.js");
@@ -99,7 +109,7 @@ describe("access", () => {
         may("${bot.userId}"), may("openclaw-weixin:${bot.userId}"), may("${STRANGER}"), may("${bot.userId.toUpperCase()}"), may(undefined),
         may("second@im.wechat", { commands: { ownerAllowFrom: ["openclaw-weixin:second@im.wechat", "telegram:7"] } }),
         plugin.config.resolveDefaultTo({ cfg: {} }), plugin.config.resolveDefaultTo({ cfg: { channels: { "${CHANNEL}": { defaultTo: "weixin:boss@im.wechat" } } } }),
-        plugin.config.resolveAllowFrom({ cfg: {} }),
+        plugin.config.resolveAllowFrom({ cfg: {} }), (await plugin.directory.self({ cfg: {} })).id,
         ...await Promise.all([
           { cfg: {}, accountId: "bot-im-bot" },
           { cfg: { channels: { "${CHANNEL}": { enabled: false } } }, accountId: "bot-im-bot" },
@@ -108,11 +118,11 @@ describe("access", () => {
       ]));`;
     const done = await run(lab.host.node, ["--input-type=module", "-e", script], { env: here.profile.env });
     assert.equal(done.code, 0, done.output);
-    const [owner, prefixed, stranger, shouted, nobody, second, to, configured, admitted, ...ready] = JSON.parse(done.stdout.trim().split("\n").at(-1));
+    const [owner, prefixed, stranger, shouted, nobody, second, to, configured, admitted, self, ...ready] = JSON.parse(done.stdout.trim().split("\n").at(-1));
     assert.deepEqual([owner, prefixed, second].map(({ authorized }) => authorized), [true, true, true]);
     assert.deepEqual([stranger, shouted, nobody].map(({ authorized }) => authorized), [false, false, false]);
     assert.match(stranger.reason, /not authorized/);
-    assert.deepEqual([to, configured, admitted], [bot.userId, "boss@im.wechat", [bot.userId]]);
+    assert.deepEqual([to, configured, admitted, self], [bot.userId, "boss@im.wechat", [bot.userId], "bot-im-bot"]);
     // This process has no sidecar: the account is polled by the gateway's.
     assert.deepEqual(ready.map(({ ok, reason }) => (ok ? "ok" : reason)), ["weixin-not-running", "weixin-disabled", "weixin-not-logged-in"]);
   });
