@@ -1,4 +1,4 @@
-/** `/echo` and `/toggle-debug`: answered by the channel itself, for people whom the gateway lets give commands. */
+/** `/echo` and `/toggle-debug`: answered by the channel itself, for people whom the gateway lets give commands. And what of a text is a command. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
@@ -9,8 +9,13 @@ import { CHANNEL_ID } from "./ids.js";
 
 export type ChannelCommand = { name: "echo"; text: string } | { name: "toggle-debug" };
 
-/** Whether a text is, or begins with, a command: the host's, or one of those here. */
-export const isCommandIn = (runtime: PluginRuntime, cfg: OpenClawConfig, text: string) =>
+/** Whether a text is a command: the host's, or one of those here. */
+export const isCommand = (runtime: PluginRuntime, cfg: OpenClawConfig, text: string) =>
+  // A skill's is known to its agent only; it looks like any other.
+  runtime.channel.commands.isControlCommandMessage(text, cfg) || /^\s*[/!][a-z]/i.test(text);
+
+/** Whether there may be a command somewhere in a text, so that it matters who may give them. A path may look like one. */
+export const mayHoldCommand = (runtime: PluginRuntime, cfg: OpenClawConfig, text: string) =>
   runtime.channel.commands.shouldComputeCommandAuthorized(text, cfg) || parseCommand(text) !== undefined;
 
 export function parseCommand(text: string): ChannelCommand | undefined {

@@ -666,8 +666,9 @@ export interface Config {
    */
   replyProgressMessages?: boolean | null;
   /**
-   * How many milliseconds a message waits for the next one of the same person, to be one turn with it; 0 joins none. Default: a file
-   * without a word waits 1500, words behind it 500. Only where OpenClaw hosts the sidecar.
+   * How many milliseconds a message waits for the next one of the same person, to be one turn with it; 0 joins none. Default:
+   * OpenClaw's `messages.inbound`; where that is not set either, a file without a word waits 1500, words behind it 500. Only where OpenClaw
+   * hosts the sidecar.
    */
   inboundDebounceMs?: number | null;
   /**
@@ -1389,7 +1390,8 @@ export interface Peer {
    */
   id: string;
   /**
-   * When they last wrote, in milliseconds since 1970. WeChat lets a bot answer for about a day.
+   * When they last wrote something that may be answered, in milliseconds since 1970; of whom the official plugin knew: when that was taken
+   * over. WeChat lets a bot answer for about a day.
    */
   lastInboundAtMs: number;
 }

@@ -6,11 +6,12 @@
  */
 import { createChannelInboundEnvelopeBuilder, toInboundMediaFacts } from "openclaw/plugin-sdk/channel-inbound";
 import type { OpenClawConfig, PluginRuntime } from "openclaw/plugin-sdk/channel-core";
+import { isAbortRequestText } from "openclaw/plugin-sdk/command-primitives-runtime";
 import { getAgentScopedMediaLocalRoots } from "openclaw/plugin-sdk/media-local-roots";
 
 import { channelConfig, resolveAccount, type ResolvedAccount } from "./accounts.js";
 import { joined } from "./bursts.js";
-import { debugLine, isCommandIn, isDebug, parseCommand, runCommand } from "./commands.js";
+import { debugLine, isDebug, mayHoldCommand, parseCommand, runCommand } from "./commands.js";
 import type { InboundMessage, Quote } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
 import { mayPass, messageOf } from "./errors.js";
@@ -58,6 +59,8 @@ export const notices = new Notices((to, text, accountId, idempotencyKey, extra) 
 export type InboundDeps = {
   runtime: PluginRuntime;
   accountId: string;
+  /** Somebody stops, who may do that. */
+  onStop: (from: string) => void;
   onOutbound: () => void;
 };
 
@@ -67,9 +70,10 @@ const strangers = new Strangers();
 export async function dispatchInbound(
   deps: InboundDeps,
   received: readonly InboundMessage[],
-  adoption: Adoption & Pick<Course, "onAnswering" | "onSettled">,
+  adoption: Adoption & Pick<Course, "onAnswering" | "onSettled"> & { isStopped: () => boolean },
 ): Promise<void> {
   const { runtime, accountId } = deps;
+  if (adoption.isStopped()) return;
   let message = joined(received);
   // Asked anew for every message: allowlists and policies may change while the account runs.
   const cfg = runtime.config.current() as OpenClawConfig;
@@ -107,6 +111,7 @@ export async function dispatchInbound(
     return;
   }
   const commandAuthorized = access.commandAccess.requested ? access.commandAccess.authorized : undefined;
+  if (commandAuthorized && isAbortRequestText(message.text)) deps.onStop(sender);
   const own = parseCommand(message.text);
   if (own) {
     if (access.commandAccess.authorized) {
@@ -124,6 +129,7 @@ export async function dispatchInbound(
     const whole: InboundMessage[] = [];
     for (const one of received) whole.push(one.deferMedia ? { ...one, ...(await fetchMedia(one.deliveryId)) } : one);
     message = joined(whole);
+    if (adoption.isStopped()) return;
   }
   const maxBytes = maxMediaBytes(cfg);
   const attachments = await adoptAttachments(message, maxBytes);
@@ -268,7 +274,7 @@ type ContextBinding = NonNullable<Parameters<PluginRuntime["channel"]["inbound"]
 /** The host's decision on this message, asked once before and once after the route is known. */
 function ingressOf(runtime: PluginRuntime, cfg: OpenClawConfig, account: ResolvedAccount, message: InboundMessage) {
   const { pairing, inbound } = runtime.channel;
-  const wantsCommand = isCommandIn(runtime, cfg, message.text);
+  const wantsCommand = mayHoldCommand(runtime, cfg, message.text);
   // Who scanned the QR code owns the bot: no pairing with oneself.
   const allowFrom = [...account.allowFrom.map(normalizeAllowEntry), ...(account.userId ? [account.userId] : [])];
   return (contextBinding?: ContextBinding) =>

@@ -4,7 +4,8 @@ import { isAbortRequestText } from "openclaw/plugin-sdk/command-primitives-runti
 
 import { channelConfig, type ResolvedAccount } from "./accounts.js";
 import { Bursts, type Hand } from "./bursts.js";
-import { isCommandIn } from "./commands.js";
+import { isCommand } from "./commands.js";
+import type { InboundMessage } from "./contract.js";
 import { Deliveries } from "./deliveries.js";
 import { messageOf } from "./errors.js";
 import { noteGivenUp } from "./given-up.js";
@@ -25,21 +26,38 @@ type Snapshot = ReturnType<GatewayContext["getStatus"]>;
  */
 const deliveriesByAccount = new Map<string, Deliveries>();
 
+const isStop = ({ text }: InboundMessage) => isAbortRequestText(text);
 const configNow = () => hostRuntime().config.current() as OpenClawConfig;
 
 /** Outlives runs as deliveries do. */
 const bursts = new Bursts({
   config: configNow,
-  isCommand: ({ text }) => isCommandIn(hostRuntime(), configNow(), text),
-  isStop: ({ text }) => isAbortRequestText(text),
+  isCommand: ({ text }) => isCommand(hostRuntime(), configNow(), text),
+  isStop,
   log: (message) => hostLog("info", message),
 });
+
+/** Acks of one moment are one request: a turn of several messages is taken over as a whole, or not at all. */
+function together(ack: (deliveryIds: string[]) => Promise<unknown>): (deliveryId: string) => Promise<unknown> {
+  let ids: string[] = [];
+  let sent: Promise<unknown> | undefined;
+  return (deliveryId) => {
+    ids.push(deliveryId);
+    sent ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
+      const all = ids;
+      ids = [];
+      sent = undefined;
+      return ack(all);
+    });
+    return sent;
+  };
+}
 
 function deliveriesOf(accountId: string): Deliveries {
   let found = deliveriesByAccount.get(accountId);
   if (!found) {
     found = new Deliveries({
-      ack: async (deliveryId) => await sidecar().process.request("inbound.ack", { deliveryIds: [deliveryId] }),
+      ack: together(async (deliveryIds) => await sidecar().process.request("inbound.ack", { deliveryIds })),
       nack: async (deliveryId, retryAfterMs, reason) => await sidecar().process.request("inbound.nack", { deliveryId, retryAfterMs, reason }),
       release: async (deliveryId) => await sidecar().process.request("inbound.release", { deliveryId }),
       givenUp: (message, error) => {
@@ -67,8 +85,9 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
   const side = sidecar();
   const report = (patch: Partial<Snapshot>) => ctx.setStatus({ ...ctx.getStatus(), ...patch, accountId });
   const deliveries = deliveriesOf(accountId);
-  const deps = { runtime, accountId, onOutbound: () => report({ lastOutboundAt: Date.now() }) };
-  const hand: Hand = (messages, adoption) =>
+  const onStop = (from: string) => bursts.stop(accountId, from);
+  const deps = { runtime, accountId, onStop, onOutbound: () => report({ lastOutboundAt: Date.now() }) };
+  const hand: Hand = (messages, adoption, isStopped) =>
     turns.run(
       accountId,
       messages[0]!.from,
@@ -77,6 +96,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
         if (isRetired()) throw new Error("the WeChat plugin was reloaded or turned off meanwhile");
         return dispatchInbound(deps, messages, {
           ...adoption,
+          isStopped,
           onHeld: () => {
             onAhead();
             adoption.onHeld();
@@ -94,7 +114,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
           onSettled,
         });
       },
-      { urgent: messages.some(({ text }) => isAbortRequestText(text)), onHeld: adoption.onHeld },
+      { urgent: messages.some(isStop), onHeld: adoption.onHeld },
     );
 
   report({ running: true, lastStartAt: Date.now(), lastError: null, lifecycle: "starting" });

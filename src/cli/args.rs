@@ -56,7 +56,7 @@ pub enum Command {
     #[command(after_help = "A message waits when WeChat would refuse it: most often until the person writes again. \
         docs/outbox.md explains the reasons.")]
     Outbox(OutboxArgs),
-    /// List people who have written: whom `send` reaches
+    /// List people who have written: `send` reaches those who did lately
     Peers(PeersArgs),
     /// Show accounts, who polls them and what waits
     Status(StatusArgs),

@@ -223,8 +223,9 @@ pub struct Config {
     /// Whether tool calls are shown while a turn runs. Default: false, because WeChat was reported to drop such messages
     /// and to count them all the same.
     pub reply_progress_messages: Option<bool>,
-    /// How many milliseconds a message waits for the next one of the same person, to be one turn with it; 0 joins none. Default: a file
-    /// without a word waits 1500, words behind it 500. Only where OpenClaw hosts the sidecar.
+    /// How many milliseconds a message waits for the next one of the same person, to be one turn with it; 0 joins none. Default:
+    /// OpenClaw's `messages.inbound`; where that is not set either, a file without a word waits 1500, words behind it 500. Only where OpenClaw
+    /// hosts the sidecar.
     pub inbound_debounce_ms: Option<u32>,
     /// Whether pictures take a thumbnail along. Default: false, because no other client was seen to send one.
     pub thumbnails: Option<bool>,

@@ -531,7 +531,8 @@ pub struct Peer {
     pub account_id: String,
     /// Their WeChat user id: what `to` of a send takes.
     pub id: String,
-    /// When they last wrote, in milliseconds since 1970. WeChat lets a bot answer for about a day.
+    /// When they last wrote something that may be answered, in milliseconds since 1970; of whom the official plugin knew: when that was taken
+    /// over. WeChat lets a bot answer for about a day.
     pub last_inbound_at_ms: i64,
 }
 

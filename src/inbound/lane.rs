@@ -11,7 +11,7 @@ pub const FETCH: usize = 16;
 /// A message of so many bytes may wait in memory for whom it is given back.
 const SMALL: usize = 64 * 1024;
 /// Messages that the gateway keeps for later, of a conversation, at most: beyond that the next one waits again.
-const RELEASED_OF_A_LANE: usize = 8;
+const RELEASED_OF_A_LANE: usize = 20;
 
 /// What messages in memory come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

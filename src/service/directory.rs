@@ -56,10 +56,11 @@ impl Directory {
     /// People who have written, the last one first.
     pub async fn peers(&self, params: PeersListParams) -> Result<PeersListResult, ContractError> {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let listed = self.clients.with_files(|files| files.list()).await??;
         let account = match filled(params.account_id) {
             Some(named) => {
                 let id = self.resolve(&named).await?;
-                if !self.clients.with_files(|files| files.list()).await??.contains(&id) {
+                if !listed.contains(&id) {
                     return Err(no_account(&named));
                 }
                 Some(id)
@@ -68,7 +69,9 @@ impl Directory {
         };
         let query = filled(params.query).map(|query| query.trim().to_owned());
         let limit = params.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
-        let known = self.store.peers(account.as_ref(), query, limit).await?;
+        let mut known = self.store.peers(account.as_ref(), query, limit).await?;
+        // Rows may outlive a login that went away by other hands.
+        known.retain(|(account, ..)| listed.iter().any(|id| id.as_str() == account));
         let peers =
             known.into_iter().map(|(account_id, id, last_inbound_at_ms)| Peer { account_id, id, last_inbound_at_ms });
         Ok(PeersListResult { peers: peers.collect() })

@@ -92,9 +92,9 @@ describe("access", () => {
   test("the directory lists who has written and who may; a part of an id finds the person", async () => {
     const openclaw = async (...args) => JSON.parse((await here.profile.must([...args, "--channel", CHANNEL, "--json"])).stdout);
     const listed = await openclaw("directory", "peers", "list");
-    assert.equal(listed.find(({ id }) => id === bot.userId)?.name, "owner", JSON.stringify(listed));
+    assert.equal(listed.find(({ id }) => id === bot.userId)?.raw.owner, true, JSON.stringify(listed));
     assert.ok(listed.some(({ id }) => id === STRANGER), JSON.stringify(listed));
-    const [found, several, nobody] = await openclaw("channels", "resolve", "stranGER", "im.wechat", "zoe");
+    const [found, several, nobody] = await openclaw("channels", "resolve", "weixin:tranger", "im.wechat", "zoe");
     assert.equal(found.id, STRANGER);
     assert.deepEqual([several, nobody].map(({ resolved }) => resolved), [false, false]);
   });
