@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn only_so_many_are_released() {
         let mut lane = Lane::default();
-        (1..=20).for_each(|id| lane.arrived(message(id), true));
+        (1..=RELEASED_OF_A_LANE as i64 + 2).for_each(|id| lane.arrived(message(id), true));
         let mut released = 0;
         while let Some(next) = lane.take_next().map(|next| next.key) {
             if !lane.release(next) {
@@ -443,7 +443,7 @@ mod tests {
         }
         assert_eq!((released, lane.is_ready()), (RELEASED_OF_A_LANE, false));
         lane.acked(10);
-        assert!(lane.release(90) && lane.is_ready());
+        assert!(lane.release((RELEASED_OF_A_LANE as u64 + 1) * 10) && lane.is_ready());
     }
 
     #[test]
