@@ -17,6 +17,8 @@ export type HostConfig = { channels?: Record<string, unknown> };
 
 export type ResolvedAccount = {
   accountId: string;
+  /** It was asked for by its name. */
+  byName: boolean;
   name: string | undefined;
   enabled: boolean;
   /** Has credentials, so it can run. */
@@ -46,25 +48,42 @@ export function listAccountIds(stateDir: string): string[] {
   return [...new Set(index.filter((id): id is string => typeof id === "string" && id.trim() !== "").map((id) => normalizeAccountId(id)))];
 }
 
+/** The account among `ids` that is called so: by its id, else by a name that it alone has. The host may have rewritten a name like an id. */
+function accountCalled(cfg: HostConfig, ids: readonly string[], called: string): string | undefined {
+  const id = normalizeAccountId(called);
+  if (ids.includes(id)) return id;
+  const channel = channelConfig(cfg);
+  const only = (matches: (name: string) => boolean) => {
+    const [found, another] = ids.filter((id) => matches(accountConfig(channel, id).name?.trim() ?? ""));
+    return another === undefined ? found : undefined;
+  };
+  return only((name) => name === called.trim()) ?? only((name) => name !== "" && id !== DEFAULT_ACCOUNT_ID && normalizeAccountId(name) === id);
+}
+
 /**
  * The account that is meant where none is named: the one of `defaultAccount`, by its id or its name; else the newest login, which a person
  * means who just logged in.
  */
 export function defaultAccountId(cfg: HostConfig, stateDir: string): string {
   const ids = listAccountIds(stateDir);
-  const channel = channelConfig(cfg);
-  const named = channel.defaultAccount?.trim();
-  const chosen = named && (ids.find((id) => id === normalizeAccountId(named)) ?? ids.find((id) => accountConfig(channel, id).name === named));
-  return chosen || (ids.at(-1) ?? DEFAULT_ACCOUNT_ID);
+  const named = channelConfig(cfg).defaultAccount?.trim();
+  return (named && accountCalled(cfg, ids, named)) || (ids.at(-1) ?? DEFAULT_ACCOUNT_ID);
+}
+
+/** The id of the account that is meant by an id or a name. What nobody is called stays as it is, as an id. */
+export function accountIdOf(cfg: HostConfig, stateDir: string, named?: string | null): string {
+  if (!named?.trim()) return defaultAccountId(cfg, stateDir);
+  return accountCalled(cfg, listAccountIds(stateDir), named) ?? normalizeAccountId(named);
 }
 
 export function resolveAccount(cfg: HostConfig, stateDir: string, accountId?: string | null): ResolvedAccount {
-  const id = accountId?.trim() ? normalizeAccountId(accountId) : defaultAccountId(cfg, stateDir);
+  const id = accountIdOf(cfg, stateDir, accountId);
   const channel = channelConfig(cfg);
   const own = accountConfig(channel, id);
   const saved = readAccountFile(stateDir, id);
   return {
     accountId: id,
+    byName: Boolean(accountId?.trim()) && normalizeAccountId(accountId ?? "") !== id,
     name: own.name ?? undefined,
     enabled: (channel.enabled ?? true) && (own.enabled ?? true),
     configured: saved.configured,

@@ -35,6 +35,9 @@ const config: Config = {
   disabledReason: () => `disabled by channels.${CHANNEL_ID}.enabled, or by the account's own setting`,
   isConfigured: (account) => account.configured,
   unconfiguredReason: () => NOT_LOGGED_IN,
+  // After `channels login --account <name>` the host starts what it was given: a second monitor of the account that runs by its id.
+  isLinked: (account) => (account.configured && !account.byName ? "linked" : "not-linked"),
+  unlinkedReason: (account) => (account.byName ? `runs as ${account.accountId}` : NOT_LOGGED_IN),
   hasConfiguredState: () => listAccountIds(stateDir()).length > 0,
   hasPersistedAuthState: () => listAccountIds(stateDir()).length > 0,
   describeAccount: (account) => ({

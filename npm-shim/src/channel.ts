@@ -1,9 +1,10 @@
 /** The channel as the gateway runs it. */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
-import type { ResolvedAccount } from "./accounts.js";
+import { accountIdOf, type HostConfig, type ResolvedAccount } from "./accounts.js";
 import { allowlistAdapter } from "./allowlist.js";
 import { approvalCapability } from "./approvals.js";
+import { bindings, conversationBindings } from "./bindings.js";
 import { channelBase } from "./channel-base.js";
 import { directory, resolver } from "./directory.js";
 import { messageOf } from "./errors.js";
@@ -13,6 +14,7 @@ import { loginWithQrStart, loginWithQrWait, logoutAccount } from "./login.js";
 import { messageAdapter, outboundAdapter, sendText, sendTyping } from "./outbound.js";
 import { welcome } from "./pairing.js";
 import { checkReady } from "./readiness.js";
+import { stateDir } from "./state-dir.js";
 import type { Probe } from "./status.js";
 
 export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
@@ -52,7 +54,7 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
         cfg,
         agentId,
         channel: CHANNEL_ID,
-        ...(accountId ? { accountId } : {}),
+        ...(accountId ? { accountId: accountIdOf(cfg as HostConfig, stateDir(), accountId) } : {}),
         recipientSessionExact: true,
         peer: { kind: "direct", id: to },
         chatType: "direct",
@@ -61,6 +63,8 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
       });
     },
   },
+  bindings,
+  conversationBindings,
   approvalCapability,
   allowlist: allowlistAdapter,
   directory,

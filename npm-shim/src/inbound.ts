@@ -23,6 +23,7 @@ import { Notices } from "./notices.js";
 import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
 import { Strangers } from "./pairing.js";
 import { ToolProgress } from "./progress.js";
+import { routeOf } from "./routing.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 import type { Course } from "./turns.js";
@@ -70,7 +71,7 @@ const strangers = new Strangers();
 export async function dispatchInbound(
   deps: InboundDeps,
   received: readonly InboundMessage[],
-  adoption: Adoption & Pick<Course, "onAnswering" | "onSettled"> & { isStopped: () => boolean },
+  adoption: Adoption & Pick<Course, "quiet" | "onHanding" | "onAnswering" | "onSettled"> & { isStopped: () => boolean },
 ): Promise<void> {
   const { runtime, accountId } = deps;
   if (adoption.isStopped()) return;
@@ -93,12 +94,7 @@ export async function dispatchInbound(
     return;
   }
 
-  const route = runtime.channel.routing.resolveAgentRoute({
-    cfg,
-    channel: CHANNEL_ID,
-    accountId,
-    peer: { kind: "direct", id: sender },
-  });
+  const route = await routeOf(runtime, cfg, accountId, sender);
   // The result that goes into the context must be bound to the final session and message.
   const access = await decide({
     agentId: route.agentId,
@@ -135,6 +131,9 @@ export async function dispatchInbound(
   const attachments = await adoptAttachments(message, maxBytes);
   const quoted = message.quote?.media ? await adopt(message.quote.media, maxBytes) : undefined;
   const body = bodyOf(message, attachments);
+  // A turn that had just begun when this message came may be about to end by now.
+  await adoption.quiet();
+  if (adoption.isStopped()) return;
   if (message.parts.some((part) => part.type !== "unknown" && part.error)) void notices.tell(accountId, message, "media");
 
   const envelope = createChannelInboundEnvelopeBuilder({ cfg, route });
@@ -173,6 +172,7 @@ export async function dispatchInbound(
   let blocks = 0;
   const progress = new ToolProgress(accountId, sender, `weixin-${message.deliveryId}`);
   const showsProgress = channelConfig(cfg as Parameters<typeof channelConfig>[0]).replyProgressMessages ?? false;
+  adoption.onHanding();
   await runtime.channel.inbound.dispatch({
     channel: CHANNEL_ID,
     accountId,

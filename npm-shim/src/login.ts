@@ -3,10 +3,10 @@ import { createInterface } from "node:readline/promises";
 
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
-import { channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig, type ResolvedAccount } from "./accounts.js";
+import { accountIdOf, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig, type ResolvedAccount } from "./accounts.js";
 import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
-import { hostLog, hostRuntime } from "./host.js";
+import { hostConfig, hostLog, hostRuntime } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
 import { LOGIN_TEXTS, LOGIN_TIMEOUT_MS, WAIT_SLACK_MS, waitForLogin } from "./login-steps.js";
@@ -42,7 +42,8 @@ export const login: Login = async ({ cfg, accountId, runtime }) => {
   const side = sidecar();
   await side.configure(channelConfig(cfg as HostConfig));
   // The host fills in the default account where the person named none; only a name of theirs is a hint for iLink.
-  const named = accountId && accountId !== defaultAccountId(cfg as HostConfig, stateDir()) ? { accountId } : {};
+  const asked = accountIdOf(cfg as HostConfig, stateDir(), accountId);
+  const named = asked === defaultAccountId(cfg as HostConfig, stateDir()) ? {} : { accountId: asked };
   const started = await side.process.request("login.start", named);
   const t = texts();
   const show = (qrText: string, qrUrl: string) => runtime.log(`\n${t.scan}\n\n${qrText}\n${t.link}\n${qrUrl}\n`);
@@ -112,7 +113,7 @@ function isFinal(state: LoginProgress["state"]): boolean {
   return ["confirmed", "already_connected", "expired", "failed", "cancelled"].includes(state);
 }
 
-/** Makes a running gateway see the new account: a change of the channel's configuration starts the channel anew. */
+/** Makes a running gateway see which accounts there are: a change of the channel's configuration starts the channel anew. */
 export async function reloadChannel(): Promise<void> {
   try {
     // Not through the plugin's runtime: a first login comes through the setup entry, which has none.
@@ -148,8 +149,9 @@ const webLogins = new Map<string, WebLogin>();
 let latestWebLogin: string | undefined;
 
 /** The Control UI's QR code: an image as a data URL, because the page puts it into an image element. */
-export const loginWithQrStart: NonNullable<Gateway["loginWithQrStart"]> = async ({ accountId, force }) => {
+export const loginWithQrStart: NonNullable<Gateway["loginWithQrStart"]> = async ({ accountId: called, force }) => {
   const side = sidecar();
+  const accountId = called ? accountIdOf(hostConfig(), stateDir(), called) : undefined;
   // With `force` the host has stopped the channel before it asks.
   const keep = force ? configuredAccounts().filter((id) => id !== accountId) : side.runningAccounts();
   const started = await side.process.request("login.start", {
@@ -252,7 +254,9 @@ function forgetWebLogin(sessionKey: string): void {
 }
 
 /** `openclaw channels logout`: the credentials and everything kept about the account go. */
-export const logoutAccount: NonNullable<Gateway["logoutAccount"]> = async ({ accountId }) => {
-  const { removed } = await sidecar().process.request("accounts.remove", { accountId });
+export const logoutAccount: NonNullable<Gateway["logoutAccount"]> = async ({ account }) => {
+  const { removed } = await sidecar().process.request("accounts.remove", { accountId: account.accountId });
+  // The host took the name for the id, so it has not seen which account went.
+  if (account.byName) await reloadChannel();
   return { cleared: removed, loggedOut: true };
 };

@@ -91,7 +91,7 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
     turns.run(
       accountId,
       messages[0]!.from,
-      ({ onAhead, onHanded, onQueued, onAnswering, onSettled }) => {
+      ({ onAhead, quiet, onHanding, onHanded, onQueued, onAnswering, onSettled }) => {
         // It waited, and the plugin was reloaded or turned off meanwhile: it is not acked, and comes to the next copy.
         if (isRetired()) throw new Error("the WeChat plugin was reloaded or turned off meanwhile");
         return dispatchInbound(deps, messages, {
@@ -110,6 +110,8 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
             onQueued();
             adoption.onDeferred();
           },
+          quiet,
+          onHanding,
           onAnswering,
           onSettled,
         });

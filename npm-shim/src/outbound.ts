@@ -3,6 +3,7 @@ import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 // Not when it is needed: a turn that outlives its plugin's reload cannot import anything any more.
 import { PlatformMessageNotDispatchedError } from "openclaw/plugin-sdk/error-runtime";
 
+import { accountIdOf, type HostConfig } from "./accounts.js";
 import type { SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
 import { reportUndelivered } from "./held.js";
@@ -10,6 +11,7 @@ import { hostLog } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
 import { maxMediaBytes, withStaged, type MediaAccess } from "./media.js";
 import { sidecar } from "./sidecar.js";
+import { stateDir } from "./state-dir.js";
 import { turns } from "./turns.js";
 
 type OutboundAdapter = NonNullable<ChannelPlugin["outbound"]>;
@@ -128,34 +130,37 @@ function keyOf(ctx: { deliveryQueueId?: string; deliveryPartIndex?: number }): s
 }
 
 async function sendTextFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
-  return await sendFromHost(ctx, "text", (idempotencyKey) => sendText({ to: ctx.to, text: ctx.text, accountId: ctx.accountId, idempotencyKey }));
+  const { to, text } = ctx;
+  return await sendFromHost(ctx, "text", (accountId, idempotencyKey) => sendText({ to, text, accountId, idempotencyKey }));
 }
 
 async function sendMediaFromHost(ctx: SendMediaContext): Promise<MessageSendResult> {
-  const { to, accountId, mediaUrl, text } = ctx;
+  const { to, mediaUrl, text } = ctx;
   const maxBytes = maxMediaBytes(ctx.cfg);
   const kind = ctx.audioAsVoice ? "voice" : ctx.forceDocument ? "file" : "auto";
-  return await sendFromHost(ctx, "media", (idempotencyKey) => sendMedia({ to, accountId, mediaUrl, text, access: ctx, maxBytes, kind, idempotencyKey }));
+  return await sendFromHost(ctx, "media", (accountId, idempotencyKey) => sendMedia({ to, accountId, mediaUrl, text, access: ctx, maxBytes, kind, idempotencyKey }));
 }
 
 async function sendFromHost(
   ctx: SendTextContext,
   of: "text" | "media",
-  send: (idempotencyKey: string | undefined) => Promise<SendResult>,
+  send: (accountId: string | undefined, idempotencyKey: string | undefined) => Promise<SendResult>,
 ): Promise<MessageSendResult> {
   ctx.signal?.throwIfAborted();
   await ctx.onPlatformSendDispatch?.();
   ctx.assertDirectAdapterHandoff?.();
   const idempotencyKey = keyOf(ctx);
+  // Where none is named, the sidecar finds the one that knows the person.
+  const accountId = ctx.accountId ? accountIdOf(ctx.cfg as HostConfig, stateDir(), ctx.accountId) : undefined;
   let result: SendResult;
   try {
     // Before a file is loaded: where this copy of the plugin is retired, nothing was sent, whatever fails then.
     sidecar();
-    result = await send(idempotencyKey);
+    result = await send(accountId, idempotencyKey);
   } catch (error) {
     throw asHostError(error, idempotencyKey !== undefined);
   }
-  reportUndelivered(ctx.accountId, ctx.to, result);
+  reportUndelivered(accountId, ctx.to, result);
   const sent = toMessageResult(result, of);
   if (sent.outcome !== "not_sent") await ctx.onDeliveryResult?.(sent);
   return sent;

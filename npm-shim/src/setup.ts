@@ -5,7 +5,7 @@
 import { defineChannelSetupContract } from "openclaw/plugin-sdk/channel-setup";
 import type { ChannelSetupWizardAdapter } from "openclaw/plugin-sdk/setup";
 
-import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
+import { accountConfig, accountIdOf, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
 import { withAccount, withChannel } from "./config-edits.js";
 import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
 import { stateDir } from "./state-dir.js";
@@ -15,7 +15,7 @@ export const setupContract = defineChannelSetupContract({
   fields: {},
   adapter: {
     configPromotion: "preserve-root",
-    resolveAccountId: ({ cfg, accountId }) => accountId ?? defaultAccountId(cfg as HostConfig, stateDir()),
+    resolveAccountId: ({ cfg, accountId }) => accountIdOf(cfg as HostConfig, stateDir(), accountId),
     validateInput: ({ cfg, accountId }) => {
       const ids = listAccountIds(stateDir());
       if (ids.length === 0 || ids.includes(accountId) || accountId === defaultAccountId(cfg as HostConfig, stateDir())) return null;

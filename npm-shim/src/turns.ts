@@ -4,13 +4,18 @@
  * A message that comes while a turn runs steers it or waits behind it; the host decides. But one that the host checks
  * just before a turn is over, and queues just after, is answered twice: by "couldn't produce or deliver a reply", and
  * then by its turn (OpenClaw 2026.9.6: the parked message is drained before it was admitted). A turn ends soon after
- * its last answer, so a message that comes once OpenClaw has handed over a final one is kept until the turn is gone.
+ * its last answer, so a message that comes once OpenClaw has handed over a final one is kept until the turn is gone. And the other way round: while
+ * the host decides on a message, which with a picture takes a second, a send of that conversation is not over, so that no turn ends meanwhile.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
+
 
 /** How long a turn that gives a final answer counts as one that is about to end: what the host does afterwards may take long. */
 const MOST_END_MS = 20_000;
 /** How long after another send, as a tool's, a turn may last before the send was evidently not its answer. */
 const GRACE_MS = 2_500;
+/** How long a send that is done lasts at most for a message that the host decides on. */
+const MOST_HAND_MS = 3_000;
 /** How long a message waits at most for a send that may be the last: a file takes as long as it takes, and people may want to stop that. */
 const MOST_WAIT_MS = 3_000;
 
@@ -18,6 +23,10 @@ const MOST_WAIT_MS = 3_000;
 export type Course = {
   /** It takes time before the host has it: what the person writes meanwhile waits, but for what stops a turn. */
   onAhead: () => void;
+  /** Resolves when no turn is about to end, at once for what is urgent. A turn that took time calls it again right before the host gets it. */
+  quiet: () => Promise<void>;
+  /** From now on the host decides on it. */
+  onHanding: () => void;
   /** The host has it. */
   onHanded: () => void;
   /** A final answer is on its way (a turn may have several, one after the other): it is about to end. */
@@ -41,6 +50,8 @@ type Conversation = {
   /** Messages that are on their way to the host, and that nothing may overtake. */
   ahead: number;
   lastSentMs: number;
+  /** Messages on which the host decides. */
+  handing: Set<symbol>;
   /** Messages that wait for the end of a turn, in order. */
   held: symbol[];
   waiting: Set<() => void>;
@@ -51,8 +62,12 @@ export class Turns {
   readonly #graceMs: number;
   readonly #mostWaitMs: number;
   readonly #mostEndMs: number;
+  readonly #mostHandMs: number;
+  /** The message whose turn sends. */
+  readonly #current = new AsyncLocalStorage<symbol>();
 
-  constructor({ graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS } = {}) {
+  constructor({ graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS, mostHandMs = MOST_HAND_MS } = {}) {
+    this.#mostHandMs = mostHandMs;
     this.#graceMs = graceMs;
     this.#mostWaitMs = mostWaitMs;
     this.#mostEndMs = mostEndMs;
@@ -82,11 +97,22 @@ export class Turns {
       const onSettled = () => {
         if (queued.end()) this.#over(key, conversation);
       };
+      const me = Symbol("turn");
+      const onHanding = () => void conversation.handing.add(me);
       const onHanded = () => {
-        if (ahead.end()) wake(conversation);
+        const ended = [ahead.end(), conversation.handing.delete(me)];
+        if (ended.includes(true)) wake(conversation);
+      };
+      const quiet = async () => {
+        if (urgent) return;
+        await this.#quiet(conversation, async (ms) => {
+          ahead.begin();
+          onHeld();
+          await changed(conversation, ms);
+        });
       };
       try {
-        await turn({ onAhead: ahead.begin, onHanded, onQueued: queued.begin, onAnswering, onSettled });
+        await this.#current.run(me, turn, { onAhead: ahead.begin, quiet, onHanding, onHanded, onQueued: queued.begin, onAnswering, onSettled });
       } finally {
         onHanded();
         // One that was queued answers later, and by other means.
@@ -101,7 +127,7 @@ export class Turns {
     }
   }
 
-  /** Notes a send to a person as long as it takes. Resolves and rejects as `send` does. */
+  /** Notes a send to a person as long as it takes, and as long as the host decides on another message of theirs. Resolves and rejects as `send` does. */
   async sending<T>(accountId: string | null | undefined, peer: string, send: () => Promise<T>): Promise<T> {
     const key = keyOf(accountId ?? "", peer);
     const conversation = this.#conversations.get(key);
@@ -110,10 +136,22 @@ export class Turns {
     try {
       return await send();
     } finally {
+      await this.#handed(conversation);
       conversation.sending -= 1;
       conversation.lastSentMs = performance.now();
       wake(conversation);
       if (conversation.users === 0) setTimeout(() => this.#forget(key, conversation), this.#graceMs).unref();
+    }
+  }
+
+  /** Waits until the host has decided on what others of this conversation handed over. */
+  async #handed(conversation: Conversation): Promise<void> {
+    const until = performance.now() + this.#mostHandMs;
+    const own = this.#current.getStore();
+    for (;;) {
+      const left = until - performance.now();
+      if (left <= 0 || ![...conversation.handing].some((one) => one !== own)) return;
+      await changed(conversation, left);
     }
   }
 
@@ -137,6 +175,14 @@ export class Turns {
     };
     // As long as it takes: what is ahead is handed over, or its dispatch ends.
     while (conversation.ahead > 0 || (held[0] ?? me) !== me) await hold();
+    await this.#quiet(conversation, hold);
+    if (held[0] !== me) return;
+    held.shift();
+    begin();
+  }
+
+  /** Waits until no turn is about to end; `hold` waits for the next change, or for so long. */
+  async #quiet(conversation: Conversation, hold: (ms?: number) => Promise<void>): Promise<void> {
     const since = performance.now();
     for (;;) {
       const now = performance.now();
@@ -147,9 +193,6 @@ export class Turns {
       const most = Math.min(left, until - now);
       await hold(most === Infinity ? undefined : most);
     }
-    if (held[0] !== me) return;
-    held.shift();
-    begin();
   }
 
   #forget(key: string, conversation: Conversation): void {
@@ -158,7 +201,7 @@ export class Turns {
   }
 }
 
-const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, answering: 0, ahead: 0, held: [], lastSentMs: -Infinity, waiting: new Set() });
+const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, answering: 0, ahead: 0, handing: new Set(), held: [], lastSentMs: -Infinity, waiting: new Set() });
 
 /** Counts one among a conversation's, once, from `begin` to `end`. `end` returns whether it was counted; after it nothing begins. */
 function counted(conversation: Conversation, what: "queued" | "ahead" | "answering") {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 
-import { defaultAccountId, listAccountIds, normalizeAccountId, resolveAccount } from "../dist/accounts.js";
+import { accountIdOf, defaultAccountId, listAccountIds, normalizeAccountId, resolveAccount } from "../dist/accounts.js";
 import { assertHostVersion } from "../dist/host-version.js";
 import { looksLikeUserId, normalizeTarget } from "../dist/ids.js";
 
@@ -33,6 +33,25 @@ test("accounts are those of the index, newest last, and the newest is the defaul
   const choosing = (defaultAccount) => ({ channels: { "openclaw-weixin": { defaultAccount, accounts: { "b-im-bot": { name: "work" } } } } });
   for (const named of ["b-im-bot", "b@im.bot", "work"]) assert.equal(defaultAccountId(choosing(named), dir), "b-im-bot", named);
   assert.equal(defaultAccountId(choosing("nobody"), dir), "a-im-bot");
+});
+
+test("an account is found by its name, as it is written or as the host writes it, where no other has it", () => {
+  const dir = stateDir({ "accounts.json": ["a-im-bot", "b-im-bot", "c-im-bot"], "accounts/b-im-bot.json": { token: "t" } });
+  const named = (names) => config({ accounts: Object.fromEntries(Object.entries(names).map(([id, name]) => [id, { name }])) });
+  const cfg = named({ "b-im-bot": "Work phone", "c-im-bot": "工作" });
+  for (const called of ["b-im-bot", "B@im.bot", "Work phone", " Work phone ", "work-phone"]) assert.equal(accountIdOf(cfg, dir, called), "b-im-bot", called);
+  assert.equal(accountIdOf(cfg, dir, "工作"), "c-im-bot");
+  // What the host makes of every name without a Latin letter stands for none of them.
+  assert.equal(accountIdOf(cfg, dir, "default"), "default");
+  assert.equal(accountIdOf(cfg, dir, "nobody"), "nobody");
+  for (const nothing of [undefined, null, " "]) assert.equal(accountIdOf(cfg, dir, nothing), "c-im-bot");
+  // An id comes before a name; a name of two is nobody's.
+  assert.equal(accountIdOf(named({ "b-im-bot": "a-im-bot" }), dir, "a-im-bot"), "a-im-bot");
+  assert.equal(accountIdOf(named({ "b-im-bot": "work", "c-im-bot": "work" }), dir, "work"), "work");
+  const account = resolveAccount(cfg, dir, "work-phone");
+  assert.deepEqual([account.accountId, account.configured, account.byName], ["b-im-bot", true, true]);
+  assert.equal(resolveAccount(cfg, dir, "B@im.bot").byName, false);
+  assert.equal(resolveAccount(cfg, dir).byName, false);
 });
 
 test("no files, or damaged ones, are no accounts", () => {

@@ -45,6 +45,79 @@ test("a message after the answer waits until its turn is gone", async () => {
   assert.deepEqual(said, ["answer", "other", "over", "next"]);
 });
 
+test("a message whose files were fetched meanwhile waits too, and nothing overtakes it", async () => {
+  const turns = new Turns({ graceMs: 3_600_000 });
+  const [end, fetched] = [gate(), gate()];
+  const said = [];
+  let held = 0;
+  const first = turns.run("a", "p", async ({ onAnswering }) => {
+    await fetched.opened;
+    onAnswering();
+    await end.opened;
+    said.push("over");
+  });
+  const second = turns.run("a", "p", async ({ quiet }) => {
+    await fetched.opened;
+    await quiet();
+    said.push("picture");
+  }, { onHeld: () => (held += 1) });
+  fetched.open();
+  await settle();
+  assert.equal(held, 1, "it says that it waits");
+  const third = turns.run("a", "p", async () => void said.push("words"));
+  const stop = turns.run("a", "p", async ({ quiet }) => {
+    await quiet();
+    said.push("stop");
+  }, { urgent: true });
+  await stop;
+  await settle();
+  assert.deepEqual(said, ["stop"]);
+  end.open();
+  await Promise.all([first, second, third]);
+  assert.deepEqual(said, ["stop", "over", "picture", "words"]);
+});
+
+test("a turn whose answer is sent does not end while the host decides on another message, but for a while", async () => {
+  const turns = new Turns({ graceMs: 0, mostHandMs: 3_600_000 });
+  const [answer, decided] = [gate(), gate()];
+  const said = [];
+  const first = turns.run("a", "p", async ({ onHanding, onHanded }) => {
+    onHanding();
+    // A command answers before it is handed over: it does not wait for itself.
+    await turns.sending("a", "p", async () => said.push("progress"));
+    onHanded();
+    await answer.opened;
+    await turns.sending("a", "p", async () => said.push("answer"));
+    said.push("over");
+  });
+  await settle();
+  assert.deepEqual(said, ["progress"]);
+  const second = turns.run("a", "p", async ({ onHanding, onQueued, onHanded, onSettled }) => {
+    onHanding();
+    await decided.opened;
+    onQueued();
+    onHanded();
+    said.push("decided");
+    onSettled();
+  });
+  answer.open();
+  await settle();
+  assert.deepEqual(said, ["progress", "answer"]);
+  decided.open();
+  await Promise.all([first, second]);
+  assert.deepEqual(said, ["progress", "answer", "decided", "over"]);
+
+  const impatient = new Turns({ graceMs: 0, mostHandMs: 1 });
+  const never = gate();
+  const stuck = impatient.run("a", "p", async ({ onHanding }) => {
+    onHanding();
+    await never.opened;
+  });
+  await impatient.run("a", "p", async () => void (await impatient.sending("a", "p", async () => {})), { urgent: true });
+  never.open();
+  await stuck;
+});
+
 test("a message while the answer is being sent waits too, also when the send fails", async () => {
   const turns = new Turns({ graceMs: 3_600_000 });
   const sent = gate();

@@ -4,24 +4,25 @@ import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
-import { until } from "./lib/processes.mjs";
+import { addPlugin } from "./lib/plugin.mjs";
+import { run, until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { openGateway, useLab } from "./lib/setup.mjs";
 import { PNG, ask, pause } from "./lib/talk.mjs";
 
+const PROOFS = fileURLToPath(new URL("lib/proofs.mjs", import.meta.url));
 const sha = (bytes) => bytes.toString("base64");
 
 /** A plugin that writes down what the message hooks see, and changes or cancels on request. Returns the file it writes. */
 function installHookProbe(lab, profile) {
-  const folder = path.join(lab.folder, "hook-probe");
   const seen = path.join(lab.folder, "hooks.jsonl");
-  mkdirSync(folder, { recursive: true });
-  const write = (name, content) => writeFileSync(path.join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
-  write("package.json", { name: "hook-probe", version: "1.0.0", type: "module", openclaw: { extensions: ["./index.js"] } });
-  write("openclaw.plugin.json", { id: "hook-probe", activation: { onStartup: true }, configSchema: { type: "object", additionalProperties: false, properties: {} } });
-  write(
-    "index.js",
+  writeFileSync(seen, "");
+  addPlugin(
+    lab,
+    profile,
+    "hook-probe",
     `import { appendFileSync } from "node:fs";
     const note = (hook, event) => appendFileSync(${JSON.stringify(seen)}, JSON.stringify({ hook, content: event.content ?? "", success: event.success }) + "\\n");
     export default {
@@ -37,11 +38,6 @@ function installHookProbe(lab, profile) {
       },
     };`,
   );
-  writeFileSync(seen, "");
-  profile.configure((config) => {
-    config.plugins = { ...config.plugins, load: { paths: [folder] }, entries: { ...config.plugins?.entries, "hook-probe": { enabled: true } } };
-    if (config.plugins.allow) config.plugins.allow.push("hook-probe");
-  });
   return seen;
 }
 
@@ -189,7 +185,21 @@ describe("what a message can carry", () => {
     await pause(2_000);
     assert.equal((await texts()).filter((text) => text.includes("#please-cancel")).length, 0);
     assert.equal(of("message_sent", "#please-cancel").filter((event) => event.success).length, 0);
-    assert.equal((await texts()).filter((text) => text.includes("couldn't produce")).length, 0, "a cancelled answer is no failure");
+    const all = await texts();
+    assert.ok(!all.some((text) => text.includes("couldn't produce")), `a cancelled answer is no failure: ${JSON.stringify(all)}`);
+  });
+
+  test("OpenClaw's own proofs of what the message adapter declares", async () => {
+    const packed = path.join(lab.folder, "proofs");
+    const unpacked = await run("sh", ["-c", 'mkdir -p "$1" && tar -xzf "$2" -C "$1" && mkdir "$1/package/node_modules"', "sh", packed, lab.tarball]);
+    assert.equal(unpacked.code, 0, unpacked.output);
+    const picture = path.join(lab.folder, "proof.png");
+    writeFileSync(picture, PNG);
+    const plugin = path.join(packed, "package");
+    const what = { plugin, picture, bot, simulatorUrl: simulator.url, profileFolder: profile.folder, host: lab.host, env: profile.extraEnv };
+    const done = await run(lab.host.node, [PROOFS, JSON.stringify(what)], { env: profile.env, cwd: profile.home, timeoutMs: 240_000 });
+    assert.equal(done.code, 0, done.output.slice(-4_000));
+    assert.deepEqual(JSON.parse(done.stdout.trim().split("\n").at(-1)).sort(), ["manual", "media", "messageSendingHooks", "reconcileUnknownSend", "text"]);
   });
 
   test("message_sent reports a held message once, when it was sent", async () => {

@@ -45,9 +45,9 @@ export class Model {
       response.end(JSON.stringify({ object: "list", data: [{ id: "echo", object: "model" }] }));
       return;
     }
-    const { messages = [], stream, tools = [] } = JSON.parse(body);
+    const { messages = [], model, stream, tools = [] } = JSON.parse(body);
     const asked = unanswered(messages);
-    const record = { atMs: Date.now(), asked, messages, tools: tools.map((tool) => tool.function?.name), answeredMs: undefined };
+    const record = { atMs: Date.now(), model, asked, messages, tools: tools.map((tool) => tool.function?.name), answeredMs: undefined };
     this.requests.push(record);
     const seconds = Math.max(0, ...asked.map((text) => Number(/slow(\d+)/.exec(text)?.[1] ?? 0)));
     if (seconds > 0) {
