@@ -311,21 +311,26 @@ impl Pages {
         let own = host.clone();
         std::thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut buffer = [0; 4096];
-                let n = stream.read(&mut buffer).unwrap_or(0);
-                let asked = String::from_utf8_lossy(&buffer[..n]).into_owned();
-                let path = asked.split(' ').nth(1).unwrap_or_default();
-                let redirect = |to: &str| (format!("302 Found\r\nLocation: {to}"), Vec::new());
-                let (head, body) = match path {
-                    "/cat.png" => ("200 OK".to_owned(), PNG.to_vec()),
-                    "/hop" => redirect("/cat.png"),
-                    "/to-loopback" => redirect("http://127.0.0.1:1/"),
-                    "/round" => redirect(&format!("http://{own}/round")),
-                    "/large" => ("200 OK".to_owned(), bytes(2 * MIB)),
-                    _ => ("404 Not Found".to_owned(), Vec::new()),
-                };
-                let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+                let own = own.clone();
+                // Whoever has read enough leaves, and must not keep the next one waiting.
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 4096];
+                    let n = stream.read(&mut buffer).unwrap_or(0);
+                    let asked = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                    let path = asked.split(' ').nth(1).unwrap_or_default();
+                    let redirect = |to: &str| (format!("302 Found\r\nLocation: {to}"), Vec::new());
+                    let (head, body) = match path {
+                        "/cat.png" => ("200 OK".to_owned(), PNG.to_vec()),
+                        "/hop" => redirect("/cat.png"),
+                        "/to-loopback" => redirect("http://127.0.0.1:1/"),
+                        "/round" => redirect(&format!("http://{own}/round")),
+                        "/large" => ("200 OK".to_owned(), bytes(2 * MIB)),
+                        _ => ("404 Not Found".to_owned(), Vec::new()),
+                    };
+                    let head =
+                        format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+                });
             }
         });
         Pages { host }
