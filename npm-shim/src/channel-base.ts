@@ -7,6 +7,7 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import { accountConfig, admitted, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type ResolvedAccount } from "./accounts.js";
+import { hasAnyWeixinAuth } from "./auth-presence.js";
 import { withAccount, withChannel } from "./config-edits.js";
 import { doctor } from "./doctor.js";
 import { canMatch, CHANNEL_ALIASES, CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeAllowEntry, normalizeTarget } from "./ids.js";
@@ -39,7 +40,7 @@ const config: Config = {
   isLinked: (account) => (account.configured && !account.byName ? "linked" : "not-linked"),
   unlinkedReason: (account) => (account.byName ? `runs as ${account.accountId}` : NOT_LOGGED_IN),
   hasConfiguredState: () => listAccountIds(stateDir()).length > 0,
-  hasPersistedAuthState: () => listAccountIds(stateDir()).length > 0,
+  hasPersistedAuthState: hasAnyWeixinAuth,
   describeAccount: (account) => ({
     accountId: account.accountId,
     ...(account.name ? { name: account.name } : {}),

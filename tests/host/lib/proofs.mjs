@@ -4,7 +4,7 @@
 // packed plugin itself, which runs a sidecar of its own here, and where OpenClaw takes part with the gateway that runs.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { symlinkSync } from "node:fs";
+import { readFileSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -68,6 +68,12 @@ const policies = {
     assert.deepEqual(accounts[0].inbox, { pending: 0, inFlight: 0 });
   },
 };
+
+// What OpenClaw asks of a package that it has not loaded.
+const { persistedAuthState } = JSON.parse(readFileSync(path.join(plugin, "package.json"), "utf8")).openclaw.channel;
+const { [persistedAuthState.exportName]: isLoggedIn } = await load(path.join(plugin, persistedAuthState.specifier));
+assert.equal(isLoggedIn({ env: profile.env }), true);
+assert.equal(isLoggedIn({ env: { ...profile.env, OPENCLAW_STATE_DIR: plugin } }), false);
 
 const results = [
   ...(await verifyChannelMessageAdapterCapabilityProofs({ adapterName: CHANNEL, adapter, proofs })),
