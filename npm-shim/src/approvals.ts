@@ -4,6 +4,7 @@ import { createChannelApprovalAuth } from "openclaw/plugin-sdk/approval-auth-run
 
 import { resolveAccount, type HostConfig } from "./accounts.js";
 import { CHANNEL_ID, CHANNEL_LABEL, looksLikeUserId, normalizeTarget } from "./ids.js";
+import { localeOf } from "./locale.js";
 import { stateDir } from "./state-dir.js";
 
 const CHANNEL_OWNER = new RegExp(`^${CHANNEL_ID}:`);
@@ -15,6 +16,12 @@ export function approvers(cfg: HostConfig & { commands?: { ownerAllowFrom?: read
   // Only what can be somebody: an empty list means everybody to the host.
   return [...(userId ? [userId] : []), ...owners].map((entry) => normalizeTarget(entry) ?? "").filter(looksLikeUserId);
 }
+
+/** Read by whoever tried to approve, in the language of the gateway. */
+const NOBODY = {
+  en: `❌ Nobody owns this ${CHANNEL_LABEL} bot: its login is too old to say who scanned it. Name the owner in commands.ownerAllowFrom, or log in again.`,
+  "zh-CN": "❌ 这个微信机器人没有主人：登录太早，没有记录是谁扫的码。请在 commands.ownerAllowFrom 中填写主人，或重新登录。",
+};
 
 const auth = createChannelApprovalAuth({
   channelLabel: CHANNEL_LABEL,
@@ -29,7 +36,7 @@ export const approvalCapability: NonNullable<ChannelPlugin["approvalCapability"]
     if (approvers(params.cfg as HostConfig, params.accountId).length === 0) {
       return {
         authorized: false,
-        reason: `❌ Nobody owns this ${CHANNEL_LABEL} bot: its login is too old to say who scanned it. Name the owner in commands.ownerAllowFrom, or log in again.`,
+        reason: NOBODY[localeOf(process.env)],
       };
     }
     return auth.approvalAuth.authorizeActorAction(params);

@@ -6,6 +6,7 @@ import type { OpenClawConfig, PluginRuntime } from "openclaw/plugin-sdk/channel-
 
 import type { InboundMessage } from "./contract.js";
 import { CHANNEL_ID } from "./ids.js";
+import { languageOf } from "./locale.js";
 
 export type ChannelCommand = { name: "echo"; text: string } | { name: "toggle-debug" };
 
@@ -30,26 +31,43 @@ export function parseCommand(text: string): ChannelCommand | undefined {
   }
 }
 
+const TEXTS = {
+  en: {
+    on: "Debug mode is on: every answer is followed by how long it took. /toggle-debug ends it.",
+    off: "Debug mode is off.",
+    sent: "sent",
+    toGateway: "WeChat to gateway",
+    inGateway: "in the gateway",
+    turn: "turn",
+  },
+  "zh-CN": {
+    on: "调试模式已开启：每条回复后会附上耗时。再次发送 /toggle-debug 即可关闭。",
+    off: "调试模式已关闭。",
+    sent: "发送时间",
+    toGateway: "微信到网关",
+    inGateway: "网关内",
+    turn: "回复用时",
+  },
+};
+
 /** What the command answers. `receivedAtMs` is when the message reached this process. */
 export function runCommand(command: ChannelCommand, message: InboundMessage, receivedAtMs: number, stateDir: string): string {
-  if (command.name === "toggle-debug") {
-    const on = toggleDebug(message.accountId, stateDir);
-    return on
-      ? "Debug mode is on: every answer is followed by how long it took. /toggle-debug ends it."
-      : "Debug mode is off.";
-  }
+  // A command has no language of its own: what is said behind it may have.
+  const t = TEXTS[languageOf(command.name === "echo" ? command.text : "")];
+  if (command.name === "toggle-debug") return toggleDebug(message.accountId, stateDir) ? t.on : t.off;
   const timing = [
     "⏱ /echo",
-    `sent: ${new Date(message.timestampMs).toISOString()}`,
-    `WeChat to gateway: ${receivedAtMs - message.timestampMs} ms`,
-    `in the gateway: ${Date.now() - receivedAtMs} ms`,
+    `${t.sent}: ${new Date(message.timestampMs).toISOString()}`,
+    `${t.toGateway}: ${receivedAtMs - message.timestampMs} ms`,
+    `${t.inGateway}: ${Date.now() - receivedAtMs} ms`,
   ].join("\n");
   return command.text ? `${command.text}\n\n${timing}` : timing;
 }
 
 /** What follows an answer while debug mode is on. */
 export function debugLine(message: InboundMessage, receivedAtMs: number, answeredAtMs: number): string {
-  return `⏱ WeChat to gateway ${receivedAtMs - message.timestampMs} ms, turn ${answeredAtMs - receivedAtMs} ms`;
+  const t = TEXTS[languageOf(message.text)];
+  return `⏱ ${t.toGateway} ${receivedAtMs - message.timestampMs} ms, ${t.turn} ${answeredAtMs - receivedAtMs} ms`;
 }
 
 /** The official plugin's file, so that the switch survives a change of plugins. */

@@ -26,12 +26,16 @@ const TEXTS = {
     code: "Number shown on the phone: ",
     needsTerminal:
       "WeChat asks for the number shown on the phone. Run this in a terminal: openclaw channels login --channel openclaw-weixin",
+    noLogin: "No login is under way. Show a new QR code first.",
+    notTold: (why: string) => `the gateway was not told which accounts there are now (${why}). Restart it: openclaw gateway restart`,
   },
   "zh-CN": {
     scan: "请用手机微信扫描二维码：",
     ...LOGIN_TEXTS["zh-CN"],
     code: "请输入手机上显示的数字：",
     needsTerminal: "微信要求输入手机上显示的数字。请在终端中运行：openclaw channels login --channel openclaw-weixin",
+    noLogin: "当前没有进行中的登录，请先获取新的二维码。",
+    notTold: (why: string) => `未能通知网关账号有变化（${why}）。请重启网关：openclaw gateway restart`,
   },
 };
 
@@ -127,7 +131,7 @@ export async function reloadChannel(): Promise<void> {
       },
     });
   } catch (error) {
-    hostLog("warn", `the gateway was not told about the new account (${messageOf(error)}). Restart it: openclaw gateway restart`);
+    hostLog("warn", texts().notTold(messageOf(error)));
   }
 }
 
@@ -165,7 +169,7 @@ export const loginWithQrStart: NonNullable<Gateway["loginWithQrStart"]> = async 
 
 export const loginWithQrWait: NonNullable<Gateway["loginWithQrWait"]> = async (params) => {
   const sessionKey = params.sessionKey ?? latestWebLogin;
-  if (!sessionKey) return { connected: false, message: "No login is under way. Show a new QR code first." };
+  if (!sessionKey) return { connected: false, message: texts().noLogin };
   const side = sidecar();
   const timeoutMs = params.timeoutMs ?? WEB_WAIT_MS;
   const web = webLogins.get(sessionKey);

@@ -8,7 +8,21 @@ import type { ChannelSetupWizardAdapter } from "openclaw/plugin-sdk/setup";
 import { accountConfig, accountIdOf, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig } from "./accounts.js";
 import { withAccount, withChannel } from "./config-edits.js";
 import { CHANNEL_ID, CHANNEL_LABEL } from "./ids.js";
+import { localeOf } from "./locale.js";
 import { stateDir } from "./state-dir.js";
+
+const LOGIN = `openclaw channels login --channel ${CHANNEL_ID}`;
+const TEXTS = {
+  en: {
+    noAccount: (id: string) => `There is no WeChat account ${id}: an account gets its id from its login. Log in with: ${LOGIN}`,
+    logIn: `Now log in: ${LOGIN}`,
+  },
+  "zh-CN": {
+    noAccount: (id: string) => `没有微信账号 ${id}：账号在登录时获得自己的 ID。请运行以下命令登录：${LOGIN}`,
+    logIn: `现在请登录：${LOGIN}`,
+  },
+};
+const texts = () => TEXTS[localeOf(process.env)];
 
 /** There is nothing to fill in: an account comes from a QR login. */
 export const setupContract = defineChannelSetupContract({
@@ -19,7 +33,7 @@ export const setupContract = defineChannelSetupContract({
     validateInput: ({ cfg, accountId }) => {
       const ids = listAccountIds(stateDir());
       if (ids.length === 0 || ids.includes(accountId) || accountId === defaultAccountId(cfg as HostConfig, stateDir())) return null;
-      return `There is no WeChat account ${accountId}: an account gets its id from its login. Log in with: openclaw channels login --channel ${CHANNEL_ID}`;
+      return texts().noAccount(accountId);
     },
     // Only an account that is there can be named; before the first login there is none.
     applyAccountName: ({ cfg, accountId, name }) =>
@@ -33,7 +47,7 @@ export const setupContract = defineChannelSetupContract({
         ? withAccount(on, accountId, (account) => ({ ...account, enabled: true }))
         : on;
     },
-    afterAccountConfigWritten: ({ runtime }) => runtime.log(`Now log in: openclaw channels login --channel ${CHANNEL_ID}`),
+    afterAccountConfigWritten: ({ runtime }) => runtime.log(texts().logIn),
   },
 });
 
