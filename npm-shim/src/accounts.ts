@@ -17,8 +17,8 @@ export type HostConfig = { channels?: Record<string, unknown> };
 
 export type ResolvedAccount = {
   accountId: string;
-  /** It was asked for by its name. */
-  byName: boolean;
+  /** The host knows it under `accountId`, and not under a name or another spelling that somebody typed. */
+  byId: boolean;
   name: string | undefined;
   enabled: boolean;
   /** Has credentials, so it can run. */
@@ -48,16 +48,20 @@ export function listAccountIds(stateDir: string): string[] {
   return [...new Set(index.filter((id): id is string => typeof id === "string" && id.trim() !== "").map((id) => normalizeAccountId(id)))];
 }
 
-/** The account among `ids` that is called so: by its id, else by a name that it alone has. The host may have rewritten a name like an id. */
+/**
+ * The account among `ids` that is called so: by its id, else by a name that it alone has; as in the sidecar (`src/service/directory.rs`), but that
+ * the host may have rewritten a name like an id.
+ */
 function accountCalled(cfg: HostConfig, ids: readonly string[], called: string): string | undefined {
-  const id = normalizeAccountId(called);
-  if (ids.includes(id)) return id;
+  const asId = normalizeAccountId(called);
+  if (ids.includes(asId)) return asId;
+  const wanted = called.trim().toLowerCase();
   const channel = channelConfig(cfg);
-  const only = (matches: (name: string) => boolean) => {
-    const [found, another] = ids.filter((id) => matches(accountConfig(channel, id).name?.trim() ?? ""));
-    return another === undefined ? found : undefined;
-  };
-  return only((name) => name === called.trim()) ?? only((name) => name !== "" && id !== DEFAULT_ACCOUNT_ID && normalizeAccountId(name) === id);
+  const names = ids.map((id) => ({ id, name: accountConfig(channel, id).name?.trim().toLowerCase() ?? "" })).filter(({ name }) => name !== "");
+  const same = names.filter(({ name }) => name === wanted);
+  // What the host makes of every name without a Latin letter is nobody's.
+  const [found, another] = same.length > 0 ? same : names.filter(({ name }) => asId !== DEFAULT_ACCOUNT_ID && normalizeAccountId(name) === asId);
+  return another === undefined ? found?.id : undefined;
 }
 
 /**
@@ -70,10 +74,16 @@ export function defaultAccountId(cfg: HostConfig, stateDir: string): string {
   return (named && accountCalled(cfg, ids, named)) || (ids.at(-1) ?? DEFAULT_ACCOUNT_ID);
 }
 
-/** The id of the account that is meant by an id or a name. What nobody is called stays as it is, as an id. */
+/** The id of the account that is meant by an id or a name. What no account is called becomes the id of one that is not there. */
 export function accountIdOf(cfg: HostConfig, stateDir: string, named?: string | null): string {
   if (!named?.trim()) return defaultAccountId(cfg, stateDir);
   return accountCalled(cfg, listAccountIds(stateDir), named) ?? normalizeAccountId(named);
+}
+
+/** What the sidecar is to be asked for where the host names an account: its id, else what was named. Undefined where none is. */
+export function namedAccount(cfg: HostConfig, stateDir: string, named: string | null | undefined): string | undefined {
+  if (!named?.trim()) return undefined;
+  return accountCalled(cfg, listAccountIds(stateDir), named) ?? named.trim();
 }
 
 export function resolveAccount(cfg: HostConfig, stateDir: string, accountId?: string | null): ResolvedAccount {
@@ -83,7 +93,7 @@ export function resolveAccount(cfg: HostConfig, stateDir: string, accountId?: st
   const saved = readAccountFile(stateDir, id);
   return {
     accountId: id,
-    byName: Boolean(accountId?.trim()) && normalizeAccountId(accountId ?? "") !== id,
+    byId: !accountId?.trim() || accountId.trim() === id,
     name: own.name ?? undefined,
     enabled: (channel.enabled ?? true) && (own.enabled ?? true),
     configured: saved.configured,

@@ -2,7 +2,7 @@
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 import { buildDmGroupAccountAllowlistAdapter } from "openclaw/plugin-sdk/allowlist-config-edit";
 
-import { accountIdOf, accountKey, channelConfig, resolveAccount, type HostConfig } from "./accounts.js";
+import { accountKey, channelConfig, resolveAccount, type HostConfig } from "./accounts.js";
 import { canMatch, CHANNEL_ID, normalizeAllowEntry } from "./ids.js";
 import { stateDir } from "./state-dir.js";
 
@@ -34,8 +34,9 @@ export const allowlistAdapter: Allowlist = {
   applyConfigEdit: (params) => {
     if (params.scope === "group") return null;
     if (params.action === "add" && !canMatch(params.entry)) return { kind: "invalid-entry" };
-    const accountId = params.accountId ? accountIdOf(params.cfg as HostConfig, stateDir(), params.accountId) : params.accountId;
-    underItsId(params.parsedConfig, accountId);
-    return editor.applyConfigEdit?.({ ...params, accountId }) ?? null;
+    // The host keeps approvals under what was typed: with a name it would say that somebody was removed who is not.
+    if (!resolveAccount(params.cfg as HostConfig, stateDir(), params.accountId).byId) return { kind: "invalid-entry" };
+    underItsId(params.parsedConfig, params.accountId);
+    return editor.applyConfigEdit?.(params) ?? null;
   },
 };

@@ -1,4 +1,4 @@
-/** Which conversations can be bound to an agent or a session, by `bindings` in the configuration or by a command in the conversation. */
+/** Which conversations can be bound to an agent or a session, by `bindings` of `type: "acp"` or by a command; routing.ts says what comes first. */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
 import { looksLikeUserId, normalizeTarget } from "./ids.js";

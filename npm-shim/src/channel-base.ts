@@ -23,6 +23,8 @@ type Finding = Awaited<ReturnType<NonNullable<Security["collectAuditFindings"]>>
 
 const NOT_LOGGED_IN = `Not logged in. Run: openclaw channels login --channel ${CHANNEL_ID}`;
 
+const isLinked = (account: ResolvedAccount) => account.configured && account.byId;
+
 const config: Config = {
   listAccountIds: () => listAccountIds(stateDir()),
   resolveAccount: (cfg, accountId) => resolveAccount(cfg, stateDir(), accountId),
@@ -37,8 +39,8 @@ const config: Config = {
   isConfigured: (account) => account.configured,
   unconfiguredReason: () => NOT_LOGGED_IN,
   // After `channels login --account <name>` the host starts what it was given: a second monitor of the account that runs by its id.
-  isLinked: (account) => (account.configured && !account.byName ? "linked" : "not-linked"),
-  unlinkedReason: (account) => (account.byName ? `runs as ${account.accountId}` : NOT_LOGGED_IN),
+  isLinked: (account) => (isLinked(account) ? "linked" : "not-linked"),
+  unlinkedReason: (account) => (account.configured ? `runs as ${account.accountId}` : NOT_LOGGED_IN),
   hasConfiguredState: () => listAccountIds(stateDir()).length > 0,
   hasPersistedAuthState: hasAnyWeixinAuth,
   describeAccount: (account) => ({
@@ -46,7 +48,7 @@ const config: Config = {
     ...(account.name ? { name: account.name } : {}),
     enabled: account.enabled,
     configured: account.configured,
-    linked: account.configured,
+    linked: isLinked(account),
     ...(account.userId ? { identity: account.userId } : {}),
     dmPolicy: account.dmPolicy,
     allowFrom: account.allowFrom,

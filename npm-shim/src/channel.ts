@@ -1,7 +1,7 @@
 /** The channel as the gateway runs it. */
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
-import { accountIdOf, type HostConfig, type ResolvedAccount } from "./accounts.js";
+import { namedAccount, type HostConfig, type ResolvedAccount } from "./accounts.js";
 import { allowlistAdapter } from "./allowlist.js";
 import { approvalCapability } from "./approvals.js";
 import { bindings, conversationBindings } from "./bindings.js";
@@ -54,7 +54,7 @@ export const weixinPlugin: ChannelPlugin<ResolvedAccount, Probe> = {
         cfg,
         agentId,
         channel: CHANNEL_ID,
-        ...(accountId ? { accountId: accountIdOf(cfg as HostConfig, stateDir(), accountId) } : {}),
+        accountId: namedAccount(cfg as HostConfig, stateDir(), accountId),
         recipientSessionExact: true,
         peer: { kind: "direct", id: to },
         chatType: "direct",

@@ -73,7 +73,7 @@ export class Deliveries {
     try {
       await dispatch(message, {
         onHeld: () => {
-          if (!work.released) this.#release(work);
+          if (work.state === "open" && !work.released) this.#release(work);
         },
         onAdopted: () => this.#adopt(work),
         onDeferred: () => {

@@ -12,7 +12,7 @@ import { messageOf } from "./errors.js";
 import { REASONS } from "./held-reasons.js";
 import { reportSent } from "./hooks.js";
 import { hostConfig, hostLog, hostRuntime, runsAccounts } from "./host.js";
-import { CHANNEL_ID } from "./ids.js";
+import { sessionOf } from "./routing.js";
 
 const UNCONFIRMED = "WeChat took it without confirming it: most likely they will not see it. Sending it again would not help";
 
@@ -50,17 +50,9 @@ export function reportUpdate(update: OutboundUpdate): void {
 
 /** Puts a line before the agent's next turn with this person. */
 function tellAgent(accountId: string, to: string, text: string): void {
-  try {
+  const tell = async () => {
     const runtime = hostRuntime();
-    const cfg = hostConfig() as OpenClawConfig;
-    const { agentId, sessionKey } = runtime.channel.routing.resolveAgentRoute({
-      cfg,
-      channel: CHANNEL_ID,
-      accountId,
-      peer: { kind: "direct", id: to },
-    });
-    runtime.system.enqueueSystemEvent(`[WeChat] ${text}`, { agentId, sessionKey });
-  } catch (error) {
-    hostLog("warn", `the agent could not be told about a held message: ${messageOf(error)}`);
-  }
+    runtime.system.enqueueSystemEvent(`[WeChat] ${text}`, await sessionOf(runtime, hostConfig() as OpenClawConfig, accountId, to));
+  };
+  tell().catch((error: unknown) => hostLog("warn", `the agent could not be told about a held message: ${messageOf(error)}`));
 }

@@ -1,4 +1,7 @@
-/** What OpenClaw documents and ships without types; they are those of the older subpath that has the same functions. */
+/**
+ * What OpenClaw documents and ships without types; they are those of the older subpath that has the same functions. It would hide types that
+ * OpenClaw has one day: a test says when.
+ */
 declare module "openclaw/plugin-sdk/conversation-binding-runtime" {
   import type { resolveRuntimeConversationBindingRoute } from "openclaw/plugin-sdk/conversation-runtime";
 

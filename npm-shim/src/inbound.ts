@@ -11,7 +11,7 @@ import { getAgentScopedMediaLocalRoots } from "openclaw/plugin-sdk/media-local-r
 
 import { channelConfig, resolveAccount, type ResolvedAccount } from "./accounts.js";
 import { joined } from "./bursts.js";
-import { debugLine, isDebug, mayHoldCommand, parseCommand, runCommand } from "./commands.js";
+import { debugLine, isCommand, isDebug, mayHoldCommand, parseCommand, runCommand } from "./commands.js";
 import type { InboundMessage, Quote } from "./contract.js";
 import type { Adoption } from "./deliveries.js";
 import { mayPass, messageOf } from "./errors.js";
@@ -23,7 +23,7 @@ import { Notices } from "./notices.js";
 import { receiptOf, sendMedia, sendText, sendTyping } from "./outbound.js";
 import { Strangers } from "./pairing.js";
 import { ToolProgress } from "./progress.js";
-import { routeOf } from "./routing.js";
+import { NotReady, routeOf } from "./routing.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 import type { Course } from "./turns.js";
@@ -71,7 +71,7 @@ const strangers = new Strangers();
 export async function dispatchInbound(
   deps: InboundDeps,
   received: readonly InboundMessage[],
-  adoption: Adoption & Pick<Course, "quiet" | "onHanding" | "onAnswering" | "onSettled"> & { isStopped: () => boolean },
+  adoption: Adoption & Omit<Course, "onAhead" | "onDecided" | "onQueued"> & { onRunning: () => void } & { isStopped: () => boolean },
 ): Promise<void> {
   const { runtime, accountId } = deps;
   if (adoption.isStopped()) return;
@@ -94,7 +94,7 @@ export async function dispatchInbound(
     return;
   }
 
-  const route = await routeOf(runtime, cfg, accountId, sender);
+  const { route, ready } = await routeOf(runtime, cfg, accountId, sender);
   // The result that goes into the context must be bound to the final session and message.
   const access = await decide({
     agentId: route.agentId,
@@ -119,6 +119,17 @@ export async function dispatchInbound(
     return;
   }
 
+  // A command is for OpenClaw itself, and may be what puts things right.
+  if (ready && !isCommand(runtime, cfg, message.text) && !isAbortRequestText(message.text)) {
+    adoption.onHeld();
+    await ready().catch((error: unknown) => {
+      // Once, and not with every attempt.
+      if (error instanceof NotReady && message.attempt === 1) void notices.tell(accountId, message, "unavailable");
+      throw error;
+    });
+    if (adoption.isStopped()) return;
+  }
+
   // Only now: whoever may not write here has nothing fetched for them.
   if (message.deferMedia) {
     adoption.onHeld();
@@ -132,7 +143,7 @@ export async function dispatchInbound(
   const quoted = message.quote?.media ? await adopt(message.quote.media, maxBytes) : undefined;
   const body = bodyOf(message, attachments);
   // A turn that had just begun when this message came may be about to end by now.
-  await adoption.quiet();
+  await adoption.notEnding();
   if (adoption.isStopped()) return;
   if (message.parts.some((part) => part.type !== "unknown" && part.error)) void notices.tell(accountId, message, "media");
 
@@ -147,8 +158,8 @@ export async function dispatchInbound(
     sender: { id: sender },
     conversation: { kind: "direct", id: sender, label: sender },
     route: {
-      agentId: route.agentId,
-      ...(route.dmScope ? { dmScope: route.dmScope } : {}),
+      // With what OpenClaw noted of a binding, by which it sees that that has changed meanwhile.
+      ...route,
       accountId,
       routeSessionKey: route.sessionKey,
       dispatchSessionKey: route.sessionKey,
@@ -172,7 +183,7 @@ export async function dispatchInbound(
   let blocks = 0;
   const progress = new ToolProgress(accountId, sender, `weixin-${message.deliveryId}`);
   const showsProgress = channelConfig(cfg as Parameters<typeof channelConfig>[0]).replyProgressMessages ?? false;
-  adoption.onHanding();
+  adoption.onDeciding();
   await runtime.channel.inbound.dispatch({
     channel: CHANNEL_ID,
     accountId,
@@ -248,6 +259,8 @@ export async function dispatchInbound(
     replyOptions: {
       // A WeChat bot may send about ten messages per message it got: one whole answer, not its pieces.
       disableBlockStreaming: true,
+      // OpenClaw adopts no turn of a harness (ACP): it is over when its dispatch ends.
+      onAgentRunStart: () => adoption.onRunning(),
       // OpenClaw tells of tools only where a person turned on /verbose, or where the channel shows them in its own way.
       ...(showsProgress ? { onItemEvent: progress.onItemEvent, suppressDefaultToolProgressMessages: true } : {}),
       turnAdoptionLifecycle: {

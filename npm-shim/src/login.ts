@@ -3,7 +3,7 @@ import { createInterface } from "node:readline/promises";
 
 import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 
-import { accountIdOf, channelConfig, defaultAccountId, listAccountIds, resolveAccount, type HostConfig, type ResolvedAccount } from "./accounts.js";
+import { accountIdOf, channelConfig, defaultAccountId, listAccountIds, namedAccount, resolveAccount, type HostConfig, type ResolvedAccount } from "./accounts.js";
 import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { hostConfig, hostLog, hostRuntime } from "./host.js";
@@ -155,7 +155,7 @@ let latestWebLogin: string | undefined;
 /** The Control UI's QR code: an image as a data URL, because the page puts it into an image element. */
 export const loginWithQrStart: NonNullable<Gateway["loginWithQrStart"]> = async ({ accountId: called, force }) => {
   const side = sidecar();
-  const accountId = called ? accountIdOf(hostConfig(), stateDir(), called) : undefined;
+  const accountId = namedAccount(hostConfig(), stateDir(), called);
   // With `force` the host has stopped the channel before it asks.
   const keep = force ? configuredAccounts().filter((id) => id !== accountId) : side.runningAccounts();
   const started = await side.process.request("login.start", {
@@ -260,7 +260,7 @@ function forgetWebLogin(sessionKey: string): void {
 /** `openclaw channels logout`: the credentials and everything kept about the account go. */
 export const logoutAccount: NonNullable<Gateway["logoutAccount"]> = async ({ account }) => {
   const { removed } = await sidecar().process.request("accounts.remove", { accountId: account.accountId });
-  // The host took the name for the id, so it has not seen which account went.
-  if (account.byName) await reloadChannel();
+  // The host took what was typed for the id, so it has not seen which account went.
+  if (!account.byId) await reloadChannel();
   return { cleared: removed, loggedOut: true };
 };

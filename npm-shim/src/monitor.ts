@@ -91,29 +91,31 @@ export async function runAccount(ctx: GatewayContext): Promise<void> {
     turns.run(
       accountId,
       messages[0]!.from,
-      ({ onAhead, quiet, onHanding, onHanded, onQueued, onAnswering, onSettled }) => {
+      ({ onAhead, onDecided, onQueued, ...course }) => {
         // It waited, and the plugin was reloaded or turned off meanwhile: it is not acked, and comes to the next copy.
         if (isRetired()) throw new Error("the WeChat plugin was reloaded or turned off meanwhile");
         return dispatchInbound(deps, messages, {
           ...adoption,
+          ...course,
           isStopped,
           onHeld: () => {
             onAhead();
             adoption.onHeld();
           },
           onAdopted: () => {
-            onHanded();
+            onDecided();
             return adoption.onAdopted();
           },
           onDeferred: () => {
-            onHanded();
+            onDecided();
             onQueued();
             adoption.onDeferred();
           },
-          quiet,
-          onHanding,
-          onAnswering,
-          onSettled,
+          // What comes behind it goes on: an answer to what the harness asks, a stop.
+          onRunning: () => {
+            onDecided();
+            adoption.onHeld();
+          },
         });
       },
       { urgent: messages.some(isStop), onHeld: adoption.onHeld },

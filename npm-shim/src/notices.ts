@@ -13,6 +13,10 @@ const TEXTS = {
     en: "⚠️ Something you sent could not be received. Please send it again.",
     "zh-CN": "⚠️ 您发送的内容接收失败，请重新发送。",
   },
+  unavailable: {
+    en: "⚠️ Whom you are talking with here cannot be reached now. Your message is kept, and tried again.",
+    "zh-CN": "⚠️ 当前对话所绑定的助手暂时无法使用。您的消息已保留，稍后会自动重试。",
+  },
   turn: {
     en: "⚠️ Something went wrong and your message was not answered. Please try again.",
     "zh-CN": "⚠️ 出了点问题，您的消息未能得到回复，请稍后重试。",

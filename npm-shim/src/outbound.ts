@@ -3,7 +3,7 @@ import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 // Not when it is needed: a turn that outlives its plugin's reload cannot import anything any more.
 import { PlatformMessageNotDispatchedError } from "openclaw/plugin-sdk/error-runtime";
 
-import { accountIdOf, type HostConfig } from "./accounts.js";
+import { namedAccount, type HostConfig } from "./accounts.js";
 import type { SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
 import { reportUndelivered } from "./held.js";
@@ -150,8 +150,8 @@ async function sendFromHost(
   await ctx.onPlatformSendDispatch?.();
   ctx.assertDirectAdapterHandoff?.();
   const idempotencyKey = keyOf(ctx);
-  // Where none is named, the sidecar finds the one that knows the person.
-  const accountId = ctx.accountId ? accountIdOf(ctx.cfg as HostConfig, stateDir(), ctx.accountId) : undefined;
+  // A scheduled task may name it. Where none is named, the sidecar finds the one that knows the person.
+  const accountId = namedAccount(ctx.cfg as HostConfig, stateDir(), ctx.accountId);
   let result: SendResult;
   try {
     // Before a file is loaded: where this copy of the plugin is retired, nothing was sent, whatever fails then.

@@ -82,7 +82,7 @@ export const setupWizard: ChannelSetupWizardAdapter = {
         if (policy === "open") return { dmPolicy: policy, allowFrom: [...people, "*"] };
         return { dmPolicy: policy, ...(people.length < list.length ? { allowFrom: people } : {}) };
       };
-      return accountId ? withAccount(cfg, accountId, (account) => ({ ...account, ...rules(account) })) : withChannel(cfg, rules(channel));
+      return accountId ? withAccount(cfg, accountIdOf(cfg as HostConfig, stateDir(), accountId), (account) => ({ ...account, ...rules(account) })) : withChannel(cfg, rules(channel));
     },
   },
   disable: (cfg) => withChannel(cfg, { enabled: false }),

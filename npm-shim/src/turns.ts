@@ -9,13 +9,12 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
-
 /** How long a turn that gives a final answer counts as one that is about to end: what the host does afterwards may take long. */
 const MOST_END_MS = 20_000;
 /** How long after another send, as a tool's, a turn may last before the send was evidently not its answer. */
 const GRACE_MS = 2_500;
-/** How long a send that is done lasts at most for a message that the host decides on. */
-const MOST_HAND_MS = 3_000;
+/** How long a send that went out is kept open at most while the host decides on another message of that person. */
+const MOST_DECIDING_MS = 3_000;
 /** How long a message waits at most for a send that may be the last: a file takes as long as it takes, and people may want to stop that. */
 const MOST_WAIT_MS = 3_000;
 
@@ -24,11 +23,11 @@ export type Course = {
   /** It takes time before the host has it: what the person writes meanwhile waits, but for what stops a turn. */
   onAhead: () => void;
   /** Resolves when no turn is about to end, at once for what is urgent. A turn that took time calls it again right before the host gets it. */
-  quiet: () => Promise<void>;
+  notEnding: () => Promise<void>;
   /** From now on the host decides on it. */
-  onHanding: () => void;
-  /** The host has it. */
-  onHanded: () => void;
+  onDeciding: () => void;
+  /** The host adopted or queued it, or works on it. */
+  onDecided: () => void;
   /** A final answer is on its way (a turn may have several, one after the other): it is about to end. */
   onAnswering: () => void;
   /** The host keeps it for later. */
@@ -51,7 +50,7 @@ type Conversation = {
   ahead: number;
   lastSentMs: number;
   /** Messages on which the host decides. */
-  handing: Set<symbol>;
+  deciding: Set<symbol>;
   /** Messages that wait for the end of a turn, in order. */
   held: symbol[];
   waiting: Set<() => void>;
@@ -62,12 +61,12 @@ export class Turns {
   readonly #graceMs: number;
   readonly #mostWaitMs: number;
   readonly #mostEndMs: number;
-  readonly #mostHandMs: number;
+  readonly #mostDecidingMs: number;
   /** The message whose turn sends. */
   readonly #current = new AsyncLocalStorage<symbol>();
 
-  constructor({ graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS, mostHandMs = MOST_HAND_MS } = {}) {
-    this.#mostHandMs = mostHandMs;
+  constructor({ graceMs = GRACE_MS, mostWaitMs = MOST_WAIT_MS, mostEndMs = MOST_END_MS, mostDecidingMs = MOST_DECIDING_MS } = {}) {
+    this.#mostDecidingMs = mostDecidingMs;
     this.#graceMs = graceMs;
     this.#mostWaitMs = mostWaitMs;
     this.#mostEndMs = mostEndMs;
@@ -84,7 +83,7 @@ export class Turns {
     conversation.users += 1;
     const ahead = counted(conversation, "ahead");
     try {
-      if (!urgent) await this.#notEnding(conversation, ahead.begin, onHeld);
+      if (!urgent) await this.#untilMine(conversation, ahead.begin, onHeld);
       conversation.running += 1;
       const queued = counted(conversation, "queued");
       const answering = counted(conversation, "answering");
@@ -98,23 +97,25 @@ export class Turns {
         if (queued.end()) this.#over(key, conversation);
       };
       const me = Symbol("turn");
-      const onHanding = () => void conversation.handing.add(me);
-      const onHanded = () => {
-        const ended = [ahead.end(), conversation.handing.delete(me)];
-        if (ended.includes(true)) wake(conversation);
+      const onDeciding = () => void conversation.deciding.add(me);
+      const onDecided = () => {
+        const wasAhead = ahead.end();
+        if (conversation.deciding.delete(me) || wasAhead) wake(conversation);
       };
-      const quiet = async () => {
+      const notEnding = async () => {
         if (urgent) return;
-        await this.#quiet(conversation, async (ms) => {
+        let held = false;
+        await this.#untilNotEnding(conversation, async (ms) => {
           ahead.begin();
-          onHeld();
+          if (!held) onHeld();
+          held = true;
           await changed(conversation, ms);
         });
       };
       try {
-        await this.#current.run(me, turn, { onAhead: ahead.begin, quiet, onHanding, onHanded, onQueued: queued.begin, onAnswering, onSettled });
+        await this.#current.run(me, turn, { onAhead: ahead.begin, notEnding, onDeciding, onDecided, onQueued: queued.begin, onAnswering, onSettled });
       } finally {
-        onHanded();
+        onDecided();
         // One that was queued answers later, and by other means.
         answering.end();
         conversation.running -= 1;
@@ -136,7 +137,7 @@ export class Turns {
     try {
       return await send();
     } finally {
-      await this.#handed(conversation);
+      await this.#othersDecided(conversation);
       conversation.sending -= 1;
       conversation.lastSentMs = performance.now();
       wake(conversation);
@@ -145,12 +146,12 @@ export class Turns {
   }
 
   /** Waits until the host has decided on what others of this conversation handed over. */
-  async #handed(conversation: Conversation): Promise<void> {
-    const until = performance.now() + this.#mostHandMs;
+  async #othersDecided(conversation: Conversation): Promise<void> {
+    const until = performance.now() + this.#mostDecidingMs;
     const own = this.#current.getStore();
     for (;;) {
       const left = until - performance.now();
-      if (left <= 0 || ![...conversation.handing].some((one) => one !== own)) return;
+      if (left <= 0 || ![...conversation.deciding].some((one) => one !== own)) return;
       await changed(conversation, left);
     }
   }
@@ -163,7 +164,7 @@ export class Turns {
   }
 
   /** Waits until no turn is about to end, behind those that wait already. Whoever had to wait is `ahead` from then on. */
-  async #notEnding(conversation: Conversation, begin: () => void, onHeld: () => void): Promise<void> {
+  async #untilMine(conversation: Conversation, begin: () => void, onHeld: () => void): Promise<void> {
     const { held } = conversation;
     const me = Symbol("held");
     const hold = async (ms?: number) => {
@@ -175,14 +176,14 @@ export class Turns {
     };
     // As long as it takes: what is ahead is handed over, or its dispatch ends.
     while (conversation.ahead > 0 || (held[0] ?? me) !== me) await hold();
-    await this.#quiet(conversation, hold);
+    await this.#untilNotEnding(conversation, hold);
     if (held[0] !== me) return;
     held.shift();
     begin();
   }
 
   /** Waits until no turn is about to end; `hold` waits for the next change, or for so long. */
-  async #quiet(conversation: Conversation, hold: (ms?: number) => Promise<void>): Promise<void> {
+  async #untilNotEnding(conversation: Conversation, hold: (ms?: number) => Promise<void>): Promise<void> {
     const since = performance.now();
     for (;;) {
       const now = performance.now();
@@ -197,11 +198,24 @@ export class Turns {
 
   #forget(key: string, conversation: Conversation): void {
     const idle = conversation.users === 0 && conversation.queued === 0 && conversation.sending === 0;
-    if (idle && performance.now() - conversation.lastSentMs >= this.#graceMs) this.#conversations.delete(key);
+    const forgotten = idle && performance.now() - conversation.lastSentMs >= this.#graceMs;
+    // By now there may be another one of that person.
+    if (forgotten && this.#conversations.get(key) === conversation) this.#conversations.delete(key);
   }
 }
 
-const newConversation = (): Conversation => ({ users: 0, running: 0, queued: 0, sending: 0, answering: 0, ahead: 0, handing: new Set(), held: [], lastSentMs: -Infinity, waiting: new Set() });
+const newConversation = (): Conversation => ({
+  users: 0,
+  running: 0,
+  queued: 0,
+  sending: 0,
+  answering: 0,
+  ahead: 0,
+  deciding: new Set(),
+  held: [],
+  lastSentMs: -Infinity,
+  waiting: new Set(),
+});
 
 /** Counts one among a conversation's, once, from `begin` to `end`. `end` returns whether it was counted; after it nothing begins. */
 function counted(conversation: Conversation, what: "queued" | "ahead" | "answering") {

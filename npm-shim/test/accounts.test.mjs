@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 
-import { accountIdOf, defaultAccountId, listAccountIds, normalizeAccountId, resolveAccount } from "../dist/accounts.js";
+import { accountIdOf, defaultAccountId, namedAccount, listAccountIds, normalizeAccountId, resolveAccount } from "../dist/accounts.js";
 import { assertHostVersion } from "../dist/host-version.js";
 import { looksLikeUserId, normalizeTarget } from "../dist/ids.js";
 
@@ -39,7 +39,7 @@ test("an account is found by its name, as it is written or as the host writes it
   const dir = stateDir({ "accounts.json": ["a-im-bot", "b-im-bot", "c-im-bot"], "accounts/b-im-bot.json": { token: "t" } });
   const named = (names) => config({ accounts: Object.fromEntries(Object.entries(names).map(([id, name]) => [id, { name }])) });
   const cfg = named({ "b-im-bot": "Work phone", "c-im-bot": "工作" });
-  for (const called of ["b-im-bot", "B@im.bot", "Work phone", " Work phone ", "work-phone"]) assert.equal(accountIdOf(cfg, dir, called), "b-im-bot", called);
+  for (const called of ["b-im-bot", "B@im.bot", "Work phone", " work PHONE ", "work-phone"]) assert.equal(accountIdOf(cfg, dir, called), "b-im-bot", called);
   assert.equal(accountIdOf(cfg, dir, "工作"), "c-im-bot");
   // What the host makes of every name without a Latin letter stands for none of them.
   assert.equal(accountIdOf(cfg, dir, "default"), "default");
@@ -47,11 +47,16 @@ test("an account is found by its name, as it is written or as the host writes it
   for (const nothing of [undefined, null, " "]) assert.equal(accountIdOf(cfg, dir, nothing), "c-im-bot");
   // An id comes before a name; a name of two is nobody's.
   assert.equal(accountIdOf(named({ "b-im-bot": "a-im-bot" }), dir, "a-im-bot"), "a-im-bot");
-  assert.equal(accountIdOf(named({ "b-im-bot": "work", "c-im-bot": "work" }), dir, "work"), "work");
+  const twins = named({ "b-im-bot": "work", "c-im-bot": "Work" });
+  assert.equal(accountIdOf(twins, dir, "work"), "work");
+  // The sidecar is asked for what was said, and says that it is the name of two.
+  assert.equal(namedAccount(twins, dir, " Work "), "Work");
+  assert.equal(namedAccount(cfg, dir, "work-phone"), "b-im-bot");
+  assert.equal(namedAccount(cfg, dir, " "), undefined);
   const account = resolveAccount(cfg, dir, "work-phone");
-  assert.deepEqual([account.accountId, account.configured, account.byName], ["b-im-bot", true, true]);
-  assert.equal(resolveAccount(cfg, dir, "B@im.bot").byName, false);
-  assert.equal(resolveAccount(cfg, dir).byName, false);
+  assert.deepEqual([account.accountId, account.configured, account.byId], ["b-im-bot", true, false]);
+  // The host would run another spelling beside the account.
+  assert.deepEqual(["B@im.bot", "b-im-bot", undefined].map((called) => resolveAccount(cfg, dir, called).byId), [false, true, true]);
 });
 
 test("no files, or damaged ones, are no accounts", () => {

@@ -56,17 +56,17 @@ test("a message whose files were fetched meanwhile waits too, and nothing overta
     await end.opened;
     said.push("over");
   });
-  const second = turns.run("a", "p", async ({ quiet }) => {
+  const second = turns.run("a", "p", async ({ notEnding }) => {
     await fetched.opened;
-    await quiet();
+    await notEnding();
     said.push("picture");
   }, { onHeld: () => (held += 1) });
   fetched.open();
   await settle();
   assert.equal(held, 1, "it says that it waits");
   const third = turns.run("a", "p", async () => void said.push("words"));
-  const stop = turns.run("a", "p", async ({ quiet }) => {
-    await quiet();
+  const stop = turns.run("a", "p", async ({ notEnding }) => {
+    await notEnding();
     said.push("stop");
   }, { urgent: true });
   await stop;
@@ -78,25 +78,25 @@ test("a message whose files were fetched meanwhile waits too, and nothing overta
 });
 
 test("a turn whose answer is sent does not end while the host decides on another message, but for a while", async () => {
-  const turns = new Turns({ graceMs: 0, mostHandMs: 3_600_000 });
+  const turns = new Turns({ graceMs: 0, mostDecidingMs: 3_600_000 });
   const [answer, decided] = [gate(), gate()];
   const said = [];
-  const first = turns.run("a", "p", async ({ onHanding, onHanded }) => {
-    onHanding();
+  const first = turns.run("a", "p", async ({ onDeciding, onDecided }) => {
+    onDeciding();
     // A command answers before it is handed over: it does not wait for itself.
     await turns.sending("a", "p", async () => said.push("progress"));
-    onHanded();
+    onDecided();
     await answer.opened;
     await turns.sending("a", "p", async () => said.push("answer"));
     said.push("over");
   });
   await settle();
   assert.deepEqual(said, ["progress"]);
-  const second = turns.run("a", "p", async ({ onHanding, onQueued, onHanded, onSettled }) => {
-    onHanding();
+  const second = turns.run("a", "p", async ({ onDeciding, onQueued, onDecided, onSettled }) => {
+    onDeciding();
     await decided.opened;
     onQueued();
-    onHanded();
+    onDecided();
     said.push("decided");
     onSettled();
   });
@@ -107,15 +107,41 @@ test("a turn whose answer is sent does not end while the host decides on another
   await Promise.all([first, second]);
   assert.deepEqual(said, ["progress", "answer", "decided", "over"]);
 
-  const impatient = new Turns({ graceMs: 0, mostHandMs: 1 });
+  const impatient = new Turns({ graceMs: 0, mostDecidingMs: 1 });
   const never = gate();
-  const stuck = impatient.run("a", "p", async ({ onHanding }) => {
-    onHanding();
+  const stuck = impatient.run("a", "p", async ({ onDeciding }) => {
+    onDeciding();
     await never.opened;
   });
   await impatient.run("a", "p", async () => void (await impatient.sending("a", "p", async () => {})), { urgent: true });
   never.open();
   await stuck;
+});
+
+test("what an earlier conversation left behind does not end a later one", async () => {
+  const turns = new Turns({ graceMs: 20 });
+  let over;
+  await turns.run("a", "p", async ({ onQueued, onSettled }) => {
+    onQueued();
+    over = onSettled;
+  });
+  // The answer of a queued turn is sent when its dispatch is long over.
+  await turns.sending("a", "p", async () => {});
+  over();
+  const end = gate();
+  const said = [];
+  const first = turns.run("a", "p", async ({ onAnswering }) => {
+    onAnswering();
+    await end.opened;
+    said.push("over");
+  });
+  await pause(60);
+  const second = turns.run("a", "p", async () => void said.push("next"));
+  await settle();
+  assert.deepEqual(said, []);
+  end.open();
+  await Promise.all([first, second]);
+  assert.deepEqual(said, ["over", "next"]);
 });
 
 test("a message while the answer is being sent waits too, also when the send fails", async () => {
@@ -249,11 +275,11 @@ test("what comes while a message's files are fetched waits for it, but a stop do
   const turns = new Turns({ graceMs: 3_600_000, mostWaitMs: 20 });
   const fetched = gate();
   const said = [];
-  const first = turns.run("a", "p", async ({ onAhead, onHanded }) => {
+  const first = turns.run("a", "p", async ({ onAhead, onDecided }) => {
     onAhead();
     await fetched.opened;
     said.push("the picture");
-    onHanded();
+    onDecided();
   });
   await settle();
   const second = turns.run("a", "p", async () => void said.push("what is this?"));

@@ -1,6 +1,6 @@
 // Accounts by their names, and agents bound to an account, to a person, and by a command. On a real OpenClaw gateway.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -8,60 +8,77 @@ import { addPlugin } from "./lib/plugin.mjs";
 import { until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { openGateway, useLab } from "./lib/setup.mjs";
-import { ask } from "./lib/talk.mjs";
+import { ask, pause } from "./lib/talk.mjs";
 
 const lab = useLab();
 
-/** Stands in for a coding agent behind ACP: says what it was told, and in which session. */
-const HARNESS = `import { registerAcpRuntimeBackend, tryDispatchAcpReplyHook } from "openclaw/plugin-sdk/acp-runtime-backend";
-const turn = (input) => ({
-  requestId: input.requestId,
-  promptStarted: Promise.resolve(),
-  events: (async function* () { yield { type: "text_delta", stream: "output", text: "harness: " + input.text }; })(),
-  result: Promise.resolve({ status: "completed" }),
-  cancel: async () => {},
-  closeStream: async () => {},
-});
+/**
+ * Stands in for a coding agent behind ACP: says what it was told, after a minute where that is `slow`. It cannot be had while the file `away` is there.
+ */
+const harness = (away) => `import { existsSync } from "node:fs";
+import { registerAcpRuntimeBackend, tryDispatchAcpReplyHook } from "openclaw/plugin-sdk/acp-runtime-backend";
+const running = new Set();
+const turn = (input) => {
+  let end;
+  const ended = new Promise((resolve) => (end = () => resolve("cancelled")));
+  running.add(end);
+  const worked = input.text.includes("slow") ? new Promise((resolve) => setTimeout(() => resolve("completed"), 60_000).unref()) : Promise.resolve("completed");
+  const result = Promise.race([ended, worked]).then((status) => (running.delete(end), { status }));
+  return {
+    requestId: input.requestId,
+    promptStarted: Promise.resolve(),
+    events: (async function* () {
+      if ((await result).status === "completed") yield { type: "text_delta", stream: "output", text: "harness: " + input.text };
+    })(),
+    result,
+    cancel: async () => end(),
+    closeStream: async () => {},
+  };
+};
 const runtime = {
   ownerAwareSessions: 1,
   ensureSession: async ({ sessionKey, agentId, agent }) => ({ sessionKey, agentId, backend: "lab-harness", runtimeSessionName: agent + ":" + sessionKey }),
   startTurn: turn,
   runTurn: (input) => turn(input).events,
-  cancel: async () => {},
+  cancel: async () => running.forEach((end) => end()),
   close: async () => {},
 };
 export default {
   id: "lab-harness",
   name: "Harness of the laboratory",
   register(api) {
-    registerAcpRuntimeBackend({ id: "lab-harness", runtime, healthy: () => true });
+    registerAcpRuntimeBackend({ id: "lab-harness", runtime, healthy: () => !existsSync(${JSON.stringify(away)}) });
     // As the plugin that brings the real ones does it.
     api.on("reply_dispatch", tryDispatchAcpReplyHook);
   },
 };`;
 
 const BOUND = "bound@im.wechat";
+const HARNESSED = "harnessed@im.wechat";
 
 describe("agents that are bound, accounts that have names", () => {
   let here;
   let first;
   let second;
+  let away;
   before(async () => {
+    away = path.join(lab.folder, "away");
     here = await openGateway(lab, {
       bots: ["first", "second"],
       configure: (channel) => {
         channel.accounts = { "second-im-bot": { name: "Work Phone" } };
       },
       prepare: (profile) => {
-        addPlugin(lab, profile, "lab-harness", HARNESS);
+        addPlugin(lab, profile, "lab-harness", harness(away));
         profile.configure((config) => {
           const [echo] = config.models.providers.lab.models;
-          config.models.providers.lab.models.push({ ...echo, id: "other", name: "other" });
-          const model = { primary: "lab/other" };
+          for (const id of ["work", "private"]) config.models.providers.lab.models.push({ ...echo, id, name: id });
+          const on = (model) => ({ model: { primary: `lab/${model}` } });
           const runtime = { type: "acp", acp: { agent: "lab", backend: "lab-harness", mode: "persistent" } };
-          config.agents.entries = { main: {}, work: { model }, private: { model }, lab: { runtime } };
+          config.agents.entries = { main: on("echo"), work: on("work"), private: on("private"), lab: { runtime } };
           config.bindings = [
             { agentId: "private", match: { channel: CHANNEL, accountId: "*", peer: { kind: "direct", id: BOUND } } },
+            { type: "acp", agentId: "lab", match: { channel: CHANNEL, accountId: "first-im-bot", peer: { kind: "direct", id: HARNESSED } } },
             { agentId: "work", match: { channel: CHANNEL, accountId: "second-im-bot" } },
           ];
           config.acp = { enabled: true, backend: "lab-harness", defaultAgent: "lab", allowedAgents: ["lab", "stranger"] };
@@ -75,12 +92,11 @@ describe("agents that are bound, accounts that have names", () => {
 
   const agentOf = async (bot, from, text) => {
     await ask(here.simulator, bot, from, text);
-    const [request] = lab.model.askedAbout(text);
-    return JSON.stringify(request.messages).match(/agent[=:]\s?"?(main|work|private)/)?.[1] ?? request.model;
+    return lab.model.askedAbout(text)[0].model;
   };
 
   test("an account's people talk with the agent that is bound to it, a bound person with theirs", async () => {
-    assert.equal(await agentOf(first, "somebody@im.wechat", "#to-main"), "main");
+    assert.equal(await agentOf(first, "somebody@im.wechat", "#to-main"), "echo");
     assert.equal(await agentOf(second, "somebody@im.wechat", "#to-work"), "work");
     assert.equal(await agentOf(first, BOUND, "#to-private"), "private");
   });
@@ -104,6 +120,30 @@ describe("agents that are bound, accounts that have names", () => {
     await ask(simulator, first, owner, "#to-stranger", { expected: "harness: " });
     await ask(simulator, first, owner, "/session unbind", { expected: "nbound" });
     await ask(simulator, first, owner, "#own-again");
+  });
+
+  test("a person whom the configuration binds to a harness has it; while it cannot be had commands are answered, and a message waits", async () => {
+    const { simulator } = here;
+    writeFileSync(away, "");
+    await ask(simulator, first, HARNESSED, "/whoami", { expected: "harnessed" });
+    await ask(simulator, first, HARNESSED, "#while-away", { expected: "cannot be reached now" });
+    rmSync(away);
+    await until("the answer", async () => (await simulator.sent({ to: HARNESSED })).some(({ text }) => /harness: .*#while-away/s.test(text ?? "")));
+    const told = (await simulator.sent({ to: HARNESSED })).filter(({ text }) => /cannot be reached|#while-away/.test(text ?? ""));
+    assert.equal(told.length, 2, JSON.stringify(told.map(({ text }) => text)));
+    await ask(simulator, first, HARNESSED, "#configured", { expected: "harness: " });
+  });
+
+  test("what a harness works on is stopped by /stop, and the next message comes to it", async () => {
+    const { simulator } = here;
+    const began = Date.now();
+    await simulator.write(first.botId, HARNESSED, "#slow work");
+    await pause(3_000);
+    await simulator.write(first.botId, HARNESSED, "/stop");
+    await ask(simulator, first, HARNESSED, "#next", { expected: "harness: " });
+    assert.ok(Date.now() - began < 50_000, "the work was not stopped");
+    const sent = await simulator.sent({ to: HARNESSED });
+    assert.ok(!sent.some(({ text }) => /harness: .*#slow work/s.test(text ?? "")), JSON.stringify(sent.map(({ text }) => text)));
   });
 
   test("an account is meant by its name on the command line", async () => {

@@ -2,11 +2,8 @@
 // the wire: this plugin and the official one, each in a gateway of its own, in turns, on the same machine at the same time.
 //
 //   cargo build --release && OPENCLAW_WEIXIN_SIDECAR_BIN=target/release/openclaw-weixin-sidecar node tests/host/latency.mjs [messages]
-import path from "node:path";
-
 import { Lab, seedAccounts } from "./lib/lab.mjs";
-import { OFFICIAL, redirect } from "./lib/official.mjs";
-import { run, until } from "./lib/processes.mjs";
+import { officialProfile } from "./lib/official.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { ask, note, pause, unhurried } from "./lib/talk.mjs";
 
@@ -18,17 +15,7 @@ const OWNER = "owner@im.wechat";
 const open = async () => await Lab.open({ log: note });
 
 async function official(lab) {
-  const simulator = await lab.simulator({ strict: false });
-  const packed = await run("npm", ["pack", "--silent", OFFICIAL, "--pack-destination", lab.folder], { env: process.env });
-  if (packed.code !== 0) throw new Error(packed.output);
-  const env = { NODE_OPTIONS: `--import=${redirect(lab.folder, simulator.url)}` };
-  const profile = await lab.profileWith(path.join(lab.folder, packed.stdout.trim()), simulator, { env });
-  profile.configure((config) => (config.channels = { [CHANNEL]: { accounts: { "theirs-im-bot": { cdnBaseUrl: `${simulator.url}/c2c` } } } }));
-  const login = profile.must(["channels", "login", "--channel", CHANNEL], { timeoutMs: 120_000 });
-  await until("its login", async () => (await simulator.state()).logins.length === 1, { timeoutMs: 60_000 });
-  await simulator.login("latest", "scan");
-  await simulator.login("latest", "confirm", { userId: OWNER, botId: "theirs@im.bot" });
-  await login;
+  const { simulator, profile } = await officialProfile(lab, { owner: OWNER, botId: "theirs@im.bot" });
   return await ready("official", lab, simulator, profile);
 }
 

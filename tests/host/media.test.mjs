@@ -190,12 +190,9 @@ describe("what a message can carry", () => {
   });
 
   test("OpenClaw's own proofs of what the message adapter declares", async () => {
-    const packed = path.join(lab.folder, "proofs");
-    const unpacked = await run("sh", ["-c", 'mkdir -p "$1" && tar -xzf "$2" -C "$1" && mkdir "$1/package/node_modules"', "sh", packed, lab.tarball]);
-    assert.equal(unpacked.code, 0, unpacked.output);
+    const plugin = await lab.unpack("proofs");
     const picture = path.join(lab.folder, "proof.png");
     writeFileSync(picture, PNG);
-    const plugin = path.join(packed, "package");
     const what = { plugin, picture, bot, simulatorUrl: simulator.url, profileFolder: profile.folder, host: lab.host, env: profile.extraEnv };
     const done = await run(lab.host.node, [PROOFS, JSON.stringify(what)], { env: profile.env, cwd: profile.home, timeoutMs: 240_000 });
     assert.equal(done.code, 0, done.output.slice(-4_000));

@@ -99,6 +99,15 @@ export class Lab {
     return look();
   }
 
+  /** The packed plugin, unpacked into a folder of that name. Returns where. */
+  async unpack(name) {
+    const folder = path.join(this.folder, name);
+    mkdirSync(folder, { recursive: true });
+    const done = await run("tar", ["-xzf", this.tarball, "-C", folder]);
+    if (done.code !== 0) throw new Error(done.output);
+    return path.join(folder, "package");
+  }
+
   async simulator(options) {
     const simulator = await Simulator.start(this.binary, { env: { ...process.env, ...this.markEnv }, ...options });
     this.#running.push(simulator);

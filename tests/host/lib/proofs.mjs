@@ -4,7 +4,7 @@
 // packed plugin itself, which runs a sidecar of its own here, and where OpenClaw takes part with the gateway that runs.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readFileSync, symlinkSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -14,6 +14,7 @@ import { Simulator } from "./simulator.mjs";
 
 const { plugin, simulatorUrl, bot, profileFolder, host, picture, env } = JSON.parse(process.argv[2]);
 const sdk = path.dirname(host.openclaw);
+mkdirSync(path.join(plugin, "node_modules"));
 symlinkSync(sdk, path.join(plugin, "node_modules", "openclaw"), "junction");
 const load = (file) => import(pathToFileURL(file).href);
 const { verifyChannelMessageAdapterCapabilityProofs, verifyChannelMessageReceiveAckPolicyAdapterProofs } = await load(path.join(sdk, "dist", "plugin-sdk", "channel-outbound.js"));
@@ -60,7 +61,7 @@ const proofs = {
 };
 
 const policies = {
-  // A message is in the inbox until the plugin acks it, once OpenClaw has it.
+  // The plugin acks, and leaves nothing behind. That it does so when OpenClaw has the message, and not before, is what the tests with kills show.
   manual: async () => {
     await simulator.write(bot.botId, to, "#proof-of-ack");
     await until("the answer", async () => (await arrived("echo: #proof-of-ack")).length === 1);
