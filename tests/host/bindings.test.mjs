@@ -82,7 +82,7 @@ describe("agents that are bound, accounts that have names", () => {
             { agentId: "work", match: { channel: CHANNEL, accountId: "second-im-bot" } },
           ];
           config.acp = { enabled: true, backend: "lab-harness", defaultAgent: "lab", allowedAgents: ["lab", "stranger"] };
-          config.commands = { ...config.commands, ownerAllowFrom: [`${CHANNEL}:owner-of-first@im.wechat`] };
+          config.commands = { ...config.commands, ownerAllowFrom: [`${CHANNEL}:owner-of-first@im.wechat`, `${CHANNEL}:${HARNESSED}`] };
         });
       },
     });
