@@ -1,23 +1,47 @@
 /**
- * The host's `message_sent` hook for held messages. The host reports what it sends itself; of a message that the sidecar
- * keeps it hears nothing more, so its end is reported from here.
+ * The host's hooks around what the host does not send itself: messages that the sidecar kept, of whose end the host hears nothing, and those that a
+ * command hands to the gateway.
  */
 import type { OutboundUpdate } from "./contract.js";
+import { messageOf } from "./errors.js";
 import { hostLog } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 
-/** Tells other plugins how a held message ended. */
-export async function reportSent(update: OutboundUpdate & { to: string }): Promise<void> {
+/** A message on its way to a person. */
+type Outgoing = { to: string; accountId?: string | null | undefined; text: string };
+
+async function hooksOf(name: "message_sending" | "message_sent") {
   const { getGlobalHookRunner } = await import("openclaw/plugin-sdk/plugin-runtime");
   const hooks = getGlobalHookRunner();
-  if (!hooks?.hasHooks("message_sent")) return;
+  return hooks?.hasHooks(name) ? hooks : undefined;
+}
+
+/** Asks other plugins what becomes of a message: its text as they want it, or why they do not want it sent. As with the host's sends, one that fails changes nothing. */
+export async function whatHooksSay({ to, accountId, text, file }: Outgoing & { file?: string | null | undefined }): Promise<{ text: string; cancelled?: string }> {
+  const hooks = await hooksOf("message_sending");
+  if (!hooks) return { text };
+  try {
+    const account = accountId ? { accountId } : {};
+    const event = { to, content: text, metadata: { channel: CHANNEL_ID, ...account, mediaUrls: file ? [file] : [] } };
+    const said = await hooks.runMessageSending(event, { channelId: CHANNEL_ID, conversationId: to, ...account });
+    return said?.cancel ? { text, cancelled: said.cancelReason ?? "" } : { text: said?.content ?? text };
+  } catch (error) {
+    hostLog("warn", `a message_sending hook failed: ${messageOf(error)}`);
+    return { text };
+  }
+}
+
+/** Tells other plugins how a message ended. */
+export async function reportSent(update: Outgoing & Pick<OutboundUpdate, "status" | "messageIds" | "error">): Promise<void> {
+  const hooks = await hooksOf("message_sent");
+  if (!hooks) return;
   const { buildCanonicalSentMessageHookContext, fireAndForgetHook, toPluginMessageContext, toPluginMessageSentEvent } = await import(
     "openclaw/plugin-sdk/hook-runtime"
   );
   const messageId = update.messageIds?.at(-1);
   const sent = buildCanonicalSentMessageHookContext({
     to: update.to,
-    content: update.text ?? "",
+    content: update.text,
     success: update.status === "sent",
     channelId: CHANNEL_ID,
     conversationId: update.to,

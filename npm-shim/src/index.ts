@@ -5,6 +5,7 @@ import { weixinPlugin } from "./channel.js";
 import { assertHostVersion } from "./host-version.js";
 import { addHost } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
+import { registerRelay } from "./relay.js";
 import { retireSidecar } from "./sidecar.js";
 
 // The host's registry is written for plugins of any probe type, which no concrete one can satisfy.
@@ -30,5 +31,6 @@ export default {
       });
     }
     api.registerChannel({ plugin });
+    if (api.registrationMode === "full") registerRelay(api);
   },
 };

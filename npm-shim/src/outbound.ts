@@ -4,12 +4,13 @@ import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 import { PlatformMessageNotDispatchedError } from "openclaw/plugin-sdk/error-runtime";
 
 import { namedAccount, type HostConfig } from "./accounts.js";
-import type { SendResult } from "./contract.js";
+import type { Methods, SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
 import { reportUndelivered } from "./held.js";
-import { hostLog } from "./host.js";
+import { hostLog, runsAccounts } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
 import { maxMediaBytes, withStaged, type MediaAccess } from "./media.js";
+import { Cancelled, throughGateway, type SendMethod } from "./relay.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 import { turns } from "./turns.js";
@@ -40,6 +41,8 @@ export type TextSend = {
   idempotencyKey?: string | undefined;
   /** It is worth less than an answer, and never takes the last message that WeChat allows. */
   extra?: boolean | undefined;
+  /** From a command, not from the gateway: the gateway sends it, where there is one. */
+  relayed?: boolean | undefined;
 };
 
 export type MediaSend = Omit<TextSend, "text"> & {
@@ -67,8 +70,7 @@ export async function sendMedia(send: MediaSend): Promise<SendResult> {
       ...(send.accountId ? { accountId: send.accountId } : {}),
       ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
     } as const;
-    const request = () => sidecar().process.request("outbound.sendMedia", params, { timeoutMs: MEDIA_TIMEOUT_MS });
-    return await turns.sending(send.accountId, to, () => overRestarts(send.idempotencyKey, request));
+    return await request("outbound.sendMedia", params, MEDIA_TIMEOUT_MS, send.relayed);
   });
 }
 
@@ -83,15 +85,21 @@ export async function sendText(send: TextSend): Promise<SendResult> {
     ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
     ...(send.extra ? { extra: true } : {}),
   };
-  const request = () => sidecar().process.request("outbound.sendText", params, { timeoutMs: SEND_TIMEOUT_MS });
-  return await turns.sending(send.accountId, to, () => overRestarts(send.idempotencyKey, request));
+  return await request("outbound.sendText", params, SEND_TIMEOUT_MS, send.relayed);
+}
+
+async function request<M extends SendMethod>(method: M, params: Methods[M]["params"], timeoutMs: number, relayed = false): Promise<SendResult> {
+  const result = relayed ? await throughGateway(method, params, timeoutMs) : undefined;
+  if (result) return result;
+  const send = () => sidecar().process.request(method, params, { timeoutMs });
+  return await turns.sending(params.accountId, params.to, () => overRestarts(params.idempotencyKey, send));
 }
 
 /**
  * Asks again when the sidecar ended in the middle. With a key that is always safe, and better than to leave it to the
  * host's queue, which waits for up to ten minutes before it tries again.
  */
-async function overRestarts(key: string | undefined, request: () => Promise<SendResult>): Promise<SendResult> {
+async function overRestarts(key: string | null | undefined, request: () => Promise<SendResult>): Promise<SendResult> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await request();
@@ -131,20 +139,20 @@ function keyOf(ctx: { deliveryQueueId?: string; deliveryPartIndex?: number }): s
 
 async function sendTextFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
   const { to, text } = ctx;
-  return await sendFromHost(ctx, "text", (accountId, idempotencyKey) => sendText({ to, text, accountId, idempotencyKey }));
+  return await sendFromHost(ctx, "text", (origin) => sendText({ to, text, ...origin }));
 }
 
 async function sendMediaFromHost(ctx: SendMediaContext): Promise<MessageSendResult> {
   const { to, mediaUrl, text } = ctx;
   const maxBytes = maxMediaBytes(ctx.cfg);
   const kind = ctx.audioAsVoice ? "voice" : ctx.forceDocument ? "file" : "auto";
-  return await sendFromHost(ctx, "media", (accountId, idempotencyKey) => sendMedia({ to, accountId, mediaUrl, text, access: ctx, maxBytes, kind, idempotencyKey }));
+  return await sendFromHost(ctx, "media", (origin) => sendMedia({ to, mediaUrl, text, access: ctx, maxBytes, kind, ...origin }));
 }
 
 async function sendFromHost(
   ctx: SendTextContext,
   of: "text" | "media",
-  send: (accountId: string | undefined, idempotencyKey: string | undefined) => Promise<SendResult>,
+  send: (origin: Pick<TextSend, "accountId" | "idempotencyKey" | "relayed">) => Promise<SendResult>,
 ): Promise<MessageSendResult> {
   ctx.signal?.throwIfAborted();
   await ctx.onPlatformSendDispatch?.();
@@ -156,8 +164,12 @@ async function sendFromHost(
   try {
     // Before a file is loaded: where this copy of the plugin is retired, nothing was sent, whatever fails then.
     sidecar();
-    result = await send(accountId, idempotencyKey);
+    result = await send({ accountId, idempotencyKey, relayed: !runsAccounts() });
   } catch (error) {
+    if (error instanceof Cancelled) {
+      hostLog("warn", `The message to ${ctx.to} is not sent: a plugin of the gateway cancelled it${error.message ? ` (${error.message})` : ""}.`);
+      return { outcome: "not_sent", receipt: receiptOf([]) };
+    }
     throw asHostError(error, idempotencyKey !== undefined);
   }
   reportUndelivered(accountId, ctx.to, result);

@@ -12,8 +12,8 @@ import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
+import { LoginPage } from "./login-page.js";
 import { LOGIN_TEXTS, waitForLogin } from "./login-steps.js";
-import { asBlocks } from "./qr-text.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
 
@@ -31,8 +31,8 @@ const TEXTS = {
     another: "Log in with another one",
     renew: (name: string) => `Log ${name} in again`,
     keep: "Leave everything as it is",
-    scan: "Scan this QR code with WeChat on your phone (on a dark page a few phones need the light theme):",
-    onward: "Continue when you have scanned it, or when nothing happens any more: a code that ran out is replaced.",
+    scan: "Scan this QR code with WeChat on your phone:",
+    open: "The link below opens a page with the QR code. Scan it with WeChat on your phone, then continue here.",
     waiting: "Waiting for the phone",
     still: "Nothing came from the phone yet. Continue to go on waiting.",
     code: "Number shown on the phone",
@@ -48,8 +48,8 @@ const TEXTS = {
     another: "登录另一个账号",
     renew: (name: string) => `重新登录 ${name}`,
     keep: "保持不变",
-    scan: "请用手机微信扫描二维码（深色页面上，个别手机需要先切换到浅色主题）：",
-    onward: "扫码后点继续；如果没有反应也点继续，过期的二维码会自动更换。",
+    scan: "请用手机微信扫描二维码：",
+    open: "点击下面的链接打开二维码页面，用手机微信扫码，然后回到这里点继续。",
     waiting: "等待手机确认",
     still: "手机还没有响应，点继续接着等待。",
     code: "手机上显示的数字",
@@ -93,19 +93,32 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
   // There is nothing to go back to: the code is used up.
   prompter.disableBackNavigation?.();
   const steps = new Steps();
-  const stop = side.onLoginProgress(sessionKey, (progress) => steps.push(progress));
+  const page = prompter.openUrl ? new LoginPage({ image: started.qrPngDataUrl, link: started.qrUrl }) : undefined;
+  const stop = side.onLoginProgress(sessionKey, (progress) => {
+    page?.follow(progress);
+    steps.push(progress);
+  });
   let ended = false;
   const end = waitForLogin(side, sessionKey).finally(() => (ended = true));
   end.catch(() => {});
   try {
-    await show(prompter, runtime, hosted, started.qrText, started.qrUrl);
+    const show = async (qrText: string, qrUrl: string) => {
+      if (hosted) await prompter.note(`${t.link}\n${qrUrl}`, t.title);
+      else runtime.log(`\n${t.scan}\n\n${qrText}\n${t.link}\n${qrUrl}\n`);
+    };
+    if (page) {
+      await prompter.openUrl?.(page.path);
+      await prompter.note(t.open, t.title);
+    } else {
+      await show(started.qrText, started.qrUrl);
+    }
     while (!ended) {
       const progress = prompter.progress(t.waiting);
       const step = await steps.next(end, hosted ? HEARTBEAT_MS : undefined).finally(() => progress.stop());
       // A wizard that was cancelled says so only where it is asked something.
       if (!step && !ended && hosted) await prompter.note(t.still, t.title);
-      if (step?.state === "refreshed" && step.qrText) {
-        await show(prompter, runtime, hosted, step.qrText, step.qrUrl ?? "");
+      if (step?.state === "refreshed" && step.qrText && !page) {
+        await show(step.qrText, step.qrUrl ?? "");
       } else if (step?.state === "code_required" || step?.state === "code_rejected") {
         if (step.state === "code_rejected" && step.message) await prompter.note(step.message, t.title);
         const code = await prompter.text({ message: t.code, validate: (value) => (value.trim() === "" ? t.empty : undefined) });
@@ -115,6 +128,7 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
     return await end;
   } finally {
     stop();
+    page?.close();
     if (!ended) await side.process.request("login.cancel", { sessionKey }).catch(() => {});
   }
 }
@@ -122,16 +136,6 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
 /** Whether whoever sets up sits somewhere else: what is printed here would be read by others, and a code logs in whoever scans it. */
 const isHosted = (prompter: WizardPrompter, options: Configure["options"]) =>
   options?.deferDeviceLinkToClient === true || prompter.openUrl !== undefined || !process.stdout.isTTY;
-
-/** Shows a code: in a terminal as it is, on a page as text that keeps its form. */
-async function show(prompter: WizardPrompter, runtime: Configure["runtime"], hosted: boolean, qrText: string, qrUrl: string): Promise<void> {
-  const t = texts();
-  if (!hosted) {
-    runtime.log(`\n${t.scan}\n\n${qrText}\n${t.link}\n${qrUrl}\n`);
-    return;
-  }
-  await prompter.note(`${t.scan}\n\n${asBlocks(qrText)}\n\n${t.link}\n${qrUrl}\n\n${t.onward}`, t.title);
-}
 
 export async function configure(ctx: Configure): Promise<Awaited<ReturnType<ChannelSetupWizardAdapter["configure"]>>> {
   const { cfg, prompter } = ctx;
@@ -162,6 +166,8 @@ export async function configure(ctx: Configure): Promise<Awaited<ReturnType<Chan
       if (error instanceof Error && /^Wizard\w+Error$/.test(error.name)) throw error;
       message = messageOf(error);
     }
+    // The page has done its work: without this its link would stand beside what is asked next.
+    await prompter.openUrl?.("");
     await prompter.note(message, t.title);
     if (!accountId && !(await prompter.confirm({ message: t.again, initialValue: true }))) return { cfg, completion: "paused" };
   }

@@ -164,7 +164,6 @@ describe("what a message can carry", () => {
   test("message_sending changes and cancels, message_sent reports, once for each message in every path", async () => {
     const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
     const of = (hook, text) => seen().filter((event) => event.hook === hook && event.content.includes(text));
-    // By the gateway: a command line is a process of its own, in which OpenClaw loads the channel and no other plugin.
     const byRpc = (text) => profile.rpc("send", { channel: CHANNEL, to: bot.userId, message: text, idempotencyKey: randomUUID() });
     const texts = async () => (await simulator.sent({ to: bot.userId })).map((message) => message.text ?? "");
 
@@ -187,6 +186,51 @@ describe("what a message can carry", () => {
     assert.equal(of("message_sent", "#please-cancel").filter((event) => event.success).length, 0);
     const all = await texts();
     assert.ok(!all.some((text) => text.includes("couldn't produce")), `a cancelled answer is no failure: ${JSON.stringify(all)}`);
+  });
+
+  test("a command sends through the gateway, where its plugins see it; by itself where none runs", async () => {
+    const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+    const of = (hook, text) => seen().filter((event) => event.hook === hook && event.content.includes(text)).length;
+    const texts = async () => (await simulator.sent({ to: bot.userId })).map((message) => message.text ?? "");
+    const send = (text, ...more) => profile.cli(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", text, ...more]);
+
+    const sent = await send("#by-command #please-change");
+    assert.equal(sent.code, 0, sent.output);
+    assert.match(sent.output, /Sent via WeChat/);
+    await until("message_sent", () => of("message_sent", "#by-command #was-changed") > 0);
+    assert.deepEqual([of("message_sending", "#by-command"), of("message_sent", "#by-command")], [1, 1], JSON.stringify(seen()));
+    assert.equal((await texts()).filter((text) => text === "#by-command #was-changed").length, 1);
+
+    const cancelled = await send("#by-command #please-cancel");
+    assert.notEqual(cancelled.code, 0, cancelled.output);
+    assert.match(cancelled.output, /is not sent: a plugin of the gateway cancelled it/);
+
+    const picture = path.join(profile.stateDir, "workspace", "by-command.png");
+    mkdirSync(path.dirname(picture), { recursive: true });
+    writeFileSync(picture, PNG);
+    const file = await send("#pictured #please-change", "--media", picture);
+    assert.equal(file.code, 0, file.output);
+    await until("the words of the picture", async () => (await texts()).includes("#pictured #was-changed"));
+
+    // A gateway that is killed over it: the message is kept, and goes out once, with the next gateway.
+    await simulator.fault({ endpoint: "sendmessage", kind: "delay", value: 4_000 });
+    const lost = send("#over-a-kill");
+    await until("the gateway to have it", () => of("message_sending", "#over-a-kill") > 0);
+    await here.gateway.kill();
+    const told = await lost;
+    assert.notEqual(told.code, 0, told.output);
+    assert.match(told.output, /The gateway ended, or was lost, while it sent/);
+    await simulator.clearFaults();
+
+    const alone = await send("#by-itself #please-change");
+    assert.equal(alone.code, 0, alone.output);
+    assert.ok((await texts()).includes("#by-itself #please-change"));
+    assert.equal(of("message_sending", "#by-itself"), 0);
+
+    here.gateway = await lab.gateway(profile);
+    await until("the message that was under way", async () => (await texts()).includes("#over-a-kill"));
+    await ask(simulator, bot, bot.userId, "#after-the-kill");
+    assert.equal((await texts()).filter((text) => text === "#over-a-kill").length, 1);
   });
 
   test("OpenClaw's own proofs of what the message adapter declares", async () => {

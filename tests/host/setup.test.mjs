@@ -1,38 +1,14 @@
 // "Run setup" in the Control UI and `openclaw channels add`: from nothing to an account with a name, an owner, and an agent that answers.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { before, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 
-import { fromNpm } from "../tools.mjs";
-import { until } from "./lib/processes.mjs";
+import { hasBrowser, openBrowser, readCode } from "./lib/browser.mjs";
+import { PATIENCE_MS, until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { useLab } from "./lib/setup.mjs";
 import { ask, note, unhurried } from "./lib/talk.mjs";
 
 const lab = useLab();
-
-/** What a phone reads in a code drawn with blocks, a module two characters wide. `inverted`: light on dark, as on a dark page. */
-function scan(text, inverted = false) {
-  const decode = createRequire(import.meta.url)(fromNpm("jsqr", "1.4.0", "dist/jsQR.js"));
-  const lines = text.split("\n");
-  const from = lines.findIndex((line) => line.includes("██"));
-  const to = lines.findLastIndex((line) => line.includes("██"));
-  const rows = lines.slice(from, to + 1);
-  const modules = Math.max(...rows.map((row) => row.length)) / 2;
-  const [scale, quiet] = [6, 4];
-  const width = (modules + 2 * quiet) * scale;
-  const height = (rows.length + 2 * quiet) * scale;
-  const pixels = new Uint8ClampedArray(width * height * 4).fill(inverted ? 0 : 255);
-  for (let y = 0; y < rows.length * scale; y += 1) {
-    for (let x = 0; x < modules * scale; x += 1) {
-      if (rows[Math.floor(y / scale)][Math.floor(x / scale) * 2] !== "█") continue;
-      const at = ((y + quiet * scale) * width + x + quiet * scale) * 4;
-      pixels.fill(inverted ? 255 : 0, at, at + 3);
-    }
-  }
-  for (let at = 3; at < pixels.length; at += 4) pixels[at] = 255;
-  return (decode.default ?? decode)(pixels, width, height)?.data;
-}
 
 describe("setup", () => {
   let simulator;
@@ -43,6 +19,11 @@ describe("setup", () => {
     profile = await lab.profile(simulator);
     unhurried(profile);
     await simulator.limit({ quotaPerToken: null, burst: null });
+    profile.configure((config) => {
+      const [echo] = config.models.providers.lab.models;
+      config.models.providers.lab.models.push({ ...echo, id: "work", name: "work" });
+      config.agents.entries = { main: {}, work: { model: { primary: "lab/work" } } };
+    });
     gateway = await lab.gateway(profile);
   }, { timeout: 300_000 });
 
@@ -60,24 +41,28 @@ describe("setup", () => {
     return shown;
   }
 
-  test("the wizard shows a code that a phone can read, asks for the number, a name and the owner, and the account answers", async () => {
+  test("the wizard has a page with a code that a phone can read, asks for the number, a name and the owner, and the account answers", async () => {
     const person = { userId: "ann@im.wechat", botId: "first@im.bot" };
-    let codes = 0;
+    let address;
+    const page = async () => await fetch(`http://127.0.0.1:${gateway.port}${address}`);
     const shown = await walk(async (step) => {
       const text = step.message ?? "";
-      if (step.type === "note" && text.includes("██")) {
-        const { qrUrl } = (await simulator.state()).logins.at(-1);
-        const link = /https?:\/\/\S+/.exec(text.slice(text.lastIndexOf("██")))[0];
-        assert.equal(scan(text), link, "the code on the page is the link");
-        assert.equal(scan(text, true), link, "on a dark page too");
-        if (qrUrl) assert.equal(link, qrUrl);
-        codes += 1;
-        if (codes === 1) {
-          await simulator.login("latest", "expire");
-          return undefined;
-        }
+      if (step.type === "note" && step.externalUrl && !address) {
+        address = step.externalUrl;
+        const { headers } = await page();
+        assert.equal(headers.get("cache-control"), "no-store");
+        assert.match(headers.get("content-security-policy"), /default-src 'none'/);
+        const image = async () => {
+          const [, base64] = /<img src="data:image\/png;base64,([^"]+)"/.exec(await (await page()).text()) ?? [];
+          return base64 && Buffer.from(base64, "base64");
+        };
+        await code(image);
+        await simulator.login("latest", "expire");
+        await code(image);
         await simulator.login("latest", "scan");
+        await says(page, "Confirm the login there");
         await simulator.login("latest", "need-code", { code: "4711" });
+        await says(page, "The phone shows a number");
         return undefined;
       }
       if (step.type === "text" && /Number shown/.test(text)) {
@@ -88,7 +73,10 @@ describe("setup", () => {
       if (step.type === "confirm" && text.includes(person.userId)) return true;
       return defaultOf(step);
     });
-    assert.equal(codes, 2, "a code that ran out is replaced");
+    await says(page, "This login is over");
+    assert.ok(!/<img|http-equiv/.test(await (await page()).text()), "a code is left on the page");
+    const guess = await fetch(`http://127.0.0.1:${gateway.port}${address.replace(/.{4}$/, "0000")}`);
+    assert.ok(!/<img/.test(await guess.text()), "another address shows a code");
     note(shown.map((line) => line.split("\n")[0].slice(0, 100)).join("\n# "));
     const { channels, commands } = profile.config;
     assert.equal(channels[CHANNEL].accounts["first-im-bot"].name, "work");
@@ -96,6 +84,88 @@ describe("setup", () => {
     const bot = (await simulator.state()).bots.find(({ botId }) => botId === person.botId);
     await ask(simulator, { ...bot, botId: person.botId }, person.userId, "#set-up");
   });
+
+  describe("in a browser", { skip: hasBrowser ? false : "there is no browser for this machine" }, () => {
+    let browser;
+    before(async () => {
+      browser = await openBrowser();
+    }, { timeout: 300_000 });
+    after(() => browser?.close());
+
+    test("Run setup in the Control UI leads to a second account, with the code on a page that stays up to date", async () => {
+      const person = { userId: "ben@im.wechat", botId: "second@im.bot" };
+      const context = await browser.newContext({ viewport: { width: 1280, height: 1000 } });
+      const ui = await context.newPage();
+      ui.setDefaultTimeout(PATIENCE_MS);
+      await ui.goto(`http://127.0.0.1:${gateway.port}/channels#token=${profile.config.gateway.auth.token}`);
+      await ui.getByRole("button", { name: /WeChat/ }).first().click();
+      await ui.getByRole("button", { name: "Run setup" }).click();
+      const dialog = ui.locator(".channels-wizard");
+      const asks = (text) => dialog.getByText(text).first().waitFor();
+      const goOn = async (text, button = "Continue") => {
+        await asks(text);
+        await dialog.getByRole("button", { name: button, exact: true }).click();
+      };
+      const choose = async (text, option) => {
+        await asks(text);
+        await dialog.locator("openclaw-select-picker").getByRole("button").click();
+        await dialog.getByRole("option", { name: option, exact: true }).click();
+      };
+      const type = async (text, value) => {
+        await asks(text);
+        await dialog.locator("input").fill(value);
+        await dialog.getByRole("button", { name: "Continue", exact: true }).click();
+      };
+
+      await goOn("Channel setup");
+      await goOn("How channels work");
+      await choose("What do you want to do?", "Modify settings");
+      await choose("Which WeChat account?", "Log in with another one");
+      await asks("The link below opens a page with the QR code");
+      const [tab] = await Promise.all([context.waitForEvent("page"), dialog.getByRole("link", { name: "Open link" }).click()]);
+      const screen = () => tab.screenshot();
+      await code(screen);
+      await simulator.login("latest", "expire");
+      await code(screen);
+      await simulator.login("latest", "scan");
+      await simulator.login("latest", "need-code", { code: "0815" });
+      await tab.getByText("The phone shows a number").waitFor();
+      await goOn("The link below opens a page with the QR code");
+      await type("Number shown on the phone", "0815");
+      await until("the number", async () => (await simulator.state()).logins.at(-1).status !== "need_verifycode");
+      await simulator.login("latest", "confirm", person);
+      await tab.getByText("This login is over").waitFor();
+      await goOn("WeChat account second-im-bot is connected.");
+      await type("A name for this account", "Second phone");
+      await goOn("Whoever scanned the code (ben@im.wechat)", "Yes");
+      await goOn("Selected channels");
+      await goOn("Configure DM access policies now?", "No");
+      await choose("Send openclaw-weixin/second-im-bot messages to agent", "work");
+      await goOn("Routing bindings");
+      await goOn("Channels updated.");
+      await dialog.getByRole("button", { name: "Finish" }).click();
+      await context.close();
+
+      const { channels, commands, bindings } = profile.config;
+      assert.equal(channels[CHANNEL].accounts["second-im-bot"].name, "Second phone");
+      assert.deepEqual(commands.ownerAllowFrom, [`${CHANNEL}:ann@im.wechat`, `${CHANNEL}:${person.userId}`]);
+      assert.deepEqual(
+        bindings.map(({ agentId, match }) => [agentId, match.accountId]),
+        [["main", "first-im-bot"], ["work", "second-im-bot"]],
+      );
+      await ask(simulator, { botId: person.botId }, person.userId, "#set-up-in-a-browser");
+      assert.equal(lab.model.askedAbout("#set-up-in-a-browser")[0].model, "work");
+      await ask(simulator, { botId: "first@im.bot" }, "ann@im.wechat", "#still-there");
+    });
+  });
+
+  /** Waits until a picture holds the code for which the server waits now. */
+  const code = (picture) =>
+    until("the code of this login", async () => {
+      const png = await picture();
+      return png && readCode(png)?.includes(`/q/${(await simulator.state()).logins.at(-1).qrcode}?`);
+    });
+  const says = (page, text) => until(`the page to say "${text}"`, async () => (await (await page()).text()).includes(text));
 
   /** What somebody takes who just goes on. */
   function defaultOf(step) {
