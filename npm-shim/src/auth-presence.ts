@@ -1,4 +1,7 @@
-/** Whether anybody is logged in: what OpenClaw asks before it loads the plugin (`openclaw.channel.persistedAuthState` in package.json). */
+/**
+ * Whether anybody is logged in, for whoever has not loaded the plugin (`openclaw.channel.persistedAuthState` in package.json). OpenClaw documents that
+ * for all channels; 2026.9.6 asks only those that it brings itself.
+ */
 import { resolveStateDir } from "openclaw/plugin-sdk/state-paths";
 
 import { listAccountIds, resolveAccount } from "./accounts.js";

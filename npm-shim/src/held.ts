@@ -42,7 +42,7 @@ export function reportUpdate(update: OutboundUpdate): void {
   const why = update.error ? ` (${update.error})` : "";
   hostLog(lost ? "warn" : "info", `held message ${update.queueId} to ${to ?? "somebody"}: ${status}${why}`);
   if (!accountId || !to || !runsAccounts()) return;
-  reportSent({ ...update, to, text: update.text ?? "" }).catch((error: unknown) => hostLog("warn", `message_sent was not reported: ${messageOf(error)}`));
+  void reportSent({ ...update, to, text: update.text ?? "" });
   if (status === "sent") tellAgent(accountId, to, "A message of yours that was held has now been sent.");
   else if (status === "unconfirmed") tellAgent(accountId, to, `A message of yours that was held is not confirmed: ${UNCONFIRMED}.`);
   else tellAgent(accountId, to, `A message of yours that was held was never sent: ${status}${why}.`);

@@ -9,14 +9,22 @@ import { CHANNEL_ID } from "./ids.js";
 
 /** A message on its way to a person. */
 type Outgoing = { to: string; accountId?: string | null | undefined; text: string };
+type Ended = Outgoing & Pick<OutboundUpdate, "status" | "messageIds" | "error">;
+
+/** The host's part in this, which not every process needs. */
+export async function loadHooks() {
+  return { ...(await import("openclaw/plugin-sdk/plugin-runtime")), ...(await import("openclaw/plugin-sdk/hook-runtime")) };
+}
 
 async function hooksOf(name: "message_sending" | "message_sent") {
-  const { getGlobalHookRunner } = await import("openclaw/plugin-sdk/plugin-runtime");
-  const hooks = getGlobalHookRunner();
+  const hooks = (await loadHooks()).getGlobalHookRunner();
   return hooks?.hasHooks(name) ? hooks : undefined;
 }
 
-/** Asks other plugins what becomes of a message: its text as they want it, or why they do not want it sent. As with the host's sends, one that fails changes nothing. */
+/**
+ * Asks other plugins what becomes of a message: its text as they want it, or why they do not want it sent. As with the host's sends, one that fails
+ * changes nothing. `file`: the path or the URL of a file that goes with it.
+ */
 export async function whatHooksSay({ to, accountId, text, file }: Outgoing & { file?: string | null | undefined }): Promise<{ text: string; cancelled?: string }> {
   const hooks = await hooksOf("message_sending");
   if (!hooks) return { text };
@@ -31,13 +39,15 @@ export async function whatHooksSay({ to, accountId, text, file }: Outgoing & { f
   }
 }
 
-/** Tells other plugins how a message ended. */
-export async function reportSent(update: Outgoing & Pick<OutboundUpdate, "status" | "messageIds" | "error">): Promise<void> {
+/** Tells other plugins how a message ended. Never rejects. */
+export async function reportSent(update: Ended): Promise<void> {
+  await tellHooks(update).catch((error: unknown) => hostLog("warn", `message_sent was not reported: ${messageOf(error)}`));
+}
+
+async function tellHooks(update: Ended): Promise<void> {
   const hooks = await hooksOf("message_sent");
   if (!hooks) return;
-  const { buildCanonicalSentMessageHookContext, fireAndForgetHook, toPluginMessageContext, toPluginMessageSentEvent } = await import(
-    "openclaw/plugin-sdk/hook-runtime"
-  );
+  const { buildCanonicalSentMessageHookContext, fireAndForgetHook, toPluginMessageContext, toPluginMessageSentEvent } = await loadHooks();
   const messageId = update.messageIds?.at(-1);
   const sent = buildCanonicalSentMessageHookContext({
     to: update.to,

@@ -25,7 +25,7 @@ const TEXTS = {
     link: "This page is on the phone itself? Open this link",
     scanned: "The phone has read the code. Confirm the login there.",
     code: "The phone shows a number. Type it where you set up OpenClaw: press Continue there.",
-    over: "This login is over. You can close this page.",
+    over: "This login is over. Close this page, and press Continue where you set up OpenClaw.",
     onward: "When the phone has confirmed, press Continue where you set up OpenClaw.",
   },
   "zh-CN": {
@@ -34,18 +34,27 @@ const TEXTS = {
     link: "如果本页面就在这部手机上，请打开此链接",
     scanned: "手机已扫码，请在手机上确认登录。",
     code: "手机上显示了一个数字，请回到 OpenClaw 的设置页面点继续，然后输入。",
-    over: "这次登录已结束，可以关闭本页面。",
+    over: "这次登录已结束。请关闭本页面，回到 OpenClaw 的设置页面点继续。",
     onward: "手机确认后，请回到 OpenClaw 的设置页面点继续。",
   },
 };
 
-/** What a login tells that changes the page. */
-const SAYS: Partial<Record<LoginProgress["state"], "scan" | "scanned" | "code">> = {
+type Says = Exclude<keyof (typeof TEXTS)["en"], "title" | "link" | "onward">;
+
+/** What the page says in each state of a login. */
+const SAYS: Record<LoginProgress["state"], Says> = {
   waiting: "scan",
   refreshed: "scan",
   scanned: "scanned",
+  redirected: "scanned",
   code_required: "code",
   code_rejected: "code",
+  code_blocked: "scan",
+  confirmed: "over",
+  already_connected: "over",
+  expired: "over",
+  failed: "over",
+  cancelled: "over",
 };
 
 /** A code, as an image (a data URL) and as the link that it holds. */
@@ -55,9 +64,11 @@ export class LoginPage {
   /** Its address below the gateway's, which nobody can guess: whoever scans the code becomes the bot's owner. */
   readonly path = `/${CHANNEL_ID}/login/${randomBytes(16).toString("hex")}`;
   #code: Code;
-  #says: "scan" | "scanned" | "code" | "over" = "scan";
+  #says: Says = "scan";
   readonly #unregister: () => void;
+  #closed = false;
 
+  /** Throws where the gateway does not take the page. */
   constructor(code: Code) {
     this.#code = code;
     this.#unregister = registerPluginHttpRoute({
@@ -67,6 +78,7 @@ export class LoginPage {
       match: "exact",
       pluginId: CHANNEL_ID,
       source: "login",
+      throwOnFailure: true,
       handler: (_request, response) => this.#answer(response),
       log: (message) => hostLog("warn", message),
     });
@@ -75,11 +87,13 @@ export class LoginPage {
   /** Takes over what a login tells. */
   follow(progress: LoginProgress): void {
     if (progress.qrPngDataUrl) this.#code = { image: progress.qrPngDataUrl, link: progress.qrUrl ?? "" };
-    this.#says = SAYS[progress.state] ?? this.#says;
+    this.#says = SAYS[progress.state];
   }
 
   /** The login is over, however it ended. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#says = "over";
     setTimeout(this.#unregister, OVER_MS).unref();
   }

@@ -4,16 +4,16 @@ import type { ChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 import { PlatformMessageNotDispatchedError } from "openclaw/plugin-sdk/error-runtime";
 
 import { namedAccount, type HostConfig } from "./accounts.js";
-import type { Methods, SendResult } from "./contract.js";
+import type { SendResult } from "./contract.js";
 import { isSidecarError, messageOf } from "./errors.js";
 import { reportUndelivered } from "./held.js";
 import { hostLog, runsAccounts } from "./host.js";
 import { CHANNEL_ID, looksLikeUserId, normalizeTarget } from "./ids.js";
 import { maxMediaBytes, withStaged, type MediaAccess } from "./media.js";
-import { Cancelled, throughGateway, type SendMethod } from "./relay.js";
+import { asHooksWant, Cancelled, throughGateway, type Relayed } from "./relay.js";
+import { sendHere, type SendMethod } from "./sending.js";
 import { sidecar } from "./sidecar.js";
 import { stateDir } from "./state-dir.js";
-import { turns } from "./turns.js";
 
 type OutboundAdapter = NonNullable<ChannelPlugin["outbound"]>;
 type MessageAdapter = NonNullable<ChannelPlugin["message"]>;
@@ -24,14 +24,6 @@ export type Receipt = MessageSendResult["receipt"];
 
 /** Longer than a wire message: the sidecar cuts texts itself, at the places where WeChat readers would. */
 const HOST_CHUNK_LIMIT = 1_000_000;
-/** A send may wait for pacing (15 s by contract) and for the network. */
-const SEND_TIMEOUT_MS = 120_000;
-/** A large file takes as long as it takes; the sidecar gives up a transfer that does not move. */
-const MEDIA_TIMEOUT_MS = 30 * 60_000;
-
-/** How many ends of the sidecar a send outlives. */
-const RESTARTS = 8;
-
 export type TextSend = {
   to: string;
   text: string;
@@ -41,8 +33,8 @@ export type TextSend = {
   idempotencyKey?: string | undefined;
   /** It is worth less than an answer, and never takes the last message that WeChat allows. */
   extra?: boolean | undefined;
-  /** From a command, not from the gateway: the gateway sends it, where there is one. */
-  relayed?: boolean | undefined;
+  /** From a command, not from the gateway: the gateway is to send it, where there is one. */
+  viaGateway?: boolean | undefined;
 };
 
 export type MediaSend = Omit<TextSend, "text"> & {
@@ -70,7 +62,7 @@ export async function sendMedia(send: MediaSend): Promise<SendResult> {
       ...(send.accountId ? { accountId: send.accountId } : {}),
       ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
     } as const;
-    return await request("outbound.sendMedia", params, MEDIA_TIMEOUT_MS, send.relayed);
+    return await request({ method: "outbound.sendMedia", request: params, file: send.mediaUrl }, send.viaGateway);
   });
 }
 
@@ -85,28 +77,12 @@ export async function sendText(send: TextSend): Promise<SendResult> {
     ...(send.idempotencyKey ? { idempotencyKey: send.idempotencyKey } : {}),
     ...(send.extra ? { extra: true } : {}),
   };
-  return await request("outbound.sendText", params, SEND_TIMEOUT_MS, send.relayed);
+  return await request({ method: "outbound.sendText", request: params }, send.viaGateway);
 }
 
-async function request<M extends SendMethod>(method: M, params: Methods[M]["params"], timeoutMs: number, relayed = false): Promise<SendResult> {
-  const result = relayed ? await throughGateway(method, params, timeoutMs) : undefined;
-  if (result) return result;
-  const send = () => sidecar().process.request(method, params, { timeoutMs });
-  return await turns.sending(params.accountId, params.to, () => overRestarts(params.idempotencyKey, send));
-}
-
-/**
- * Asks again when the sidecar ended in the middle. With a key that is always safe, and better than to leave it to the
- * host's queue, which waits for up to ten minutes before it tries again.
- */
-async function overRestarts(key: string | null | undefined, request: () => Promise<SendResult>): Promise<SendResult> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await request();
-    } catch (error) {
-      if (!key || !isSidecarError(error) || error.kind !== "sidecar_exited" || attempt >= RESTARTS) throw error;
-    }
-  }
+async function request<M extends SendMethod>(send: Relayed<M>, viaGateway = false): Promise<SendResult> {
+  const result = viaGateway ? await throughGateway(send) : undefined;
+  return result ?? (await sendHere(send.method, send.request));
 }
 
 /**
@@ -139,20 +115,22 @@ function keyOf(ctx: { deliveryQueueId?: string; deliveryPartIndex?: number }): s
 
 async function sendTextFromHost(ctx: SendTextContext): Promise<MessageSendResult> {
   const { to, text } = ctx;
-  return await sendFromHost(ctx, "text", (origin) => sendText({ to, text, ...origin }));
+  return await sendFromHost(ctx, "text", { to, text }, (origin) => sendText({ to, ...origin }));
 }
 
 async function sendMediaFromHost(ctx: SendMediaContext): Promise<MessageSendResult> {
   const { to, mediaUrl, text } = ctx;
   const maxBytes = maxMediaBytes(ctx.cfg);
   const kind = ctx.audioAsVoice ? "voice" : ctx.forceDocument ? "file" : "auto";
-  return await sendFromHost(ctx, "media", (origin) => sendMedia({ to, mediaUrl, text, access: ctx, maxBytes, kind, ...origin }));
+  const message = { to, text: text ?? "", file: mediaUrl };
+  return await sendFromHost(ctx, "media", message, (origin) => sendMedia({ to, mediaUrl, access: ctx, maxBytes, kind, ...origin }));
 }
 
 async function sendFromHost(
   ctx: SendTextContext,
   of: "text" | "media",
-  send: (origin: Pick<TextSend, "accountId" | "idempotencyKey" | "relayed">) => Promise<SendResult>,
+  message: { to: string; text: string; file?: string },
+  send: (origin: Pick<TextSend, "text" | "accountId" | "idempotencyKey" | "viaGateway">) => Promise<SendResult>,
 ): Promise<MessageSendResult> {
   ctx.signal?.throwIfAborted();
   await ctx.onPlatformSendDispatch?.();
@@ -164,7 +142,10 @@ async function sendFromHost(
   try {
     // Before a file is loaded: where this copy of the plugin is retired, nothing was sent, whatever fails then.
     sidecar();
-    result = await send({ accountId, idempotencyKey, relayed: !runsAccounts() });
+    const viaGateway = !runsAccounts();
+    const { text, done } = viaGateway ? { text: message.text, done: () => {} } : await asHooksWant(idempotencyKey, { ...message, accountId });
+    result = await send({ text, accountId, idempotencyKey, viaGateway });
+    done();
   } catch (error) {
     if (error instanceof Cancelled) {
       hostLog("warn", `The message to ${ctx.to} is not sent: a plugin of the gateway cancelled it${error.message ? ` (${error.message})` : ""}.`);

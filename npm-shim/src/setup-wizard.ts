@@ -10,6 +10,7 @@ import { accountConfig, channelConfig, defaultAccountId, listAccountIds, resolve
 import { withAccount, withChannel } from "./config-edits.js";
 import type { LoginProgress, LoginWaitResult } from "./contract.js";
 import { messageOf } from "./errors.js";
+import { hostLog } from "./host.js";
 import { CHANNEL_ID } from "./ids.js";
 import { localeOf } from "./locale.js";
 import { LoginPage } from "./login-page.js";
@@ -32,6 +33,7 @@ const TEXTS = {
     renew: (name: string) => `Log ${name} in again`,
     keep: "Leave everything as it is",
     scan: "Scan this QR code with WeChat on your phone:",
+    onPhone: "Open this link on the phone, in WeChat:",
     open: "The link below opens a page with the QR code. Scan it with WeChat on your phone, then continue here.",
     waiting: "Waiting for the phone",
     still: "Nothing came from the phone yet. Continue to go on waiting.",
@@ -49,6 +51,7 @@ const TEXTS = {
     renew: (name: string) => `重新登录 ${name}`,
     keep: "保持不变",
     scan: "请用手机微信扫描二维码：",
+    onPhone: "请在手机微信里打开此链接：",
     open: "点击下面的链接打开二维码页面，用手机微信扫码，然后回到这里点继续。",
     waiting: "等待手机确认",
     still: "手机还没有响应，点继续接着等待。",
@@ -93,34 +96,41 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
   // There is nothing to go back to: the code is used up.
   prompter.disableBackNavigation?.();
   const steps = new Steps();
-  const page = prompter.openUrl ? new LoginPage({ image: started.qrPngDataUrl, link: started.qrUrl }) : undefined;
+  const page = prompter.openUrl ? pageOf(started.qrPngDataUrl, started.qrUrl) : undefined;
   const stop = side.onLoginProgress(sessionKey, (progress) => {
     page?.follow(progress);
     steps.push(progress);
   });
   let ended = false;
   const end = waitForLogin(side, sessionKey).finally(() => (ended = true));
-  end.catch(() => {});
+  // Also where nobody continues here any more.
+  end.finally(() => page?.close()).catch(() => {});
   try {
     const show = async (qrText: string, qrUrl: string) => {
-      if (hosted) await prompter.note(`${t.link}\n${qrUrl}`, t.title);
+      if (hosted) await prompter.note(`${t.onPhone}\n${qrUrl}`, t.title);
       else runtime.log(`\n${t.scan}\n\n${qrText}\n${t.link}\n${qrUrl}\n`);
     };
-    if (page) {
-      await prompter.openUrl?.(page.path);
-      await prompter.note(t.open, t.title);
-    } else {
-      await show(started.qrText, started.qrUrl);
-    }
+    const showPage = async (text: string) => {
+      // With nothing between the two: the host shows the link with the step that follows at once, or a step of its own.
+      if (page) await prompter.openUrl?.(page.path);
+      await prompter.note(text, t.title);
+    };
+    if (page) await showPage(`${t.open}\n\n${t.onPhone}\n${started.qrUrl}`);
+    else await show(started.qrText, started.qrUrl);
+    let asked = false;
     while (!ended) {
       const progress = prompter.progress(t.waiting);
       const step = await steps.next(end, hosted ? HEARTBEAT_MS : undefined).finally(() => progress.stop());
       // A wizard that was cancelled says so only where it is asked something.
-      if (!step && !ended && hosted) await prompter.note(t.still, t.title);
-      if (step?.state === "refreshed" && step.qrText && !page) {
-        await show(step.qrText, step.qrUrl ?? "");
+      if (!step && !ended && hosted) await showPage(t.still);
+      if (step?.state === "refreshed" && step.qrText) {
+        // The page replaces its code by itself; but a question takes its link away.
+        if (!page) await show(step.qrText, step.qrUrl ?? "");
+        else if (asked) await showPage(t.open);
+        asked = false;
       } else if (step?.state === "code_required" || step?.state === "code_rejected") {
         if (step.state === "code_rejected" && step.message) await prompter.note(step.message, t.title);
+        asked = true;
         const code = await prompter.text({ message: t.code, validate: (value) => (value.trim() === "" ? t.empty : undefined) });
         await side.process.request("login.submitCode", { sessionKey, code: code.trim() });
       }
@@ -130,6 +140,16 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
     stop();
     page?.close();
     if (!ended) await side.process.request("login.cancel", { sessionKey }).catch(() => {});
+  }
+}
+
+/** A page with the code; nothing where the gateway does not take one. */
+function pageOf(image: string, link: string): LoginPage | undefined {
+  try {
+    return new LoginPage({ image, link });
+  } catch (error) {
+    hostLog("warn", `the page with the code could not be had: ${messageOf(error)}`);
+    return undefined;
   }
 }
 
@@ -166,7 +186,7 @@ export async function configure(ctx: Configure): Promise<Awaited<ReturnType<Chan
       if (error instanceof Error && /^Wizard\w+Error$/.test(error.name)) throw error;
       message = messageOf(error);
     }
-    // The page has done its work: without this its link would stand beside what is asked next.
+    // The page has done its work: an empty address takes its link away from what is asked next.
     await prompter.openUrl?.("");
     await prompter.note(message, t.title);
     if (!accountId && !(await prompter.confirm({ message: t.again, initialValue: true }))) return { cfg, completion: "paused" };

@@ -1,6 +1,6 @@
 // Accounts by their names, and agents bound to an account, to a person, and by a command. On a real OpenClaw gateway.
 import assert from "node:assert/strict";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -8,21 +8,24 @@ import { addPlugin } from "./lib/plugin.mjs";
 import { until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { openGateway, useLab } from "./lib/setup.mjs";
-import { ask, pause } from "./lib/talk.mjs";
+import { ask } from "./lib/talk.mjs";
 
 const lab = useLab();
 
 /**
- * Stands in for a coding agent behind ACP: says what it was told, after a minute where that is `slow`. It cannot be had while the file `away` is there.
+ * Stands in for a coding agent behind ACP: says what it was told; where that is `slow` it writes the file `working`, and works until it is cancelled.
+ * It cannot be had while the file `away` is there.
  */
-const harness = (away) => `import { existsSync } from "node:fs";
+const harness = (away, working) => `import { existsSync, writeFileSync } from "node:fs";
 import { registerAcpRuntimeBackend, tryDispatchAcpReplyHook } from "openclaw/plugin-sdk/acp-runtime-backend";
 const running = new Set();
 const turn = (input) => {
   let end;
   const ended = new Promise((resolve) => (end = () => resolve("cancelled")));
   running.add(end);
-  const worked = input.text.includes("slow") ? new Promise((resolve) => setTimeout(() => resolve("completed"), 60_000).unref()) : Promise.resolve("completed");
+  const slow = input.text.includes("slow");
+  if (slow) writeFileSync(${JSON.stringify(working)}, "");
+  const worked = slow ? new Promise(() => {}) : Promise.resolve("completed");
   const result = Promise.race([ended, worked]).then((status) => (running.delete(end), { status }));
   return {
     requestId: input.requestId,
@@ -61,15 +64,17 @@ describe("agents that are bound, accounts that have names", () => {
   let first;
   let second;
   let away;
+  let working;
   before(async () => {
     away = path.join(lab.folder, "away");
+    working = path.join(lab.folder, "working");
     here = await openGateway(lab, {
       bots: ["first", "second"],
       configure: (channel) => {
         channel.accounts = { "second-im-bot": { name: "Work Phone" } };
       },
       prepare: (profile) => {
-        addPlugin(lab, profile, "lab-harness", harness(away));
+        addPlugin(lab, profile, "lab-harness", harness(away, working));
         profile.configure((config) => {
           const [echo] = config.models.providers.lab.models;
           for (const id of ["work", "private"]) config.models.providers.lab.models.push({ ...echo, id, name: id });
@@ -136,12 +141,10 @@ describe("agents that are bound, accounts that have names", () => {
 
   test("what a harness works on is stopped by /stop, and the next message comes to it", async () => {
     const { simulator } = here;
-    const began = Date.now();
     await simulator.write(first.botId, HARNESSED, "#slow work");
-    await pause(3_000);
+    await until("the harness to work", () => existsSync(working));
     await simulator.write(first.botId, HARNESSED, "/stop");
     await ask(simulator, first, HARNESSED, "#next", { expected: "harness: " });
-    assert.ok(Date.now() - began < 50_000, "the work was not stopped");
     const sent = await simulator.sent({ to: HARNESSED });
     assert.ok(!sent.some(({ text }) => /harness: .*#slow work/s.test(text ?? "")), JSON.stringify(sent.map(({ text }) => text)));
   });
