@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host fuzz binaries dist deny sbom oldest-rust contract bench clean
+.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host test-versions fuzz binaries dist deny sbom oldest-rust contract bench clean
 
 all: build
 
@@ -34,6 +34,11 @@ test-long:
 # One group of the tests.
 test-spelling test-rust test-shim test-clients test-host:
 	node tests/run-all.mjs $(@:test-%=%)
+
+# The host tests with every OpenClaw that npm has from our minimum on, and the refusal of the one before: `make test-versions ONLY="quota|media"`.
+test-versions:
+	cargo build --locked
+	node tests/host/versions.mjs $(if $(ONLY),"$(ONLY)")
 
 FUZZ_SECONDS ?= 600
 # Coverage-guided fuzzing of every parser of foreign bytes: `make fuzz FUZZ_SECONDS=60`, `make fuzz TARGETS="wire login"`.

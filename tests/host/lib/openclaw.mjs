@@ -8,7 +8,8 @@ import path from "node:path";
 
 import { run } from "./processes.mjs";
 
-export const OPENCLAW_VERSION = "2026.9.6";
+/** Another one for `tests/host/versions.mjs`. */
+export const OPENCLAW_VERSION = process.env.OPENCLAW_HOST_VERSION || "2026.9.6";
 /** For machines whose Node is older than OpenClaw wants. */
 const NODE_VERSION = "24.21.0";
 
