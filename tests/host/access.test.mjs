@@ -126,4 +126,13 @@ describe("access", () => {
     // This process has no sidecar: the account is polled by the gateway's.
     assert.deepEqual(ready.map(({ ok, reason }) => (ok ? "ok" : reason)), ["weixin-not-running", "weixin-disabled", "weixin-not-logged-in"]);
   });
+
+  test("doctor --fix mends a channel that is open and lets nobody in", async () => {
+    const { profile } = here;
+    await here.gateway.stop();
+    profile.configure((config) => Object.assign(config.channels[CHANNEL], { dmPolicy: "open", allowFrom: [] }));
+    const { output } = await profile.cli(["doctor", "--fix", "--non-interactive"]);
+    assert.match(output, /dmPolicy: "open" without "\*" became "pairing"/, output);
+    assert.equal(profile.config.channels[CHANNEL].dmPolicy, "pairing");
+  });
 });

@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { hasBrowser, openBrowser, readCode } from "./lib/browser.mjs";
+import { hasBrowser, openBrowser, readCode, readDrawn } from "./lib/browser.mjs";
 import { PATIENCE_MS, until } from "./lib/processes.mjs";
 import { CHANNEL } from "./lib/profile.mjs";
 import { useLab } from "./lib/setup.mjs";
-import { ask, note, unhurried } from "./lib/talk.mjs";
+import { ask, note, pause, unhurried } from "./lib/talk.mjs";
+import { Terminal, hasTerminal } from "./lib/terminal.mjs";
 
 const lab = useLab();
 
@@ -157,6 +158,39 @@ describe("setup", () => {
       assert.equal(lab.model.askedAbout("#set-up-in-a-browser")[0].model, "work");
       await ask(simulator, { botId: "first@im.bot" }, "ann@im.wechat", "#still-there");
     });
+  });
+
+  test("channels add leads through the same in a terminal, where it draws the code", { skip: hasTerminal ? false : "there is no terminal for tests on this system" }, async () => {
+    const known = (await simulator.state()).logins.length;
+    const terminal = new Terminal([profile.host.node, profile.host.openclaw, "channels", "add", CHANNEL], { env: profile.env, cwd: profile.home });
+    const answers = async (question, keys = "\r") => {
+      await terminal.shows(question);
+      await pause(500);
+      terminal.type(keys);
+    };
+    try {
+      await answers(/What do you want to do\?/);
+      await answers(/Which WeChat account\?/);
+      await terminal.shows(/Scan this QR code with WeChat/);
+      const drawn = () => terminal.shown.split("Scan this QR code with WeChat").at(-1);
+      await until("the code", async () => readDrawn(drawn())?.includes(`/q/${(await simulator.state()).logins.at(-1).qrcode}?`));
+      assert.equal((await simulator.state()).logins.length, known + 1);
+      await simulator.login("latest", "scan");
+      await simulator.login("latest", "confirm", { userId: "cleo@im.wechat", botId: "third@im.bot" });
+      await terminal.shows(/WeChat account third-im-bot is connected/);
+      await answers(/A name for this account/, "at home\r");
+      await answers(/Whoever scanned the code \(cleo@im.wechat\)/);
+      await answers(/Configure DM access policies now/);
+      await answers(/messages to agent/);
+      const { code } = await terminal.ended;
+      assert.equal(code, 0, terminal.shown.slice(-3_000));
+    } finally {
+      await terminal.stop();
+    }
+    const { channels, commands } = profile.config;
+    assert.equal(channels[CHANNEL].accounts["third-im-bot"].name, "at home");
+    assert.ok(!commands.ownerAllowFrom.includes(`${CHANNEL}:cleo@im.wechat`), "somebody became an owner who was not asked for");
+    await ask(simulator, { botId: "third@im.bot" }, "cleo@im.wechat", "#set-up-in-a-terminal");
   });
 
   /** Waits until a picture holds the code for which the server waits now. */

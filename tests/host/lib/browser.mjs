@@ -40,10 +40,31 @@ export async function openBrowser() {
   });
 }
 
+function read(data, width, height) {
+  const decode = require(fromNpm("jsqr", "1.4.0", path.join("dist", "jsQR.js")));
+  return (decode.default ?? decode)(new Uint8ClampedArray(data), width, height)?.data;
+}
+
 /** What a phone reads in a picture (PNG): the text of its code, or `undefined`. */
 export function readCode(png) {
-  const decode = require(fromNpm("jsqr", "1.4.0", path.join("dist", "jsQR.js")));
   const { PNG } = require(fromNpm("pngjs", "7.0.0", path.join("lib", "png.js")));
   const { data, width, height } = PNG.sync.read(png);
-  return (decode.default ?? decode)(new Uint8ClampedArray(data), width, height)?.data;
+  return read(data, width, height);
+}
+
+/** What a phone reads in a code that is drawn with characters, each two modules high. */
+export function readDrawn(text) {
+  const rows = text.split("\n").filter((row) => /[█▀▄]/.test(row));
+  const dark = rows.flatMap((row) => ["▀", "▄"].map((half) => [...row].map((sign) => sign === "█" || sign === half)));
+  const [scale, quiet] = [6, 4];
+  const width = (Math.max(0, ...dark.map((row) => row.length)) + 2 * quiet) * scale;
+  const height = (dark.length + 2 * quiet) * scale;
+  const data = new Uint8ClampedArray(width * height * 4).fill(255);
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      const at = (y * width + x) * 4;
+      if (dark[Math.floor(y / scale) - quiet]?.[Math.floor(x / scale) - quiet]) data.fill(0, at, at + 3);
+    }
+  }
+  return read(data, width, height);
 }
