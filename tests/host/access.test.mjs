@@ -127,6 +127,22 @@ describe("access", () => {
     assert.deepEqual(ready.map(({ ok, reason }) => (ok ? "ok" : reason)), ["weixin-not-running", "weixin-disabled", "weixin-not-logged-in"]);
   });
 
+  test("a heartbeat without a target reaches the owner, and is skipped with its reason where nobody would see it", async () => {
+    const { profile, simulator } = here;
+    profile.configure((config) => (config.agents.defaults.heartbeat = { every: "24h" }));
+    await here.restart();
+    const wake = (text) => profile.must(["system", "event", "--mode", "now", "--text", text]);
+    await wake("#woken-up");
+    await until("the heartbeat", async () => (await said(bot.userId)).some((text) => text.includes("#woken-up")));
+
+    await simulator.expire(bot.botId);
+    await until("the status to say so", async () => /log in again/.test((await profile.must(["channels", "status"])).output));
+    const before = (await said(bot.userId)).length;
+    await wake("#nobody-sees-this");
+    await until("the reason", async () => /weixin-login-expired/.test((await profile.must(["system", "heartbeat", "last", "--json"])).output));
+    assert.equal((await said(bot.userId)).length, before);
+  });
+
   test("doctor --fix mends a channel that is open and lets nobody in", async () => {
     const { profile } = here;
     await here.gateway.stop();
