@@ -66,7 +66,6 @@ export class LoginPage {
   #code: Code;
   #says: Says = "scan";
   readonly #unregister: () => void;
-  #closed = false;
 
   /** Throws where the gateway does not take the page. */
   constructor(code: Code) {
@@ -92,8 +91,6 @@ export class LoginPage {
 
   /** The login is over, however it ended. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
     this.#says = "over";
     setTimeout(this.#unregister, OVER_MS).unref();
   }

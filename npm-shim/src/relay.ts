@@ -86,19 +86,18 @@ export async function throughGateway<M extends SendMethod>(relayed: Relayed<M>):
   const mark = markOf(key);
   mkdirSync(marks(), { recursive: true, mode: 0o700 });
   writeFileSync(mark, "", { mode: 0o600 });
-  let answer: Answer;
-  try {
-    const { here, pid } = (await call(READY, { mark: path.basename(mark) }, READY_TIMEOUT_MS)) as Ready;
-    // A gateway whose accounts have not started yet takes itself for a command.
-    if (!here || pid === process.pid) {
-      rmSync(mark, { force: true });
-      return undefined;
-    }
-  } catch (error) {
-    rmSync(mark, { force: true });
+  const unmark = () => rmSync(mark, { force: true });
+  const ready = await call(READY, { mark: path.basename(mark) }, READY_TIMEOUT_MS).catch((error: unknown) => {
     hostLog(isNobody(error) ? "debug" : "warn", `The gateway's plugins are not asked, because the gateway does not take messages of commands: ${messageOf(error)}`);
     return undefined;
+  });
+  const { here, pid } = (ready ?? { here: false, pid: 0 }) as Ready;
+  // A gateway whose accounts have not started yet takes itself for a command.
+  if (!here || pid === process.pid) {
+    unmark();
+    return undefined;
   }
+  let answer: Answer;
   try {
     answer = (await call(SEND, relayed, TIMEOUT_MS[relayed.method] + SLACK_MS)) as Answer;
   } catch (error) {
@@ -106,7 +105,7 @@ export async function throughGateway<M extends SendMethod>(relayed: Relayed<M>):
     throw new SidecarError("request_timeout", text, { cause: error, retryable: true });
   }
   if ("error" in answer && answer.error.retryable) throw new SidecarError(answer.error.kind ?? "request_timeout", answer.error.message, { retryable: true });
-  rmSync(mark, { force: true });
+  unmark();
   if ("result" in answer) return answer.result;
   if ("cancelled" in answer) throw new Cancelled(answer.cancelled);
   const { kind, message } = answer.error;

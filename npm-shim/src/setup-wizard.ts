@@ -103,7 +103,7 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
   });
   let ended = false;
   const end = waitForLogin(side, sessionKey).finally(() => (ended = true));
-  // Also where nobody continues here any more.
+  // Also where nobody continues here any more; a wizard that is cancelled ends its login.
   end.finally(() => page?.close()).catch(() => {});
   try {
     const show = async (qrText: string, qrUrl: string) => {
@@ -138,7 +138,6 @@ async function logIn({ cfg, runtime, prompter, options }: Configure, again: stri
     return await end;
   } finally {
     stop();
-    page?.close();
     if (!ended) await side.process.request("login.cancel", { sessionKey }).catch(() => {});
   }
 }

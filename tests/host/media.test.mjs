@@ -62,6 +62,10 @@ describe("what a message can carry", () => {
     const { messages } = lab.model.askedAbout(text).at(-1);
     return JSON.stringify(messages.slice(messages.findIndex((message) => message.role === "user" && JSON.stringify(message.content).includes(text))));
   };
+  /** What the hooks have seen, and of what. */
+  const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  const of = (hook, text) => seen().filter((event) => event.hook === hook && event.content.includes(text));
+  const texts = async () => (await simulator.sent({ to: bot.userId })).map((message) => message.text ?? "");
   const send = (content, more = {}) => () => simulator.send(bot.botId, bot.userId, { content, ...more });
 
   test("nine pictures and a text are in the agent's context, in order", async () => {
@@ -162,10 +166,7 @@ describe("what a message can carry", () => {
   });
 
   test("message_sending changes and cancels, message_sent reports, once for each message in every path", async () => {
-    const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
-    const of = (hook, text) => seen().filter((event) => event.hook === hook && event.content.includes(text));
     const byRpc = (text) => profile.rpc("send", { channel: CHANNEL, to: bot.userId, message: text, idempotencyKey: randomUUID() });
-    const texts = async () => (await simulator.sent({ to: bot.userId })).map((message) => message.text ?? "");
 
     await ask(simulator, bot, bot.userId, "#hooked-answer");
     await byRpc("#hooked-send");
@@ -189,16 +190,14 @@ describe("what a message can carry", () => {
   });
 
   test("a command sends through the gateway, where its plugins see it; by itself where none runs", async () => {
-    const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
-    const of = (hook, text) => seen().filter((event) => event.hook === hook && event.content.includes(text)).length;
-    const texts = async () => (await simulator.sent({ to: bot.userId })).map((message) => message.text ?? "");
+    const times = (hook, text) => of(hook, text).length;
     const send = (text, ...more) => profile.cli(["message", "send", "--channel", CHANNEL, "--target", bot.userId, "--message", text, ...more]);
 
     const sent = await send("#by-command #please-change");
     assert.equal(sent.code, 0, sent.output);
     assert.match(sent.output, /Sent via WeChat/);
-    await until("message_sent", () => of("message_sent", "#by-command #was-changed") > 0);
-    assert.deepEqual([of("message_sending", "#by-command"), of("message_sent", "#by-command")], [1, 1], JSON.stringify(seen()));
+    await until("message_sent", () => times("message_sent", "#by-command #was-changed") > 0);
+    assert.deepEqual([times("message_sending", "#by-command"), times("message_sent", "#by-command")], [1, 1], JSON.stringify(seen()));
     assert.equal((await texts()).filter((text) => text === "#by-command #was-changed").length, 1);
 
     const cancelled = await send("#by-command #please-cancel");
@@ -216,7 +215,7 @@ describe("what a message can carry", () => {
     // gateway, as its hooks want it.
     await simulator.fault({ endpoint: "sendmessage", kind: "delay", value: 4_000 });
     const lost = send("#over-a-kill #please-change");
-    await until("the gateway to have it", () => of("message_sending", "#over-a-kill") > 0);
+    await until("the gateway to have it", () => times("message_sending", "#over-a-kill") > 0);
     await here.gateway.kill();
     const told = await lost;
     assert.notEqual(told.code, 0, told.output);
@@ -226,7 +225,7 @@ describe("what a message can carry", () => {
     const alone = await send("#by-itself #please-change");
     assert.equal(alone.code, 0, alone.output);
     assert.ok((await texts()).includes("#by-itself #please-change"));
-    assert.equal(of("message_sending", "#by-itself"), 0);
+    assert.equal(times("message_sending", "#by-itself"), 0);
 
     here.gateway = await lab.gateway(profile);
     await until("the message that was under way", async () => (await texts()).includes("#over-a-kill #was-changed"));
@@ -245,8 +244,7 @@ describe("what a message can carry", () => {
   });
 
   test("message_sent reports a held message once, when it was sent", async () => {
-    const seen = () => readFileSync(hooks, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line));
-    const sent = () => seen().filter((event) => event.hook === "message_sent" && event.content.includes("#hooked-later"));
+    const sent = () => of("message_sent", "#hooked-later");
     const newcomer = "newcomer@im.wechat";
     await profile.rpc("send", { channel: CHANNEL, to: newcomer, message: "#hooked-later", idempotencyKey: randomUUID() }).catch(() => {});
     await pause(1_000);

@@ -13,12 +13,8 @@ import { run } from "./lib/processes.mjs";
 
 const { openclaw } = JSON.parse(readFileSync(new URL("../../npm-shim/package.json", import.meta.url), "utf8"));
 const minimum = openclaw.install.minHostVersion.replace(/^>=/, "");
-const numbers = (version) => version.split(".").map(Number);
-const order = (one, other) => {
-  const [a, b] = [numbers(one), numbers(other)];
-  const at = a.findIndex((number, n) => number !== b[n]);
-  return at === -1 ? 0 : a[at] - b[at];
-};
+/** 2026.10.1 comes after 2026.9.6. */
+const { compare: order } = new Intl.Collator("en", { numeric: true });
 
 const asked = await run("npm", ["view", "openclaw", "versions", "--json"], { env: process.env });
 if (asked.code !== 0) throw new Error(asked.output);
