@@ -10,6 +10,7 @@ pub mod contract;
 pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod hub;
 pub mod inbound;
 pub mod lease;
 pub mod login;

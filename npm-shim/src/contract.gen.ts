@@ -55,6 +55,7 @@ export type ErrorKind =
   | "invalid_params"
   | "internal"
   | "not_initialized"
+  | "forbidden"
   | "account_not_found"
   | "account_not_configured"
   | "account_ambiguous"
@@ -930,6 +931,10 @@ export interface Part {
    */
   path?: string | null;
   /**
+   * Where the hub serves it, below its address, to whoever has the token.
+   */
+  url?: string | null;
+  /**
    * The MIME type, from the content.
    */
   mime?: string | null;
@@ -1513,6 +1518,10 @@ export interface SendMediaParams {
    * An http or https address on the public internet. Either this or `path`.
    */
   url?: string | null;
+  /**
+   * Instead of both: what `POST /media` of the hub answered.
+   */
+  mediaId?: string | null;
   /**
    * What is said of it: Markdown; goes before it, as a message of its own.
    */

@@ -39,6 +39,12 @@ pub struct Common {
 pub enum Command {
     /// Speak the channel contract on stdin and stdout (what a gateway starts; the default)
     Serve,
+    /// Serve many agents over the network: HTTP, WebSocket, existing iLink clients, webhooks, a console in the browser
+    #[command(
+        after_help = "Examples:\n  openclaw-weixin-sidecar hub\n  openclaw-weixin-sidecar hub token create --backend hermes\n\
+        docs/hub.md explains backends, routing and what each client needs."
+    )]
+    Hub(HubArgs),
     /// Log in with a QR code
     #[command(
         after_help = "Shows a QR code to scan with WeChat, asks for the number on the phone where WeChat wants one, \
@@ -84,6 +90,67 @@ pub enum Command {
     Man {
         /// Of this command, such as: accounts export
         command: Vec<String>,
+    },
+}
+
+/// Options of `hub`.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct HubArgs {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8790", value_name = "ADDRESS:PORT")]
+    pub listen: std::net::SocketAddr,
+    /// The certificate chain (PEM), to be reached from other machines
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// A proxy on this machine ends TLS
+    #[arg(long)]
+    pub behind_proxy: bool,
+    #[command(subcommand)]
+    pub action: Option<HubAction>,
+}
+
+/// What to do with the hub.
+#[derive(Clone, Debug, Subcommand)]
+pub enum HubAction {
+    /// Make, list or revoke what lets backends and people in
+    Token {
+        #[command(subcommand)]
+        action: TokenAction,
+    },
+    /// Approve somebody who was given a pairing code
+    Approve {
+        /// The code
+        #[arg(value_name = "CODE")]
+        code: String,
+    },
+}
+
+/// What to do with tokens.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TokenAction {
+    /// Make a token; it is shown once
+    Create {
+        /// Whose it is: a name that people choose agents by
+        #[arg(long, value_name = "NAME")]
+        backend: String,
+        /// Only for this account; may be repeated [default: all]
+        #[arg(long, value_name = "ID")]
+        account: Vec<String>,
+        /// What it may do
+        #[arg(long, value_enum, default_value = "backend")]
+        role: crate::hub::Role,
+    },
+    /// List the tokens
+    List,
+    /// Revoke a token: its connections end
+    Revoke {
+        /// Its id, as listed
+        #[arg(value_name = "ID")]
+        id: String,
     },
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `args` | the commands, their options and their help |
 //! | `serve` | the sidecar on stdin and stdout, from the first line to the exit |
+//! | `hub` | the hub, its tokens and approvals |
 //! | `login`, `accounts`, `send`, `outbox`, `status`, `doctor` | one command each |
 //! | `report` | what a report to Tencent needs, for `doctor` |
 //! | `simulate` | the built-in iLink backend |
@@ -17,6 +18,7 @@ mod accounts;
 mod args;
 mod completion;
 mod doctor;
+mod hub;
 mod logging;
 mod login;
 mod open;
@@ -44,7 +46,7 @@ pub fn run() -> ExitCode {
         Some(Command::Man { command }) => return completion::man(command),
         _ => {}
     }
-    let serves = matches!(cli.command, None | Some(Command::Serve));
+    let serves = matches!(cli.command, None | Some(Command::Serve | Command::Hub(args::HubArgs { action: None, .. })));
     logging::start(serves);
     if !serves {
         // For QR codes. A console that cannot shows them all the same, with signs in between.
@@ -76,6 +78,7 @@ pub fn run() -> ExitCode {
             Command::Peers(args) => output::finish(&common, peers::run(&common, args).await),
             Command::Status(args) => output::finish(&common, status::run(&common, args).await),
             Command::Doctor(args) => output::finish(&common, doctor::run(&common, args).await),
+            Command::Hub(args) => hub::run(common, args).await,
             Command::Simulate(args) => simulate::run(args).await,
             Command::Completion { .. } | Command::Man { .. } => unreachable!("answered above, without a runtime"),
         }

@@ -25,7 +25,7 @@ pub async fn open_to_send(
     media_root: Option<PathBuf>,
     transfers: Option<TransferWatch>,
 ) -> Result<Arc<Sidecar>, ContractError> {
-    let config = StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default();
+    let config = channel_config(common);
     let sidecar = Sidecar::open(Open {
         state_dir: common.state_dir.clone(),
         config,
@@ -36,6 +36,7 @@ pub async fn open_to_send(
         defer_media: false,
         status_interval: None,
         events,
+        inlet: None,
         transfers,
         end: Arc::new(|| {}),
     })
@@ -44,6 +45,11 @@ pub async fn open_to_send(
         eprintln!("warning: {}", lines(warning));
     }
     Ok(sidecar)
+}
+
+/// The channel's settings in `openclaw.json`.
+pub fn channel_config(common: &Common) -> Config {
+    StateDir::resolve(common.state_dir.as_deref()).map(|state| config(state.root())).unwrap_or_default()
 }
 
 /// The language of the environment.

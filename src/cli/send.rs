@@ -9,6 +9,7 @@ use super::output::{Outcome, UNCONFIRMED};
 use super::transfer::Transfers;
 use crate::contract::{ContractError, ErrorKind, SendMediaParams, SendStatus, SendTextParams};
 use crate::events::Events;
+use crate::service::Origin;
 
 /// Sends a text, a file, or both.
 pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractError> {
@@ -28,15 +29,19 @@ pub async fn run(common: &Common, args: SendArgs) -> Result<Outcome, ContractErr
                 |scheme: &&str| file.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
             let is_url = ["http://", "https://"].iter().any(is_url);
             let (path, url) = if is_url { (None, Some(file)) } else { (Some(file), None) };
-            let (kind, file_name) = (None, None);
-            let params = SendMediaParams { to, path, url, text, kind, file_name, account_id, run_id, idempotency_key };
-            sidecar.sender.send_media(params).await
+            let (kind, file_name, media_id) = (None, None, None);
+            let params =
+                SendMediaParams { to, path, url, media_id, text, kind, file_name, account_id, run_id, idempotency_key };
+            sidecar.sender.send_media(params, Origin::default()).await
         }
         None => {
             let text = text.unwrap_or_default();
             sidecar
                 .sender
-                .send_text(SendTextParams { to, text, account_id, run_id, idempotency_key, extra: None })
+                .send_text(
+                    SendTextParams { to, text, account_id, run_id, idempotency_key, extra: None },
+                    Origin::default(),
+                )
                 .await
         }
     };

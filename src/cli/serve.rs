@@ -100,8 +100,9 @@ fn failed(what: &str, error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The process is asked to end.
 #[cfg(unix)]
-fn end_on_signals(stop: &CancellationToken) {
+pub fn end_on_signals(stop: &CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
         match signal(kind) {
@@ -118,7 +119,7 @@ fn end_on_signals(stop: &CancellationToken) {
 }
 
 #[cfg(not(unix))]
-fn end_on_signals(stop: &CancellationToken) {
+pub fn end_on_signals(stop: &CancellationToken) {
     let stop = stop.clone();
     tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {

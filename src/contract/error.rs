@@ -20,6 +20,8 @@ pub enum ErrorKind {
     Internal,
     /// `initialize` has not been answered yet.
     NotInitialized,
+    /// Only over the network: the token may not do that.
+    Forbidden,
     /// No account of that id is known.
     AccountNotFound,
     /// The account has no credentials: log in first.
@@ -52,13 +54,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the contract's table.
-    pub const ALL: [ErrorKind; 20] = [
+    pub const ALL: [ErrorKind; 21] = [
         ErrorKind::ParseError,
         ErrorKind::InvalidRequest,
         ErrorKind::MethodNotFound,
         ErrorKind::InvalidParams,
         ErrorKind::Internal,
         ErrorKind::NotInitialized,
+        ErrorKind::Forbidden,
         ErrorKind::AccountNotFound,
         ErrorKind::AccountNotConfigured,
         ErrorKind::AccountAmbiguous,
@@ -84,6 +87,7 @@ impl ErrorKind {
             ErrorKind::InvalidParams => -32602,
             ErrorKind::Internal => -32603,
             ErrorKind::NotInitialized => -32002,
+            ErrorKind::Forbidden => -32003,
             ErrorKind::AccountNotFound => -32010,
             ErrorKind::AccountNotConfigured => -32011,
             ErrorKind::AccountAmbiguous => -32012,

@@ -34,6 +34,8 @@ pub struct Part {
     pub text: Option<String>,
     /// Where the file is on this machine.
     pub path: Option<String>,
+    /// Where the hub serves it, below its address, to whoever has the token.
+    pub url: Option<String>,
     /// The MIME type, from the content.
     pub mime: Option<String>,
     /// The name that the sender gave.
@@ -58,6 +60,7 @@ impl Part {
             part_type,
             text: None,
             path: None,
+            url: None,
             mime: None,
             file_name: None,
             size_bytes: None,

@@ -375,6 +375,8 @@ pub struct SendMediaParams {
     pub path: Option<String>,
     /// An http or https address on the public internet. Either this or `path`.
     pub url: Option<String>,
+    /// Instead of both: what `POST /media` of the hub answered.
+    pub media_id: Option<String>,
     /// What is said of it: Markdown; goes before it, as a message of its own.
     pub text: Option<String>,
     /// How it is shown. Default: `auto`.

@@ -7,14 +7,17 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery_id::DeliveryId;
+use super::inlet::{Announce, Inlet};
 use super::lane::{FETCH, Lane, Size};
 use super::normalize::{Draft, normalize};
 use super::prepare::Preparer;
@@ -63,8 +66,10 @@ pub struct Outlet {
     pub events: Events,
     /// Called when the dispatcher is broken by a defect: nothing would be delivered any more.
     pub broken: Box<dyn FnOnce() + Send>,
-    /// Whether media are fetched only when the gateway asks for them.
-    pub defer_media: bool,
+    /// Whether media are fetched only when the gateway asks for them; may change.
+    pub defer_media: Arc<AtomicBool>,
+    /// Only what was routed to this backend of the hub; everything where there is none.
+    pub backend: Option<Arc<str>>,
 }
 
 /// A handle on the dispatcher. Clones share it.
@@ -75,6 +80,8 @@ pub struct Outlet {
 pub struct Dispatcher {
     store: Store,
     events: mpsc::UnboundedSender<Event>,
+    /// Only what was routed to it, where there is one.
+    backend: Option<Arc<str>>,
     /// Numbers of accounts that were started, so that an ack needs no query.
     numbers: Arc<RwLock<HashMap<AccountId, AccountNo>>>,
 }
@@ -89,13 +96,14 @@ impl Dispatcher {
         stop: CancellationToken,
     ) -> Dispatcher {
         let (events, inbox) = mpsc::unbounded_channel();
-        let Outlet { events: gateway, broken, defer_media } = outlet;
+        let Outlet { events: gateway, broken, defer_media, backend } = outlet;
         let task = Task {
             store: store.clone(),
             registry,
             preparer,
             gateway,
             defer_media,
+            backend: backend.clone(),
             events: events.downgrade(),
             accounts: HashMap::new(),
             lanes: HashMap::new(),
@@ -121,12 +129,12 @@ impl Dispatcher {
                 broken();
             }
         });
-        Dispatcher { store, events, numbers: Arc::default() }
+        Dispatcher { store, events, backend, numbers: Arc::default() }
     }
 
     /// Begins to deliver an account's messages, the backlog first.
     pub async fn start_account(&self, id: &AccountId, account: AccountNo) -> Result<(), StoreError> {
-        let lanes = self.store.lanes(account).await?;
+        let lanes = self.store.lanes(account, self.backend.clone()).await?;
         self.numbers.write().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), account);
         let _ = self.events.send(Event::Started { account, id: id.clone(), lanes });
         Ok(())
@@ -138,12 +146,9 @@ impl Dispatcher {
         let _ = self.events.send(Event::Stopped { account });
     }
 
-    /// What announces a poll's messages, to be called in the order of commits.
-    pub fn announcer(&self, account: AccountNo) -> impl FnOnce(Ingested) + Send + 'static {
-        let events = self.events.clone();
-        move |taken| {
-            let _ = events.send(Event::Arrived { account, taken });
-        }
+    /// Messages were committed; to be called in the order of commits.
+    pub fn arrived(&self, account: AccountNo, taken: Ingested) {
+        let _ = self.events.send(Event::Arrived { account, taken });
     }
 
     /// Removes deliveries for good; returns how many were still there.
@@ -154,7 +159,14 @@ impl Dispatcher {
         }
         let events = self.events.clone();
         let announced = keys.clone();
-        self.store.ack(keys, move || drop(events.send(Event::Acked { keys: announced }))).await
+        self.store.ack(keys, self.backend.clone(), move || drop(events.send(Event::Acked { keys: announced }))).await
+    }
+
+    /// Deliveries were acked by way of the database.
+    pub fn acked_elsewhere(&self, keys: Vec<(AccountNo, u64)>) {
+        if !keys.is_empty() {
+            let _ = self.events.send(Event::Acked { keys });
+        }
     }
 
     /// Takes a delivery back; it comes again after `after`.
@@ -182,12 +194,28 @@ impl Dispatcher {
     }
 }
 
+impl Inlet for Dispatcher {
+    fn start_account<'a>(&'a self, id: &'a AccountId, account: AccountNo) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(Dispatcher::start_account(self, id, account))
+    }
+
+    fn stop_account(&self, account: AccountNo) {
+        Dispatcher::stop_account(self, account);
+    }
+
+    fn announcer(&self, account: AccountNo) -> Announce {
+        let dispatcher = self.clone();
+        Box::new(move |taken| dispatcher.arrived(account, taken))
+    }
+}
+
 struct Task {
     store: Store,
     registry: StatusRegistry,
     preparer: Preparer,
     gateway: Events,
-    defer_media: bool,
+    defer_media: Arc<AtomicBool>,
+    backend: Option<Arc<str>>,
     /// For fetches to report back; weak, so that the task ends when every handle is gone.
     events: mpsc::WeakUnboundedSender<Event>,
     /// Accounts that are being delivered, and which start this is: a fetch of an earlier start is ignored.
@@ -556,7 +584,7 @@ impl Task {
         let mut draft = read(&delivery, &key.1, next.attempt + 1, &next.wire);
         self.in_memory -= before;
         self.in_memory += lane.size();
-        if self.defer_media {
+        if self.defer_media.load(Relaxed) {
             draft.defer();
         }
         if draft.is_whole() {
@@ -589,7 +617,7 @@ impl Task {
         }
         let Some(after) = self.edit(&key, Lane::begin_fetch) else { return };
         self.fetching += 1;
-        fetch(&self.store, &self.events, key, epoch, after);
+        fetch(&self.store, &self.events, key, epoch, self.backend.clone(), after);
     }
 
     fn count_in_flight(&self, account: AccountNo) {
@@ -634,10 +662,17 @@ fn prepare(
     });
 }
 
-fn fetch(store: &Store, events: &mpsc::WeakUnboundedSender<Event>, lane: LaneKey, epoch: u64, after: i64) {
+fn fetch(
+    store: &Store,
+    events: &mpsc::WeakUnboundedSender<Event>,
+    lane: LaneKey,
+    epoch: u64,
+    backend: Option<Arc<str>>,
+    after: i64,
+) {
     let (store, events) = (store.clone(), events.clone());
     tokio::spawn(async move {
-        let result = match store.lane(lane.0, lane.1.to_string(), after, FETCH, FETCH_BYTES).await {
+        let result = match store.lane(lane.0, lane.1.to_string(), backend, after, (FETCH, FETCH_BYTES)).await {
             Ok(fetched) => Some(fetched),
             Err(error) => {
                 tracing::error!(%error, "the backlog of a conversation could not be read; trying again");
@@ -675,7 +710,12 @@ mod tests {
             Preparer::new(store.clone(), library.clone(), Space::new(library), Arc::new(|| panic!("a defect")));
         let (say, broken) = oneshot::channel();
         let events = Events::new(move |event| matches!(event, events::Event::Message(message) if deliver(message)));
-        let outlet = Outlet { events, broken: Box::new(move || say.send(()).unwrap()), defer_media: false };
+        let outlet = Outlet {
+            events,
+            broken: Box::new(move || say.send(()).unwrap()),
+            defer_media: Arc::default(),
+            backend: None,
+        };
         let stop = CancellationToken::new();
         let dispatcher = Dispatcher::start(store.clone(), StatusRegistry::new(|_| {}), preparer, outlet, stop);
         let id = AccountId::normalize("bot");

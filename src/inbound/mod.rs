@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `monitor` | the poll loop of one account |
 //! | `ingest` | a polled message, ready for the inbox |
+//! | `inlet` | where messages go that were taken in |
 //! | `dispatcher` | who is delivered what, and when: the window and the lanes |
 //! | `lane` | one conversation's backlog in memory |
 //! | `normalize` | a wire message as the contract says it, and what is missing |
@@ -17,6 +18,7 @@
 mod delivery_id;
 mod dispatcher;
 mod ingest;
+mod inlet;
 mod lane;
 mod monitor;
 mod normalize;
@@ -33,6 +35,7 @@ pub mod fuzzing {
 pub use delivery_id::DeliveryId;
 pub use dispatcher::{Dispatcher, Outlet, WINDOW};
 pub use ingest::read_message;
+pub use inlet::{Announce, Inlet};
 pub use monitor::Monitor;
 pub use normalize::{Draft, normalize};
 pub use prepare::{Preparer, Resources};

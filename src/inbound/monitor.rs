@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatcher::Dispatcher;
 use super::ingest::read_message;
+use super::inlet::Inlet;
 use crate::accounts::StatusRegistry;
 use crate::contract::{AccountId, AccountState, ProbableCause};
 use crate::store::{AccountNo, NewMessage, Store, now_ms};
@@ -56,7 +56,7 @@ pub struct Monitor {
     pub ilink: Ilink,
     pub store: Store,
     /// Who delivers what is in the inbox.
-    pub dispatcher: Dispatcher,
+    pub inlet: Arc<dyn Inlet>,
     /// Where its state is shown.
     pub registry: StatusRegistry,
     /// Whether to keep what people write, for quotes.
@@ -311,7 +311,7 @@ impl Monitor {
         peers.dedup();
         let mut duplicates = 0;
         if received > 0 || cursor.is_some() {
-            let announce = self.dispatcher.announcer(self.number);
+            let announce = self.inlet.announcer(self.number);
             let taken = self.store.ingest(self.number, cursor.clone(), messages, announce).await;
             duplicates = taken.map_err(|error| error.to_string())?;
         }
@@ -418,7 +418,7 @@ mod tests {
 
     use super::*;
     use crate::events::{Event, Events};
-    use crate::inbound::{Outlet, Preparer};
+    use crate::inbound::{Dispatcher, Outlet, Preparer};
     use crate::media::{Library, Space};
     use ilink::{BotToken, Endpoint, Hosts};
     use ilink_simulator::{NewBot, Simulator, SimulatorConfig};
@@ -441,7 +441,8 @@ mod tests {
                 _ => false,
             }),
             broken: Box::new(|| {}),
-            defer_media: false,
+            defer_media: Arc::default(),
+            backend: None,
         };
         let library = Library::new(dir.path().join("media"));
         let preparer = Preparer::new(
@@ -471,7 +472,7 @@ mod tests {
             session,
             ilink: Ilink::new(Hosts::system("")).unwrap(),
             store,
-            dispatcher,
+            inlet: Arc::new(dispatcher),
             registry,
             keep_texts: Box::new(move || {
                 assert!(broke.swap(true, Ordering::Relaxed), "a defect");

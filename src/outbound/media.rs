@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use md5::{Digest as _, Md5};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_with::skip_serializing_none;
 
 use super::source::Spooled;
@@ -104,6 +105,25 @@ impl Thumb {
     /// Of a JPEG.
     pub fn new(jpeg: &[u8], width: u32, height: u32) -> Thumb {
         Thumb { width, height, place: ThumbPlace::Here(STANDARD.encode(jpeg)) }
+    }
+}
+
+/// An item of another iLink client that is no text, as its row in the outbox describes it: it goes out as it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForeignItem {
+    /// As it goes over the wire.
+    pub item: Value,
+}
+
+impl ForeignItem {
+    /// From the outbox's row; `None` where it describes a file of ours.
+    pub fn from_json(json: &str) -> Option<ForeignItem> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// For the outbox's row.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::borrow::Cow;
 
+use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::callers::{Caller, Command};
 use super::chunk::chunk;
-use super::context::OutboxContext;
+use super::context::{OutboxContext, OutboxSettings};
 use super::conversations::Conversations;
 use super::core::{Core, client_id, queue_id};
 use super::desk::WAIT;
 use super::maintenance;
 use super::markdown::{for_wechat, without_tags};
-use super::media::{MediaPart, discard};
+use super::media::{ForeignItem, MediaPart, discard};
 use super::outcome::{SendError, Sent, Unanswered};
 use super::progress::{self, Progress, Shown};
 use crate::contract::{AccountId, MAX_CHUNKS, TEXT_CHUNK_LIMIT};
@@ -27,6 +28,15 @@ pub enum Content {
     Text(String),
     /// A file in the spool, and what is said before it: Markdown, or nothing.
     Media(Box<MediaPart>, Option<String>),
+    /// Items of another iLink client: they go out as they are.
+    Items(Vec<WireItem>),
+}
+
+/// An item of another iLink client.
+pub enum WireItem {
+    Text(String),
+    /// Anything else, as it goes over the wire.
+    Other(Value),
 }
 
 /// Something to send.
@@ -43,6 +53,8 @@ pub struct SendRequest {
     pub idempotency_key: Option<String>,
     /// It is worth less than an answer: it is sent at once, or not at all.
     pub extra: bool,
+    /// Which backend of the hub sends it.
+    pub backend: Option<String>,
 }
 
 /// A send that is on disk.
@@ -87,7 +99,7 @@ impl Outbox {
     pub async fn accept(&self, request: SendRequest) -> Result<Option<Accepted>, SendError> {
         let file = match &request.content {
             Content::Media(media, _) => Some(media.file.clone()),
-            Content::Text(_) => None,
+            Content::Text(_) | Content::Items(_) => None,
         };
         let accepted = self.try_accept(request).await;
         // Only where nothing was written down for certain: an answer of the database that got lost may leave a row that needs its
@@ -100,24 +112,13 @@ impl Outbox {
     }
 
     async fn try_accept(&self, request: SendRequest) -> Result<Option<Accepted>, SendError> {
-        let SendRequest { account, number, to, content, run_id, idempotency_key, extra } = request;
-        let (text, media) = match content {
-            Content::Text(text) => (text, None),
-            Content::Media(media, text) => (text.unwrap_or_default(), Some(media)),
-        };
+        let SendRequest { account, number, to, content, run_id, idempotency_key, extra, backend } = request;
         let settings = self.core().context.settings();
-        let whole = for_wechat(&text);
-        let text = if settings.escape_tags { without_tags(&whole) } else { Cow::Borrowed(&*whole) };
-        let texts = chunk(&text, TEXT_CHUNK_LIMIT);
-        let may_overflow = settings.rest_as_file && texts.len() > 1 && media.is_none();
-        let part = |text: String| NewPart { client_id: client_id(), text, media: None };
-        let mut parts: Vec<NewPart> = texts.into_iter().map(part).collect();
-        // One item a message: what is said of a file goes before it.
-        parts.extend(media.map(|media| NewPart {
-            client_id: client_id(),
-            text: String::new(),
-            media: Some(media.to_json()),
-        }));
+        let (parts, whole) = match content {
+            Content::Text(text) => parts_of(&text, None, &settings),
+            Content::Media(media, text) => parts_of(&text.unwrap_or_default(), Some(&media), &settings),
+            Content::Items(items) => (items.into_iter().flat_map(wire_parts).collect(), None),
+        };
         if parts.is_empty() {
             return Err(SendError::Empty);
         }
@@ -127,9 +128,16 @@ impl Outbox {
         if extra && !progress::has_room_for_extra(self.core(), &account, number, &to, parts.len() as u32).await? {
             return Ok(None);
         }
-        let whole = may_overflow.then_some(whole);
-        let send =
-            NewSend { account: number, peer: to.clone(), idem_key: idempotency_key, run_id, extra, whole, parts };
+        let send = NewSend {
+            account: number,
+            peer: to.clone(),
+            idem_key: idempotency_key,
+            run_id,
+            extra,
+            whole,
+            backend,
+            parts,
+        };
         let row = self.core().store.accept_send(send).await?;
         Ok(Some(Accepted { account, row }))
     }
@@ -220,6 +228,34 @@ impl Outbox {
     }
 }
 
+/// The wire messages of a text (Markdown) and the file behind it, and the text itself where its rest may become a file.
+fn parts_of(text: &str, media: Option<&MediaPart>, settings: &OutboxSettings) -> (Vec<NewPart>, Option<String>) {
+    let whole = for_wechat(text);
+    let text = if settings.escape_tags { without_tags(&whole) } else { Cow::Borrowed(&*whole) };
+    let texts = chunk(&text, TEXT_CHUNK_LIMIT);
+    let may_overflow = settings.rest_as_file && texts.len() > 1 && media.is_none();
+    let mut parts: Vec<NewPart> = texts.into_iter().map(text_part).collect();
+    // One item a message: what is said of a file goes before it.
+    parts.extend(media.map(|media| other_part(media.to_json())));
+    (parts, may_overflow.then_some(whole))
+}
+
+/// The wire messages of an item of another client: one, but for a text that is too long.
+fn wire_parts(item: WireItem) -> Vec<NewPart> {
+    match item {
+        WireItem::Text(text) => chunk(&text, TEXT_CHUNK_LIMIT).into_iter().map(text_part).collect(),
+        WireItem::Other(item) => vec![other_part(ForeignItem { item }.to_json())],
+    }
+}
+
+fn text_part(text: String) -> NewPart {
+    NewPart { client_id: client_id(), text, media: None }
+}
+
+fn other_part(media: String) -> NewPart {
+    NewPart { client_id: client_id(), text: String::new(), media: Some(media) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -297,6 +333,7 @@ mod tests {
             run_id: None,
             idempotency_key: None,
             extra: false,
+            backend: None,
         };
         let accepted = outbox.accept(request).await.unwrap().unwrap();
         let sent = tokio::time::timeout(WAIT, outbox.settle(accepted)).await.unwrap();
@@ -329,6 +366,7 @@ mod tests {
             run_id: None,
             idempotency_key: None,
             extra: false,
+            backend: None,
         };
         let failed = outbox.accept(request("as promised".to_owned())).await;
         assert!(matches!(failed, Err(SendError::Store(_))));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::context::{Answered, NotReady, OutboxSettings, Ready};
 use super::core::{ConversationKey, Core};
 use super::desk::{Desk, WAIT};
-use super::media::{MediaPart, REUSE_MS, UploadError};
+use super::media::{ForeignItem, MediaPart, REUSE_MS, UploadError};
 use super::notice::with_notice;
 use super::outcome::SendError;
 use super::overflow;
@@ -128,7 +128,8 @@ impl<'a> Sending<'a> {
             return Ok(Next::Rest);
         };
         let settings = core.context.settings();
-        let media = part.media.as_deref().map(MediaPart::from_json);
+        let foreign = part.media.as_deref().and_then(ForeignItem::from_json);
+        let media = part.media.as_deref().filter(|_| foreign.is_none()).map(MediaPart::from_json);
         let uploaded = match &media {
             None => None,
             Some(None) => {
@@ -164,7 +165,11 @@ impl<'a> Sending<'a> {
         let message = OutgoingMessage {
             to: peer,
             client_id: &part.client_id,
-            item: uploaded.unwrap_or(OutgoingItem::Text(&text)),
+            item: match (&foreign, uploaded) {
+                (Some(foreign), _) => OutgoingItem::Other(&foreign.item),
+                (None, Some(uploaded)) => uploaded,
+                (None, None) => OutgoingItem::Text(&text),
+            },
             context_token: token.as_ref(),
             run_id: row.run_id.as_deref(),
         };

@@ -18,6 +18,6 @@ mod server;
 
 pub use answered::until_answered;
 pub use frame::{Frame, Frames};
-pub use outgoing::{Outgoing, stdout_writer};
+pub use outgoing::{Lines, Outgoing, lines, stdout_writer};
 pub use register::register;
 pub use server::{End, Server};

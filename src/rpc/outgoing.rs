@@ -23,6 +23,20 @@ enum Item {
     End,
 }
 
+impl Item {
+    /// The line that it is, if it still is one, and what is given back when it is written. `None`: the end.
+    fn line(self, latest: &Mutex<Latest>) -> Option<(Option<String>, Option<OwnedSemaphorePermit>)> {
+        match self {
+            Item::End => None,
+            Item::Line(line, permit) => Some((Some(line), permit)),
+            Item::Latest(key) => {
+                let line = lock(latest).remove(&key);
+                Some((line.and_then(|line| line()), None))
+            }
+        }
+    }
+}
+
 /// A handle on stdout. Clones share the queue.
 #[derive(Clone)]
 pub struct Outgoing {
@@ -78,6 +92,41 @@ impl Outgoing {
     }
 }
 
+/// Lines on their way to somebody who takes them one after the other.
+pub struct Lines {
+    items: mpsc::UnboundedReceiver<Item>,
+    latest: Arc<Mutex<Latest>>,
+    /// Of the line that was taken last: given back with the next one, when it was written.
+    written: Option<OwnedSemaphorePermit>,
+}
+
+impl Lines {
+    /// The next line; the one before is written by then. `None`: nothing follows.
+    pub async fn next(&mut self) -> Option<String> {
+        self.written = None;
+        loop {
+            let (line, permit) = self.items.recv().await?.line(&self.latest)?;
+            self.written = permit;
+            if line.is_some() {
+                return line;
+            }
+        }
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.items.len()
+    }
+}
+
+/// Lines to somebody who takes them one after the other. `window` is how many deliveries may be unwritten.
+pub fn lines(window: usize) -> (Outgoing, Lines) {
+    let (queue, items) = mpsc::unbounded_channel();
+    let latest: Arc<Mutex<Latest>> = Arc::default();
+    let lines = Lines { items, latest: latest.clone(), written: None };
+    (Outgoing { queue, latest, window: Arc::new(Semaphore::new(window)) }, lines)
+}
+
 /// Starts the thread that writes to `output`. `window` is how many deliveries may be unwritten. When the other side is
 /// gone `broken` is cancelled. The receiver resolves after [`Outgoing::finish`], when everything is written.
 pub fn stdout_writer(
@@ -113,17 +162,8 @@ fn write_loop(output: impl Write, mut items: mpsc::UnboundedReceiver<Item>, late
     while let Some(first) = items.blocking_recv() {
         let mut next = Some(first);
         while let Some(item) = next {
-            let line = match item {
-                Item::End => return output.flush(),
-                Item::Line(line, permit) => {
-                    permits.extend(permit);
-                    Some(line)
-                }
-                Item::Latest(key) => {
-                    let line = lock(latest).remove(&key);
-                    line.and_then(|line| line())
-                }
-            };
+            let Some((line, permit)) = item.line(latest) else { return output.flush() };
+            permits.extend(permit);
             if let Some(line) = line {
                 output.write_all(line.as_bytes())?;
                 output.write_all(b"\n")?;

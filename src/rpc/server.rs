@@ -75,13 +75,21 @@ impl<C: Send + Sync + 'static> Server<C> {
 
     /// Serves until the gateway is gone, `shutdown` is answered, or `stop` is cancelled.
     pub async fn serve(self: &Arc<Self>, input: impl BufRead + Send + 'static, stop: &CancellationToken) -> End {
-        let mut frames = match read_thread(input) {
-            Ok(frames) => frames,
+        match read_thread(input) {
+            Ok(frames) => self.serve_frames(frames, stop).await,
             Err(error) => {
                 tracing::error!(%error, "stdin cannot be read");
-                return End::Closed;
+                End::Closed
             }
-        };
+        }
+    }
+
+    /// The same for frames that come some other way; `frames` ends with the gateway.
+    pub async fn serve_frames(
+        self: &Arc<Self>,
+        mut frames: mpsc::Receiver<Vec<Frame>>,
+        stop: &CancellationToken,
+    ) -> End {
         let asked = CancellationToken::new();
         let mut held = VecDeque::new();
         loop {
@@ -148,6 +156,11 @@ impl<C: Send + Sync + 'static> Server<C> {
                 self.tasks.spawn(work);
             }
         }
+    }
+
+    /// Answers one line that comes alone, as over HTTP; `None` where it asked for no answer.
+    pub async fn answer_one(self: &Arc<Self>, frame: Frame) -> Option<String> {
+        answering(async { self.answer(frame).await.0 }).await
     }
 
     /// The answer to a line, if it gets one, and whether it was a `shutdown`.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::clients::Clients;
 use crate::accounts::{AccountFile, FilesError, StatusRegistry, read_legacy};
 use crate::contract::{Account, AccountId, AccountState, ContractError, ErrorKind};
-use crate::inbound::{Dispatcher, Monitor};
+use crate::inbound::{Inlet, Monitor};
 use crate::lease::{Lease, Leases, Locked, YIELD_GRACE};
 use crate::media::Library;
 use crate::outbound::Outbox;
@@ -76,7 +76,8 @@ pub struct AccountSupervisor {
     /// Who polls what.
     pub(super) leases: Leases,
     registry: StatusRegistry,
-    dispatcher: Dispatcher,
+    /// Where messages go.
+    inlet: Arc<dyn Inlet>,
     outbox: Outbox,
     library: Library,
     slots: std::sync::Mutex<Slots>,
@@ -91,12 +92,12 @@ impl AccountSupervisor {
         store: Store,
         leases: Leases,
         registry: StatusRegistry,
-        dispatcher: Dispatcher,
+        inlet: Arc<dyn Inlet>,
         outbox: Outbox,
         library: Library,
     ) -> AccountSupervisor {
         let (slots, woken) = (std::sync::Mutex::default(), watch::Sender::new(0));
-        AccountSupervisor { clients, store, leases, registry, dispatcher, outbox, library, slots, woken }
+        AccountSupervisor { clients, store, leases, registry, inlet, outbox, library, slots, woken }
     }
 
     /// The accounts on disk, newest login last.
@@ -250,7 +251,7 @@ impl AccountSupervisor {
         let row = self.store.get_or_create_account(id).await?;
         let cursor = if row.imported { row.cursor } else { self.import(id, row.no).await? };
         self.leases.record(id).await?;
-        self.dispatcher.start_account(id, row.no).await?;
+        self.inlet.start_account(id, row.no).await?;
         self.registry.update(id, |entry| {
             entry.state = AccountState::Starting;
             entry.last_start_at_ms = Some(now_ms());
@@ -265,7 +266,7 @@ impl AccountSupervisor {
             session: receiver,
             ilink,
             store: self.store.clone(),
-            dispatcher: self.dispatcher.clone(),
+            inlet: self.inlet.clone(),
             registry: self.registry.clone(),
             keep_texts: {
                 let clients = self.clients.clone();
@@ -308,6 +309,11 @@ impl AccountSupervisor {
         }
     }
 
+    /// Whether anybody ever asked this process to start or stop an account.
+    pub fn was_asked_for(&self, id: &AccountId) -> bool {
+        self.slots().contains_key(id)
+    }
+
     /// Stops all accounts at once.
     pub async fn stop_all(&self) {
         let slots = self.slots();
@@ -321,7 +327,7 @@ impl AccountSupervisor {
         if let Err(error) = task.await {
             tracing::error!(account = %id, %error, "a monitor ended by a defect of the sidecar");
         }
-        self.dispatcher.stop_account(number);
+        self.inlet.stop_account(number);
         let farewell = session.borrow().clone();
         if let Ok(ilink) = self.clients.ilink().await
             && let Err(error) = ilink.notify_stop(&farewell).await

@@ -1,5 +1,6 @@
 //! What a gateway does with a delivery: take it over, give it back, ask for its files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contract::{ContractError, ErrorKind, FetchMediaResult};
@@ -14,6 +15,8 @@ pub struct Deliveries {
     pub preparer: Preparer,
     /// What they were made of.
     pub store: Store,
+    /// Only those that were routed to this backend of the hub, where there is one.
+    pub backend: Option<Arc<str>>,
 }
 
 impl Deliveries {
@@ -39,7 +42,7 @@ impl Deliveries {
             ContractError::new(ErrorKind::InvalidParams, message).account(&delivery.account)
         };
         let number = self.store.account_no(&delivery.account).await?.ok_or_else(gone)?;
-        let (peer, pending) = self.store.pending(number, delivery.key).await?.ok_or_else(gone)?;
+        let (peer, pending) = self.store.pending(number, delivery.key, self.backend.clone()).await?.ok_or_else(gone)?;
         let draft = normalize(delivery, &peer, pending.attempt, &pending.wire);
         let message = self.preparer.prepare(number, delivery.key, draft).await;
         Ok(FetchMediaResult { text: message.text, parts: message.parts, quote: message.quote })

@@ -80,10 +80,20 @@ impl Directory {
     /// The account that a send goes out from: the one that is named, else the only one, else the one that knows the
     /// peer.
     pub async fn account_for(&self, named: Option<&str>, peer: &str) -> Result<AccountId, ContractError> {
+        self.account_among(named, peer, |_| true).await
+    }
+
+    /// The same among those accounts that `seen` says: to who asks there are no others.
+    pub async fn account_among(
+        &self,
+        named: Option<&str>,
+        peer: &str,
+        seen: impl Fn(&AccountId) -> bool,
+    ) -> Result<AccountId, ContractError> {
         if let Some(named) = named.filter(|named| !named.trim().is_empty()) {
-            return self.resolve(named).await;
+            return self.resolve(named).await.and_then(|id| if seen(&id) { Ok(id) } else { Err(no_account(named)) });
         }
-        let configured = self
+        let mut configured = self
             .clients
             .with_files(|files| {
                 let ids = files.list()?;
@@ -91,6 +101,7 @@ impl Directory {
                 Ok::<_, FilesError>(ids.into_iter().filter(usable).collect::<Vec<_>>())
             })
             .await??;
+        configured.retain(|id| seen(id));
         match configured.as_slice() {
             [] => {
                 let message =

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jsonrpsee::RpcModule;
 use jsonrpsee::core::RegisterMethodError;
 
+use super::sender::Origin;
 use super::sidecar::{Open, Sidecar};
 use crate::contract::*;
 use crate::events::Events;
@@ -14,9 +15,9 @@ use crate::inbound::DeliveryId;
 use crate::rpc::register;
 
 /// How long a delivery rests after a `nack` that names no time.
-const NACK: Duration = Duration::from_secs(1);
+pub const NACK: Duration = Duration::from_secs(1);
 /// The longest rest.
-const NACK_AT_MOST: Duration = Duration::from_secs(24 * 3600);
+pub const NACK_AT_MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// How often accounts tell how they are, at most.
 const STATUS_AT_MOST: Duration = Duration::from_secs(1);
@@ -48,15 +49,7 @@ impl Host {
     }
 
     async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult, ContractError> {
-        if params.protocol_version != PROTOCOL_VERSION {
-            let message = format!(
-                "params.protocolVersion: this sidecar ({}) speaks version {PROTOCOL_VERSION}, the gateway asks for {}; \
-                 update whichever is older",
-                super::VERSION,
-                params.protocol_version
-            );
-            return Err(ContractError::new(ErrorKind::InvalidParams, message));
-        }
+        check_version(&params)?;
         if self.sidecar().is_some() {
             return Err(ContractError::new(ErrorKind::InvalidRequest, "initialize was answered already"));
         }
@@ -70,6 +63,7 @@ impl Host {
             defer_media: params.defer_media.unwrap_or(false),
             status_interval: params.status_interval_ms.map(|ms| Duration::from_millis(ms).max(STATUS_AT_MOST)),
             events: self.events.clone(),
+            inlet: None,
             transfers: None,
             end: self.end.clone(),
         };
@@ -83,7 +77,22 @@ impl Host {
     }
 }
 
-fn initialized(sidecar: &Sidecar) -> InitializeResult {
+/// An error where the gateway speaks another version of the contract.
+pub fn check_version(params: &InitializeParams) -> Result<(), ContractError> {
+    if params.protocol_version == PROTOCOL_VERSION {
+        return Ok(());
+    }
+    let message = format!(
+        "params.protocolVersion: this sidecar ({}) speaks version {PROTOCOL_VERSION}, the gateway asks for {}; \
+         update whichever is older",
+        super::VERSION,
+        params.protocol_version
+    );
+    Err(ContractError::new(ErrorKind::InvalidParams, message))
+}
+
+/// What `initialize` answers.
+pub fn initialized(sidecar: &Sidecar) -> InitializeResult {
     InitializeResult {
         protocol_version: PROTOCOL_VERSION,
         sidecar: SidecarInfo {
@@ -113,7 +122,8 @@ fn initialized(sidecar: &Sidecar) -> InitializeResult {
     }
 }
 
-fn delivery(id: &str) -> Result<DeliveryId, ContractError> {
+/// Reads the id of a delivery.
+pub fn delivery(id: &str) -> Result<DeliveryId, ContractError> {
     DeliveryId::parse(id).ok_or_else(|| {
         let message = format!("{id:?} is no deliveryId of this sidecar");
         ContractError::new(ErrorKind::InvalidParams, message)
@@ -184,10 +194,10 @@ pub fn module(host: Arc<Host>) -> Result<RpcModule<Host>, RegisterMethodError> {
         Ok(Empty {})
     })?;
     register(m, "outbound.sendText", async |host: Arc<Host>, params: SendTextParams| {
-        host.open()?.sender.send_text(params).await
+        host.open()?.sender.send_text(params, Origin::default()).await
     })?;
     register(m, "outbound.sendMedia", async |host: Arc<Host>, params: SendMediaParams| {
-        host.open()?.sender.send_media(params).await
+        host.open()?.sender.send_media(params, Origin::default()).await
     })?;
     register(m, "outbound.sendProgress", async |host: Arc<Host>, params: SendProgressParams| {
         host.open()?.sender.send_progress(params).await

@@ -41,9 +41,11 @@ mod status;
 mod status_feed;
 
 pub use clients::TransferWatch;
-pub use methods::{Host, module};
+pub use deliveries::Deliveries;
+pub use methods::{Host, NACK, NACK_AT_MOST, check_version, delivery, initialized, module};
+pub use sender::{Origin, WireSend};
 pub use settings::Settings;
-pub use sidecar::{Open, Sidecar};
+pub use sidecar::{Intake, MakeInlet, Open, Sidecar};
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sender::{Address, Sender, dropped, peer};
+use super::sender::{Address, Origin, Sender, dropped, peer};
 use crate::contract::{
     AccountId, ContractError, ErrorKind, MediaKind as Asked, ProgressPhase, SendMediaParams, SendProgressParams,
     SendResult, SendStatus,
@@ -14,23 +14,28 @@ use crate::outbound::{
 
 impl Sender {
     /// Sends a file, with what is said of it before it.
-    pub async fn send_media(&self, params: SendMediaParams) -> Result<SendResult, ContractError> {
+    pub async fn send_media(&self, params: SendMediaParams, origin: Origin) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let (path, url) = (filled(params.path), filled(params.url));
+        if params.media_id.is_some() {
+            let message = "params.mediaId: is known only to the hub; give path or url";
+            return Err(ContractError::new(ErrorKind::InvalidParams, message));
+        }
         let (kind, text, file_name) = (params.kind.unwrap_or_default(), filled(params.text), filled(params.file_name));
         let address = Address {
             account: params.account_id.as_deref(),
             run_id: params.run_id,
             key: filled(params.idempotency_key),
             extra: false,
+            origin: origin.clone(),
         };
         let of = to.clone();
         self.send(to, address, async |account: &AccountId| {
             let (spooled, name) = match (path, url) {
                 (Some(path), None) => {
                     let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned());
-                    (self.spool_path(account, &of, path).await?, name)
+                    (self.spool_path(account, &of, path, origin.folder.clone()).await?, name)
                 }
                 (None, Some(url)) => self.spool_url(&url).await?,
                 _ => {
@@ -44,7 +49,13 @@ impl Sender {
         .await
     }
 
-    async fn spool_path(&self, account: &AccountId, to: &str, path: String) -> Result<Spooled, ContractError> {
+    async fn spool_path(
+        &self,
+        account: &AccountId,
+        to: &str,
+        path: String,
+        folder: Option<PathBuf>,
+    ) -> Result<Spooled, ContractError> {
         let (library, limit, channel) =
             (self.library.clone(), self.clients.settings().media_max_bytes(), self.clients.files().state().channel());
         let (of, named) = (account.clone(), path.clone());
@@ -56,6 +67,7 @@ impl Sender {
             None => false,
         };
         let (library, mut roots) = (self.library.clone(), self.media_roots.clone());
+        roots.extend(folder);
         blocking(move || {
             let place = place(&library)?;
             match is_theirs {

@@ -9,7 +9,7 @@ use crate::contract::{
     QueueItem, QueueParams, QueueResult, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
 };
 use crate::media::Library;
-use crate::outbound::{Accepted, Content, MediaPart, Outbox, PeerLocks, SendRequest, Sent, Typing, queue_id};
+use crate::outbound::{Accepted, Content, MediaPart, Outbox, PeerLocks, SendRequest, Sent, Typing, WireItem, queue_id};
 use crate::rpc::until_answered;
 use crate::store::{OutboundRow, SendState, Store};
 
@@ -35,15 +35,24 @@ pub struct Sender {
 
 impl Sender {
     /// Sends a text. What is sent to one person is accepted in the order of the calls.
-    pub async fn send_text(&self, params: SendTextParams) -> Result<SendResult, ContractError> {
+    pub async fn send_text(&self, params: SendTextParams, origin: Origin) -> Result<SendResult, ContractError> {
         let to = peer(&params.to)?;
         let address = Address {
             account: params.account_id.as_deref(),
             run_id: params.run_id,
             key: params.idempotency_key.filter(|key| !key.is_empty()),
             extra: params.extra.unwrap_or(false),
+            origin,
         };
         self.send(to, address, async |_| Ok(Content::Text(params.text))).await
+    }
+
+    /// Sends items of another iLink client.
+    pub async fn send_items(&self, send: WireSend) -> Result<SendResult, ContractError> {
+        let WireSend { account, to, items, run_id, key, extra, origin } = send;
+        let to = peer(&to)?;
+        let address = Address { account: Some(account.as_str()), run_id, key, extra, origin };
+        self.send(to, address, async |_| Ok(Content::Items(items))).await
     }
 
     /// Sends what `content` makes, which is not asked where the key was used before.
@@ -53,7 +62,7 @@ impl Sender {
         address: Address<'_>,
         content: impl AsyncFnOnce(&AccountId) -> Result<Content, ContractError>,
     ) -> Result<SendResult, ContractError> {
-        let Address { account, run_id, key, extra } = address;
+        let Address { account, run_id, key, extra, origin } = address;
         let turn = self.peer_locks.take(&to).await;
         let known = match &key {
             Some(key) => self.store.send_by_key(key).await?,
@@ -78,6 +87,7 @@ impl Sender {
                     run_id: run_id.filter(|id| !id.is_empty()),
                     idempotency_key: key,
                     extra,
+                    backend: origin.backend,
                 };
                 self.outbox.accept(request).await
             }
@@ -171,6 +181,11 @@ impl Sender {
         Ok(())
     }
 
+    /// Looks at one conversation again.
+    pub fn nudge(&self, account: &AccountId, peer: &str) {
+        self.outbox.nudge(account, peer);
+    }
+
     /// Shows or ends typing. Whatever goes wrong is logged: typing is never worth an error.
     pub async fn send_typing(&self, params: SendTypingParams) -> Result<SendTypingResult, ContractError> {
         let to = peer(&params.to)?;
@@ -198,6 +213,30 @@ pub(super) struct Address<'a> {
     pub key: Option<String>,
     /// It is worth less than an answer.
     pub extra: bool,
+    /// Whose it is.
+    pub origin: Origin,
+}
+
+/// On whose behalf something is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Which backend of the hub.
+    pub backend: Option<String>,
+    /// A folder of its own that it may send files from.
+    pub folder: Option<PathBuf>,
+}
+
+/// A message as another iLink client would send it: its items go out as they are.
+pub struct WireSend {
+    pub account: AccountId,
+    pub to: String,
+    pub items: Vec<WireItem>,
+    pub run_id: Option<String>,
+    /// Makes it the same send as any other with this key.
+    pub key: Option<String>,
+    /// It is worth less than an answer.
+    pub extra: bool,
+    pub origin: Origin,
 }
 
 /// What was not worth a place.

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use super::status_feed::{StatusFeed, pass_on, repeat};
 use crate::accounts::{AccountFiles, StateDir, StatusRegistry};
 use crate::contract::{Config, ContractError, ErrorKind, Locale};
 use crate::events::Events;
-use crate::inbound::{Dispatcher, Outlet, Preparer, Resources};
+use crate::inbound::{Dispatcher, Inlet, Outlet, Preparer, Resources};
 use crate::lease::Leases;
 use crate::login::LoginSessions;
 use crate::media::{Library, Space};
@@ -56,11 +57,25 @@ pub struct Open {
     pub status_interval: Option<Duration>,
     /// The way to the gateway.
     pub events: Events,
+    /// Who gets the messages, where that is not the one gateway that `events` leads to.
+    pub inlet: Option<MakeInlet>,
     /// Is told how files move to and from the media host.
     pub transfers: Option<TransferWatch>,
     /// Called when the gateway is gone, or a part of this program is broken: the process is to end. Must not block.
     pub end: Arc<dyn Fn() + Send + Sync>,
 }
+
+/// What somebody needs who hands messages out.
+pub struct Intake {
+    pub store: Store,
+    /// Where deliveries are counted.
+    pub registry: StatusRegistry,
+    /// Fetches files.
+    pub preparer: Preparer,
+}
+
+/// Makes the one who gets the messages.
+pub type MakeInlet = Box<dyn FnOnce(Intake) -> Arc<dyn Inlet> + Send>;
 
 pub struct Sidecar {
     pub accounts: Arc<AccountSupervisor>,
@@ -80,7 +95,7 @@ pub struct Sidecar {
     pub leases: Leases,
     /// The client, the settings, the account files.
     pub clients: Clients,
-    store: Store,
+    pub store: Store,
     feed: StatusFeed,
     stop: CancellationToken,
     warnings: Vec<String>,
@@ -89,7 +104,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Opens the state directory and starts what watches it. No account is started.
     pub async fn open(open: Open) -> Result<Arc<Sidecar>, ContractError> {
-        let Open { config, locale, gateway, host, defer_media, events, transfers, end, .. } = open;
+        let Open { config, locale, gateway, host, defer_media, events, inlet, transfers, end, .. } = open;
         let Some(state) = StateDir::resolve(open.state_dir.as_deref()) else {
             let message = "there is no home directory to keep the state in; set OPENCLAW_STATE_DIR";
             return Err(ContractError::new(ErrorKind::StoreFailed, message));
@@ -115,8 +130,17 @@ impl Sidecar {
         let space = Space::new(library.clone());
         let preparer = Preparer::new(store.clone(), library.clone(), space.clone(), resources(&clients));
         let broken = end.clone();
-        let outlet = Outlet { events: events.clone(), broken: Box::new(move || broken()), defer_media };
+        let outlet = Outlet {
+            events: events.clone(),
+            broken: Box::new(move || broken()),
+            defer_media: Arc::new(AtomicBool::new(defer_media)),
+            backend: None,
+        };
         let dispatcher = Dispatcher::start(store.clone(), registry.clone(), preparer.clone(), outlet, stop.clone());
+        let inlet: Arc<dyn Inlet> = match inlet {
+            Some(make) => make(Intake { store: store.clone(), registry: registry.clone(), preparer: preparer.clone() }),
+            None => Arc::new(dispatcher.clone()),
+        };
         let typing = Typing::new(store.clone());
         let context = SendContext {
             clients: clients.clone(),
@@ -133,7 +157,7 @@ impl Sidecar {
             store.clone(),
             leases.clone(),
             registry.clone(),
-            dispatcher.clone(),
+            inlet,
             outbox.clone(),
             library.clone(),
         ));
@@ -162,7 +186,7 @@ impl Sidecar {
                 store: store.clone(),
                 supervisor: accounts.clone(),
             },
-            deliveries: Deliveries { dispatcher, preparer, store: store.clone() },
+            deliveries: Deliveries { dispatcher, preparer, store: store.clone(), backend: None },
             sender: Sender {
                 clients: clients.clone(),
                 directory: directory.clone(),

@@ -83,7 +83,7 @@ impl Store {
         let id = id.clone();
         self.write(Durability::Process, move |db| {
             let Some(no) = no(db, &id)? else { return Ok(false) };
-            for table in ["inbox", "seen", "peer", "outbound"] {
+            for table in ["inbox", "seen", "peer", "outbound", "hub_choice", "hub_served", "hub_access"] {
                 db.execute(&format!("DELETE FROM {table} WHERE account = ?1"), [no.0])?;
             }
             db.execute("DELETE FROM lease WHERE account_id = ?1", [id.as_str()])?;

@@ -1,6 +1,7 @@
 //! The inbox: what the server handed over and the gateway has not acked.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -84,18 +85,25 @@ impl Store {
         .await
     }
 
-    /// Deletes acked messages; returns how many were there. `then` runs in commit order.
-    pub async fn ack<F>(&self, keys: Vec<(AccountNo, u64)>, then: F) -> Result<u64, StoreError>
+    /// Deletes acked messages, only those of `backend` where one is given; returns how many were there. `then` runs in commit order.
+    pub async fn ack<F>(
+        &self,
+        keys: Vec<(AccountNo, u64)>,
+        backend: Option<Arc<str>>,
+        then: F,
+    ) -> Result<u64, StoreError>
     where
         F: FnOnce() + Send + 'static,
     {
         self.write_then(
             Durability::Process,
             move |db| {
-                let mut delete = db.prepare_cached("DELETE FROM inbox WHERE account = ?1 AND key = ?2")?;
+                let mut delete = db.prepare_cached(
+                    "DELETE FROM inbox WHERE account = ?1 AND key = ?2 AND (?3 IS NULL OR backend = ?3)",
+                )?;
                 let mut acked = 0;
                 for (account, key) in &keys {
-                    acked += delete.execute(params![account.0, *key as i64])? as u64;
+                    acked += delete.execute(params![account.0, *key as i64, backend])? as u64;
                 }
                 Ok(acked)
             },
@@ -116,33 +124,34 @@ impl Store {
         .await
     }
 
-    /// Peers of an account with messages in the inbox, and the row of the oldest, oldest first.
-    pub async fn lanes(&self, account: AccountNo) -> Result<Vec<(String, i64)>, StoreError> {
+    /// Peers of an account with messages in the inbox (of `backend`, where one is given), and the row of the oldest, oldest first.
+    pub async fn lanes(&self, account: AccountNo, backend: Option<Arc<str>>) -> Result<Vec<(String, i64)>, StoreError> {
         self.read(move |db| {
             db.prepare_cached(
-                "SELECT peer, MIN(id) AS first FROM inbox WHERE account = ?1 GROUP BY peer ORDER BY first",
+                "SELECT peer, MIN(id) AS first FROM inbox WHERE account = ?1 AND (?2 IS NULL OR backend = ?2)
+                 GROUP BY peer ORDER BY first",
             )?
-            .query_map([account.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map(params![account.0, backend], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
         })
         .await
     }
 
-    /// The messages of one lane behind row `after`, oldest first: `limit` at most, and no more behind the one that fills `bytes`.
+    /// The messages of one lane (of `backend`, where one is given) behind row `after`, oldest first: `limit` at most, and no more behind the one that fills `bytes`.
     pub async fn lane(
         &self,
         account: AccountNo,
         peer: String,
+        backend: Option<Arc<str>>,
         after: i64,
-        limit: usize,
-        bytes: usize,
+        (limit, bytes): (usize, usize),
     ) -> Result<Fetched, StoreError> {
         self.read(move |db| {
             let mut select = db.prepare_cached(
                 "SELECT id, key, attempt, wire FROM inbox
-                 WHERE account = ?1 AND peer = ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+                 WHERE account = ?1 AND peer = ?2 AND id > ?3 AND (?5 IS NULL OR backend = ?5) ORDER BY id LIMIT ?4",
             )?;
-            let mut rows = select.query(params![account.0, peer, after, limit as i64])?;
+            let mut rows = select.query(params![account.0, peer, after, limit as i64, backend])?;
             let (mut messages, mut read) = (Vec::new(), 0);
             while read < bytes
                 && let Some(row) = rows.next()?
@@ -172,14 +181,22 @@ impl Store {
         .await
     }
 
-    /// A message that waits, by its key, and who sent it.
-    pub async fn pending(&self, account: AccountNo, key: u64) -> Result<Option<(String, Pending)>, StoreError> {
+    /// A message that waits (for `backend`, where one is given), by its key, and who sent it.
+    pub async fn pending(
+        &self,
+        account: AccountNo,
+        key: u64,
+        backend: Option<Arc<str>>,
+    ) -> Result<Option<(String, Pending)>, StoreError> {
         self.read(move |db| {
-            db.prepare_cached("SELECT peer, id, attempt, wire FROM inbox WHERE account = ?1 AND key = ?2")?
-                .query_row(params![account.0, key as i64], |row| {
-                    Ok((row.get(0)?, Pending { id: row.get(1)?, key, attempt: row.get(2)?, wire: row.get(3)? }))
-                })
-                .optional()
+            db.prepare_cached(
+                "SELECT peer, id, attempt, wire FROM inbox
+                 WHERE account = ?1 AND key = ?2 AND (?3 IS NULL OR backend = ?3)",
+            )?
+            .query_row(params![account.0, key as i64, backend], |row| {
+                Ok((row.get(0)?, Pending { id: row.get(1)?, key, attempt: row.get(2)?, wire: row.get(3)? }))
+            })
+            .optional()
         })
         .await
     }

@@ -13,6 +13,7 @@
 //! | `schema` | the tables |
 //! | `threads` | the writer and the reader |
 //! | `accounts`, `inbox`, `seen`, `peers`, `outbox`, `quota`, `lease` | typed queries, one file a subject |
+//! | `hub` | whose a message is, tokens, choices and approvals of the hub |
 //! | `hold` | why a send is held, as its row says it |
 //! | `learned` | how many messages WeChat allows a bot, as its refusals tell |
 //! | `delivery` | whether what a bot sends is confirmed, and when its polls were answered |
@@ -20,6 +21,7 @@
 mod accounts;
 mod delivery;
 mod hold;
+mod hub;
 mod inbox;
 mod learned;
 mod lease;
@@ -34,6 +36,7 @@ mod threads;
 pub use accounts::AccountRow;
 pub use delivery::{Confirmations, Standing};
 pub use hold::HoldReason;
+pub use hub::{AccessRow, Asked, Queued, RouteContext, RoutedRow, TokenRow, TraceRow};
 pub use inbox::{Fetched, Ingested, NewMessage, Pending};
 pub use lease::LeaseOwner;
 pub use open::{OpenReport, StoreError, check};

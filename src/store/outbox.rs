@@ -142,6 +142,8 @@ pub struct NewSend {
     pub extra: bool,
     /// The text that was split, where its rest may become a file.
     pub whole: Option<String>,
+    /// Which backend of the hub sends it.
+    pub backend: Option<String>,
     /// Its wire messages, in order.
     pub parts: Vec<NewPart>,
 }
@@ -563,10 +565,19 @@ fn accept(db: &Connection, send: NewSend) -> rusqlite::Result<OutboundRow> {
         return Ok(known);
     }
     db.prepare_cached(
-        "INSERT INTO outbound (account, peer, idem_key, run_id, state, created_at, whole, extra)
-         VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7)",
+        "INSERT INTO outbound (account, peer, idem_key, run_id, state, created_at, whole, extra, backend)
+         VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?6, ?7, ?8)",
     )?
-    .execute(params![send.account.0, send.peer, send.idem_key, send.run_id, now_ms(), send.whole, send.extra])?;
+    .execute(params![
+        send.account.0,
+        send.peer,
+        send.idem_key,
+        send.run_id,
+        now_ms(),
+        send.whole,
+        send.extra,
+        send.backend
+    ])?;
     let id = db.last_insert_rowid();
     let mut insert = db.prepare_cached(
         "INSERT INTO outbound_part (outbound, n, client_id, text, media, state) VALUES (?1, ?2, ?3, ?4, ?5, 'pending')",

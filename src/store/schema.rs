@@ -129,6 +129,56 @@ pub const MIGRATIONS: &[&str] = &[
     -- Whether it is worth less than an answer, and never waits.
     ALTER TABLE outbound ADD COLUMN extra INTEGER NOT NULL DEFAULT 0;
     ",
+    // 2 -> 3: the hub, which serves several backends.
+    "
+    -- Whose a message is, and its place among all that were routed; NULL where the hub has not decided yet, or does not run.
+    ALTER TABLE inbox ADD COLUMN backend TEXT;
+    ALTER TABLE inbox ADD COLUMN routed INTEGER;
+    CREATE INDEX inbox_routed ON inbox (backend, routed) WHERE backend IS NOT NULL;
+    -- The place that was given last. Not the largest in the inbox: that is gone once it is acked, and a cursor may still name it.
+    CREATE TABLE hub_route (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
+    INSERT INTO hub_route VALUES (1, 0);
+
+    -- Which backend sent a message: a person's answer to it goes there.
+    ALTER TABLE outbound ADD COLUMN backend TEXT;
+    CREATE INDEX outbound_part_message ON outbound_part (message_id) WHERE message_id IS NOT NULL;
+
+    -- Who may ask the hub. The token itself is nowhere.
+    CREATE TABLE hub_token (
+        id          TEXT PRIMARY KEY,
+        hash        TEXT NOT NULL UNIQUE,         -- SHA-256, in hex
+        backend     TEXT NOT NULL,
+        role        TEXT NOT NULL,                -- backend, admin, viewer
+        accounts    TEXT,                         -- JSON: ids; NULL: all
+        created_at  INTEGER NOT NULL,
+        used_at     INTEGER
+    ) WITHOUT ROWID;
+    -- Which backend a person chose.
+    CREATE TABLE hub_choice (
+        account     INTEGER NOT NULL,
+        peer        TEXT NOT NULL,
+        backend     TEXT NOT NULL,
+        PRIMARY KEY (account, peer)
+    ) WITHOUT ROWID;
+    -- Conversations in which a backend was given a message: those it may write to.
+    CREATE TABLE hub_served (
+        account     INTEGER NOT NULL,
+        peer        TEXT NOT NULL,
+        backend     TEXT NOT NULL,
+        PRIMARY KEY (account, peer, backend)
+    ) WITHOUT ROWID;
+    -- People who asked for a backend that answers only those who were approved.
+    CREATE TABLE hub_access (
+        account     INTEGER NOT NULL,
+        peer        TEXT NOT NULL,
+        backend     TEXT NOT NULL,
+        state       TEXT NOT NULL,                -- waiting, approved, denied
+        code        TEXT NOT NULL,
+        at          INTEGER NOT NULL,
+        told_at     INTEGER NOT NULL DEFAULT 0,   -- when the person last got the code
+        PRIMARY KEY (account, peer, backend)
+    ) WITHOUT ROWID;
+    ",
 ];
 
 #[cfg(test)]

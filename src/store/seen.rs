@@ -43,6 +43,17 @@ impl Store {
         .await
     }
 
+    /// Whose conversation a message of this key is of.
+    pub async fn peer_of(&self, account: AccountNo, key: u64) -> Result<Option<String>, StoreError> {
+        self.read(move |db| {
+            let found = db
+                .prepare_cached("SELECT peer FROM seen WHERE account = ?1 AND key = ?2")?
+                .query_row(params![account.0, key as i64], |row| row.get(0));
+            found.optional().map(Option::flatten)
+        })
+        .await
+    }
+
     /// Whether a message of this key is of the conversation with somebody: theirs, or the bot's to them.
     pub async fn is_of(&self, account: AccountNo, peer: &str, key: u64) -> Result<bool, StoreError> {
         let peer = peer.to_owned();

@@ -177,6 +177,12 @@ impl Ilink {
         self.post(&session.endpoint, Some(&session.token), "getuploadurl", request, REQUEST).await
     }
 
+    /// Asks what another client asked, with this account's authorisation: `body` without its `base_info`. `getuploadurl` alone is
+    /// worth that: what a file is called and how it is encrypted only that client knows.
+    pub async fn forward_upload_request(&self, session: &Session, body: Value) -> Result<Value, IlinkError> {
+        self.post(&session.endpoint, Some(&session.token), "getuploadurl", body, REQUEST).await
+    }
+
     /// Asks for a peer's typing ticket.
     pub async fn get_config(
         &self,

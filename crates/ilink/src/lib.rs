@@ -43,6 +43,7 @@ pub use lenient::{Items, MOST_ITEMS, without_half_characters};
 pub use outgoing::*;
 pub use poll::{Batches, Messages, Updates};
 pub use secret::{BotToken, ContextToken};
+pub use tls::config as tls_config;
 pub use types::*;
 
 #[doc(hidden)]

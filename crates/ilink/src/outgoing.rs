@@ -53,6 +53,8 @@ pub enum OutgoingItem<'a> {
         /// Milliseconds.
         playtime: u64,
     },
+    /// An item that another client made, as it goes over the wire.
+    Other(&'a Value),
     /// A tool begins.
     ToolStart {
         /// Its name.
@@ -108,6 +110,7 @@ impl OutgoingItem<'_> {
     pub(super) fn to_json(self) -> Value {
         let media = |media: OutgoingMedia<'_>| json!({ "encrypt_query_param": media.query_param, "aes_key": media.aes_key, "encrypt_type": 1 });
         match self {
+            OutgoingItem::Other(item) => item.clone(),
             OutgoingItem::Text(text) => json!({ "type": item_type::TEXT, "text_item": { "text": text } }),
             OutgoingItem::Image { media: image, thumb } => {
                 let mut body = json!({ "media": media(image), "mid_size": image.cipher_size });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 /// TLS with the public roots that are built in and those of the system, where it has any: containers often have none,
 /// company networks need their own.
-pub(crate) fn config() -> rustls::ClientConfig {
+pub fn config() -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

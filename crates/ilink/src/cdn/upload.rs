@@ -69,9 +69,37 @@ impl Cdn {
         encryptor.update(bytes, &mut encrypted);
         encryptor.finish(&mut encrypted);
         retried(|| async {
-            let put = self.put(url.clone(), key, encrypted.len() as u64, encrypted.clone().into());
+            let cipher_size = encrypted.len() as u64;
+            let put = self.put(url.clone(), cipher_size, encrypted.clone().into());
             let put = tokio::time::timeout(self.stalls.upload, put).await;
-            put.map_err(|_| CdnError::stalled(self.stalls.upload))?
+            let query_param = put.map_err(|_| CdnError::stalled(self.stalls.upload))??;
+            Ok(Uploaded { query_param, aes_key: key.to_base64(), cipher_size })
+        })
+        .await
+    }
+
+    /// Sends a file that is encrypted already, and returns what it is fetched with.
+    pub async fn upload_ciphertext(&self, target: &UploadTarget, file: &Path) -> Result<String, CdnError> {
+        let url = self.upload_url(target)?;
+        retried(|| async {
+            let unreadable = |error: std::io::Error| CdnError::file(file, error);
+            let open = tokio::fs::File::open(file).await.map_err(unreadable)?;
+            let size = open.metadata().await.map_err(unreadable)?.len();
+            let pieces = futures_util::stream::unfold(open, |mut open| async move {
+                let mut piece = vec![0; PIECE];
+                match tokio::io::AsyncReadExt::read(&mut open, &mut piece).await {
+                    Ok(0) => None,
+                    Ok(read) => {
+                        piece.truncate(read);
+                        Some((Ok(piece), open))
+                    }
+                    Err(error) => Some((Err(error), open)),
+                }
+            });
+            let sent = self.put(url.clone(), size, reqwest::Body::wrap_stream(pieces));
+            // Nobody watches how it moves: the whole of it has the time that one stall may take, and a second for each 64 KiB.
+            let within = self.stalls.upload + Duration::from_secs(size >> 16);
+            tokio::time::timeout(within, sent).await.map_err(|_| CdnError::stalled(within))?
         })
         .await
     }
@@ -123,7 +151,11 @@ impl Cdn {
         );
         let body = reqwest::Body::wrap_stream(pieces);
         let answered = tokio::select! {
-            answered = self.put(url, key, cipher_len(size), body) => answered,
+            answered = self.put(url, cipher_len(size), body) => answered.map(|query_param| Uploaded {
+                query_param,
+                aes_key: key.to_base64(),
+                cipher_size: cipher_len(size),
+            }),
             () = moved.stalled(self.stalls.upload) => Err(CdnError::stalled(self.stalls.upload)),
         };
         if answered.is_ok() {
@@ -134,8 +166,8 @@ impl Cdn {
         failed.map_or(answered, Err)
     }
 
-    /// Sends a ciphertext once.
-    async fn put(&self, url: Url, key: &MediaKey, cipher_size: u64, body: reqwest::Body) -> Result<Uploaded, CdnError> {
+    /// Sends a ciphertext once; returns what it is fetched with.
+    async fn put(&self, url: Url, cipher_size: u64, body: reqwest::Body) -> Result<String, CdnError> {
         let request = self
             .client_for(&url)?
             .post(url)
@@ -146,7 +178,7 @@ impl Cdn {
         let param = response.headers().get("x-encrypted-param").and_then(|param| param.to_str().ok());
         let param = param.filter(|param| !param.is_empty());
         let param = param.ok_or_else(|| CdnError::Answer("an upload without x-encrypted-param".to_owned()))?;
-        Ok(Uploaded { query_param: param.to_owned(), aes_key: key.to_base64(), cipher_size })
+        Ok(param.to_owned())
     }
 }
 

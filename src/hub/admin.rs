@@ -1,0 +1,509 @@
+//! What the console, and whoever has an admin's or a viewer's token, asks of the hub itself: methods beside the contract's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonrpsee::RpcModule;
+use jsonrpsee::core::RegisterMethodError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::caller::{Caller, Role};
+use super::config::backend_name;
+use super::hub::Hub;
+use super::session::Session;
+use super::texts;
+use crate::contract::*;
+use crate::rpc::register;
+use crate::service::Origin;
+use crate::store::{Queued, now_ms};
+
+/// Rows that one answer has at most, and where nobody says how many.
+const ROWS_AT_MOST: usize = 500;
+const ROWS: usize = 50;
+/// How long a login may be waited for at once.
+const WAIT_AT_MOST: Duration = Duration::from_secs(60);
+
+/// Begins a login whose state can be looked at from then on.
+pub async fn start_login(hub: &Hub, params: LoginStartParams) -> Result<LoginStartResult, ContractError> {
+    let started = hub.sidecar.logins.start(params).await?;
+    hub.connections.login(&LoginProgress {
+        session_key: started.session_key.clone(),
+        state: LoginState::Waiting,
+        message: started.message.clone(),
+        qr_url: Some(started.qr_url.clone()),
+        qr_png_data_url: Some(started.qr_png_data_url.clone()),
+        qr_text: None,
+    });
+    Ok(started)
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListParams {
+    account_id: Option<String>,
+    query: Option<String>,
+    state: Option<AccountState>,
+    sort: Option<Sort>,
+    #[serde(default)]
+    descending: bool,
+    #[serde(default)]
+    offset: usize,
+    limit: Option<usize>,
+}
+
+impl ListParams {
+    fn page<T>(&self, rows: Vec<T>) -> Vec<T> {
+        rows.into_iter().skip(self.offset).take(self.limit.unwrap_or(ROWS).min(ROWS_AT_MOST)).collect()
+    }
+
+    fn finds(&self, texts: &[Option<&str>]) -> bool {
+        let Some(query) = self.query.as_deref().map(str::trim).filter(|query| !query.is_empty()) else { return true };
+        let query = query.to_lowercase();
+        texts.iter().flatten().any(|text| text.to_lowercase().contains(&query))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Sort {
+    Name,
+    State,
+    LastInbound,
+    Held,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct LoginParams {
+    #[serde(rename = "sessionKey")]
+    session_key: String,
+    /// The version that is known already.
+    after: Option<u64>,
+    #[serde(rename = "waitMs")]
+    wait_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct TokenParams {
+    backend: String,
+    role: Option<Role>,
+    accounts: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct TokenId {
+    id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AccessParams {
+    backend: String,
+    account_id: String,
+    peer: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueueId {
+    queue_id: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TraceParams {
+    account_id: String,
+    peer: String,
+    #[serde(default)]
+    content: bool,
+    limit: Option<usize>,
+}
+
+/// An alert: something that a person has to look after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Alert {
+    /// `login_expired`, `muted` or `backend_offline`.
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// In milliseconds since 1970.
+    pub since_ms: i64,
+    /// What it means, and what to do.
+    pub message: String,
+}
+
+/// Everything that a person has to look after now.
+pub async fn alerts(hub: &Hub, statuses: &[AccountStatus]) -> Result<Vec<Alert>, ContractError> {
+    let mut found = Vec::new();
+    for status in statuses {
+        let id = Some(status.account_id.clone());
+        if status.state == AccountState::Paused {
+            let message = "WeChat no longer accepts this login: log the account in again".to_owned();
+            let since_ms = status.last_poll_at_ms.unwrap_or_default();
+            found.push(Alert { kind: "login_expired", account_id: id.clone(), backend: None, since_ms, message });
+        }
+        if status.delivery.state == DeliveryState::Unconfirmed {
+            let message =
+                "WeChat takes this bot's messages without confirming them: most likely nobody sees them".to_owned();
+            let since_ms = status.delivery.since_ms.unwrap_or_default();
+            found.push(Alert { kind: "muted", account_id: id, backend: None, since_ms, message });
+        }
+    }
+    for (name, queued) in hub.sidecar.store.queued().await? {
+        if !name.is_empty() && queued.messages > 0 && !hub.feeds.is_online(&name) {
+            let message = format!(
+                "{} messages wait for {name}, which is not there: start it, or revoke its tokens",
+                queued.messages
+            );
+            let since_ms = queued.oldest_at.unwrap_or_default();
+            found.push(Alert { kind: "backend_offline", account_id: None, backend: Some(name), since_ms, message });
+        }
+    }
+    Ok(found)
+}
+
+async fn statuses(session: &Session) -> Result<Vec<AccountStatus>, ContractError> {
+    Ok(session.status(StatusGetParams { account_id: None, probe: None }).await?.accounts)
+}
+
+async fn overview(session: &Session) -> Result<Value, ContractError> {
+    let (hub, statuses) = (&session.hub, statuses(session).await?);
+    let count = |state| statuses.iter().filter(|status| status.state == state).count();
+    let held: u64 = statuses.iter().map(|status| status.outbox.held).sum();
+    Ok(json!({
+        "version": crate::service::VERSION,
+        "startedAtMs": hub.started_at_ms,
+        "accounts": {
+            "total": statuses.len(),
+            "starting": count(AccountState::Starting),
+            "polling": count(AccountState::Polling),
+            "backoff": count(AccountState::Backoff),
+            "paused": count(AccountState::Paused),
+            "stopped": count(AccountState::Stopped),
+            "superseded": count(AccountState::Superseded),
+        },
+        "held": held,
+        "waitingApprovals": hub.sidecar.store.access_waiting().await?.len(),
+        "alerts": alerts(hub, &statuses).await?,
+    }))
+}
+
+async fn accounts(session: &Session, params: ListParams) -> Result<Value, ContractError> {
+    let known = session.accounts().await?.accounts;
+    let statuses: HashMap<String, AccountStatus> =
+        statuses(session).await?.into_iter().map(|status| (status.account_id.clone(), status)).collect();
+    let rules = session.hub.rules();
+    let mut rows: Vec<(Account, AccountStatus)> = known
+        .into_iter()
+        .filter_map(|account| Some((statuses.get(&account.account_id)?.clone(), account)))
+        .map(|(status, account)| (account, status))
+        .filter(|(account, status)| {
+            params.state.is_none_or(|state| state == status.state)
+                && params.finds(&[
+                    Some(&account.account_id),
+                    account.name.as_deref(),
+                    account.label.as_deref(),
+                    account.user_id.as_deref(),
+                ])
+        })
+        .collect();
+    let name = |account: &Account| account.name.clone().unwrap_or_else(|| account.account_id.clone()).to_lowercase();
+    match params.sort {
+        Some(Sort::Name) => rows.sort_by_key(|(account, _)| name(account)),
+        Some(Sort::State) => rows.sort_by_key(|(account, status)| (format!("{:?}", status.state), name(account))),
+        Some(Sort::LastInbound) => rows.sort_by_key(|(_, status)| status.last_inbound_at_ms),
+        Some(Sort::Held) => rows.sort_by_key(|(_, status)| status.outbox.held),
+        None => {}
+    }
+    if params.descending {
+        rows.reverse();
+    }
+    let total = rows.len();
+    let row = |(account, status): (Account, AccountStatus)| {
+        let backends: Vec<String> =
+            rules.of_account(&account.account_id).iter().map(|backend| backend.name.to_string()).collect();
+        json!({
+            "accountId": account.account_id,
+            "name": account.name,
+            "label": account.label,
+            "userId": account.user_id,
+            "state": status.state,
+            "problem": account.problem,
+            "lastError": status.last_error,
+            "pausedReason": status.paused_reason,
+            "probableCause": status.probable_cause,
+            "lastPollAtMs": status.last_poll_at_ms,
+            "lastInboundAtMs": status.last_inbound_at_ms,
+            "lastConfirmedAtMs": status.delivery.last_confirmed_at_ms,
+            "delivery": status.delivery.state,
+            "budgetLimit": status.budget.map(|budget| budget.limit),
+            "inboxPending": status.inbox.pending,
+            "held": status.outbox.held,
+            "defaultBackend": backends.first(),
+            "backends": backends,
+        })
+    };
+    Ok(json!({ "total": total, "accounts": params.page(rows).into_iter().map(row).collect::<Vec<_>>() }))
+}
+
+async fn backends(session: &Session) -> Result<Value, ContractError> {
+    let hub = &session.hub;
+    let (tokens, queued, rules, config) =
+        (hub.tokens.rows().await?, hub.sidecar.store.queued().await?, hub.rules(), hub.config());
+    let mut names: Vec<String> = rules.backends().iter().map(|backend| backend.name.to_string()).collect();
+    // Those whose tokens are gone while messages still wait for them, and those who only look.
+    for name in tokens.iter().map(|token| &token.backend).chain(queued.keys()).filter(|name| !name.is_empty()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    let row = |name: String| {
+        let rule = rules.backend(&name);
+        let Queued { messages, oldest_at } = queued.get(&name).copied().unwrap_or_default();
+        let of_backend = tokens.iter().filter(|token| token.backend == name);
+        let tokens: Vec<Value> = of_backend
+            .map(|token| {
+                json!({
+                    "id": token.id,
+                    "role": token.role,
+                    "accounts": token.accounts,
+                    "createdAtMs": token.created_at,
+                    "lastUsedAtMs": token.used_at,
+                })
+            })
+            .collect();
+        json!({
+            "access": rule.map(|rule| rule.access),
+            "accounts": rule.map(|rule| rule.accounts.ids()),
+            "online": hub.feeds.is_online(&name),
+            "connections": hub.feeds.connections(&name),
+            "queued": messages,
+            "oldestMs": oldest_at,
+            "webhook": config.backends.get(&name).and_then(|backend| Some(backend.webhook.as_ref()?.url.clone())),
+            "tokens": tokens,
+            "name": name,
+        })
+    };
+    Ok(json!({ "backends": names.into_iter().map(row).collect::<Vec<_>>() }))
+}
+
+async fn login(session: &Session, params: LoginParams) -> Result<Value, ContractError> {
+    let connections = &session.hub.connections;
+    let until = tokio::time::Instant::now() + Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_AT_MOST);
+    let mut changes = connections.changes();
+    loop {
+        let Some(view) = connections.login_view(&params.session_key) else {
+            let message = format!("there is no login {:?}; start a new one", params.session_key);
+            return Err(ContractError::new(ErrorKind::LoginNotFound, message));
+        };
+        let is_new = params.after != Some(view.version);
+        if is_new || tokio::time::timeout_at(until, changes.changed()).await.is_err() {
+            // Which account it is the login itself knows.
+            let end = session.hub.sidecar.logins.wait(&params.session_key, Some(0)).await.ok();
+            return Ok(json!({
+                "version": view.version,
+                "state": view.state,
+                "message": view.message,
+                "qrUrl": view.qr_url,
+                "qrPngDataUrl": view.qr_png_data_url,
+                "accountId": end.and_then(|end| end.account_id),
+            }));
+        }
+    }
+}
+
+async fn held(session: &Session, params: ListParams) -> Result<Value, ContractError> {
+    let queue = session.queue(QueueParams { account_id: params.account_id.clone(), to: None }).await?;
+    let backends = session.hub.sidecar.store.backends_of_waiting().await?;
+    let mut items = queue.items;
+    items.retain(|item| params.finds(&[Some(&item.account_id), Some(&item.to), Some(&item.queue_id)]));
+    let total = items.len();
+    let row = |item: QueueItem| {
+        let row: Option<i64> = item.queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
+        json!({
+            "queueId": item.queue_id,
+            "accountId": item.account_id,
+            "to": item.to,
+            "kind": item.kind,
+            "createdAtMs": item.created_at_ms,
+            "reason": item.reason,
+            "backend": row.and_then(|row| backends.get(&row)),
+        })
+    };
+    Ok(json!({ "total": total, "items": params.page(items).into_iter().map(row).collect::<Vec<_>>() }))
+}
+
+/// Looks at a conversation again in which something waits, as far as WeChat's limits allow.
+async fn send_now(session: &Session, queue_id: &str) -> Result<Empty, ContractError> {
+    let queue = session.queue(QueueParams { account_id: None, to: None }).await?;
+    let item = queue.items.into_iter().find(|item| item.queue_id == queue_id);
+    let item = item.ok_or_else(|| {
+        let message = format!("params.queueId: {queue_id:?} does not wait (any more)");
+        ContractError::new(ErrorKind::InvalidParams, message)
+    })?;
+    session.hub.sidecar.sender.nudge(&AccountId::normalize(&item.account_id), &item.to);
+    Ok(Empty {})
+}
+
+async fn trace(session: &Session, params: TraceParams) -> Result<Value, ContractError> {
+    if params.content {
+        session.caller.admin()?;
+    }
+    let account = session.account(&params.account_id).await?;
+    let store = &session.hub.sidecar.store;
+    let rows = match store.account_no(&account).await? {
+        Some(number) => store.trace(number, &params.peer, params.limit.unwrap_or(ROWS).min(ROWS_AT_MOST)).await?,
+        None => Vec::new(),
+    };
+    let events: Vec<Value> = rows
+        .into_iter()
+        .map(|row| {
+            json!({
+                "atMs": row.at,
+                "direction": if row.out { "out" } else { "in" },
+                "id": row.id,
+                "state": row.state,
+                "backend": row.backend,
+                "attempt": row.attempt,
+                "text": row.text.filter(|_| params.content),
+            })
+        })
+        .collect();
+    Ok(json!({ "events": events }))
+}
+
+async fn approvals(session: &Session) -> Result<Value, ContractError> {
+    let waiting: Vec<Value> = session
+        .hub
+        .sidecar
+        .store
+        .access_waiting()
+        .await?
+        .into_iter()
+        .filter(|row| session.caller.accounts.has(&row.account_id))
+        .map(|row| {
+            json!({
+                "backend": row.backend,
+                "accountId": row.account_id,
+                "peer": row.peer,
+                "code": row.code,
+                "atMs": row.at,
+            })
+        })
+        .collect();
+    Ok(json!({ "waiting": waiting }))
+}
+
+async fn decide(session: &Session, params: AccessParams, approved: bool) -> Result<Empty, ContractError> {
+    session.caller.admin()?;
+    let account = session.account(&params.account_id).await?;
+    let store = &session.hub.sidecar.store;
+    let decided = match store.account_no(&account).await? {
+        Some(number) => store.decide_access(number, &params.peer, &params.backend, approved).await?,
+        None => false,
+    };
+    if !decided {
+        let message = format!("{} has not asked for {}", params.peer, params.backend);
+        return Err(ContractError::new(ErrorKind::InvalidParams, message));
+    }
+    if approved {
+        tell_approved(&session.hub, account, params.peer);
+    }
+    Ok(Empty {})
+}
+
+/// Tells somebody that they may write now. Whether that works is not what the approval hangs on.
+fn tell_approved(hub: &Hub, account: AccountId, peer: String) {
+    let (sidecar, text) = (hub.sidecar.clone(), texts::approved(hub.locale()));
+    tokio::spawn(async move {
+        let params = SendTextParams {
+            to: peer,
+            text,
+            account_id: Some(account.to_string()),
+            run_id: None,
+            idempotency_key: None,
+            extra: None,
+        };
+        if let Err(error) = sidecar.sender.send_text(params, Origin::default()).await {
+            tracing::warn!(%account, %error, "somebody was approved and could not be told");
+        }
+    });
+}
+
+async fn create_token(session: &Session, params: TokenParams) -> Result<Value, ContractError> {
+    session.caller.admin()?;
+    backend_name(&params.backend)
+        .map_err(|why| ContractError::new(ErrorKind::InvalidParams, format!("params.backend: {why}")))?;
+    // An admin of some accounts makes nobody who sees more.
+    let asked = params.accounts.filter(|accounts| !accounts.is_empty());
+    let mine = session.caller.accounts.ids();
+    let accounts = match (asked, mine) {
+        (Some(asked), _) => {
+            for id in &asked {
+                session.caller.sees(&AccountId::normalize(id))?;
+            }
+            Some(asked)
+        }
+        (None, mine) => mine,
+    };
+    let created = session.hub.tokens.create(&params.backend, params.role.unwrap_or(Role::Backend), accounts).await?;
+    session.hub.rules_changed().await?;
+    Ok(json!({ "id": created.id, "token": created.token }))
+}
+
+/// The hub's own methods.
+pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodError> {
+    fn looks(caller: &Caller) -> Result<(), ContractError> {
+        caller.viewer()
+    }
+    register(m, "hub.overview", async |s: Arc<Session>, _: Empty| {
+        looks(&s.caller)?;
+        overview(&s).await
+    })?;
+    register(m, "hub.accounts", async |s: Arc<Session>, params: ListParams| {
+        looks(&s.caller)?;
+        accounts(&s, params).await
+    })?;
+    register(m, "hub.backends", async |s: Arc<Session>, _: Empty| {
+        looks(&s.caller)?;
+        backends(&s).await
+    })?;
+    register(m, "hub.login", async |s: Arc<Session>, params: LoginParams| {
+        s.caller.admin()?;
+        login(&s, params).await
+    })?;
+    register(m, "hub.tokens.create", async |s: Arc<Session>, params: TokenParams| create_token(&s, params).await)?;
+    register(m, "hub.tokens.revoke", async |s: Arc<Session>, params: TokenId| {
+        s.caller.admin()?;
+        let revoked = s.hub.tokens.revoke(&params.id).await?;
+        s.hub.rules_changed().await?;
+        Ok(json!({ "revoked": revoked }))
+    })?;
+    register(m, "hub.approvals", async |s: Arc<Session>, _: Empty| {
+        looks(&s.caller)?;
+        approvals(&s).await
+    })?;
+    register(m, "hub.approve", async |s: Arc<Session>, params: AccessParams| decide(&s, params, true).await)?;
+    register(m, "hub.deny", async |s: Arc<Session>, params: AccessParams| decide(&s, params, false).await)?;
+    register(m, "hub.held", async |s: Arc<Session>, params: ListParams| {
+        looks(&s.caller)?;
+        held(&s, params).await
+    })?;
+    register(m, "hub.sendNow", async |s: Arc<Session>, params: QueueId| {
+        s.caller.admin()?;
+        send_now(&s, &params.queue_id).await
+    })?;
+    register(m, "hub.trace", async |s: Arc<Session>, params: TraceParams| {
+        looks(&s.caller)?;
+        trace(&s, params).await
+    })?;
+    register(m, "hub.alerts", async |s: Arc<Session>, _: Empty| {
+        looks(&s.caller)?;
+        Ok(json!({ "alerts": alerts(&s.hub, &statuses(&s).await?).await?, "atMs": now_ms() }))
+    })?;
+    Ok(())
+}

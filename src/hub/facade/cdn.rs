@@ -1,0 +1,113 @@
+//! Encrypted files, passed on as they are. Clients send no token here: what the hub sealed is what lets in.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
+use tokio_util::io::ReaderStream;
+
+use super::super::http::{App, Failure, receive};
+use super::wire::Source;
+use crate::contract::{ContractError, ErrorKind};
+use crate::private;
+use ilink::cdn::{CdnError, MediaSource, UploadTarget};
+
+/// Transfers at once; others wait.
+const TRANSFERS: usize = 16;
+static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(TRANSFERS));
+
+/// Removes a file when it is done with.
+struct Spooled(std::path::PathBuf);
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn sealed(app: &App, query: &HashMap<String, String>) -> Result<Source, Failure> {
+    let param = query.get("encrypted_query_param").map(String::as_str).unwrap_or_default();
+    let source = app.hub.seal.open_sealed(param);
+    source.ok_or(Failure::NotFound("encrypted_query_param is not one that this hub gave"))
+}
+
+async fn place(app: &App) -> Result<Spooled, Failure> {
+    let library = app.hub.sidecar.sender.library.clone();
+    let unusable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
+    let made = tokio::task::spawn_blocking(move || library.spool()).await;
+    Ok(Spooled(made.map_err(std::io::Error::other).and_then(|made| made).map_err(unusable)?))
+}
+
+/// The media host's words for a client: what it refused stays refused, what may pass may be tried again.
+fn refused(error: &CdnError) -> Response {
+    let status = match error {
+        CdnError::Http { status, .. } => StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY),
+        error if error.is_transient() => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut response = status.into_response();
+    if let Ok(message) = HeaderValue::from_str(&error.to_string()) {
+        response.headers_mut().insert("x-error-message", message);
+    }
+    response
+}
+
+/// Takes a ciphertext and brings it to the media host.
+pub async fn upload(
+    State(app): State<App>,
+    Query(query): Query<HashMap<String, String>>,
+    body: Body,
+) -> Result<Response, Failure> {
+    let source = sealed(&app, &query)?;
+    // Never closed.
+    let _place = PLACES.acquire().await;
+    let spooled = place(&app).await?;
+    let file = private::new_file(&spooled.0);
+    let file = file.map_err(|error| ContractError::new(ErrorKind::StoreFailed, error.to_string()))?;
+    // A ciphertext is a little longer than what is in it.
+    receive(body, file, app.hub.sidecar.clients.settings().media_max_bytes() + 16).await?;
+    let target = UploadTarget {
+        full_url: source.full_url,
+        upload_param: source.param.unwrap_or_default(),
+        filekey: query.get("filekey").cloned().unwrap_or_default(),
+    };
+    Ok(match app.hub.sidecar.clients.cdn().upload_ciphertext(&target, &spooled.0).await {
+        Ok(param) => match HeaderValue::from_str(&param) {
+            Ok(param) => ([("x-encrypted-param", param)], StatusCode::OK).into_response(),
+            Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+        },
+        Err(error) => refused(&error),
+    })
+}
+
+/// Fetches a ciphertext from the media host and hands it on.
+pub async fn download(
+    State(app): State<App>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<Response, Failure> {
+    let source = sealed(&app, &query)?;
+    // Never closed.
+    let _place = PLACES.acquire().await;
+    let spooled = place(&app).await?;
+    let source = MediaSource { full_url: source.full_url, query_param: source.param, key: None };
+    let admit = |_| -> BoxFuture<'_, Result<(), CdnError>> { Box::pin(async { Ok(()) }) };
+    let limit = app.hub.sidecar.clients.settings().media_max_bytes() + 16;
+    let fetched = match app.hub.sidecar.clients.cdn().download(&source, limit, &spooled.0, &admit).await {
+        Ok(fetched) => fetched,
+        Err(error) => return Ok(refused(&error)),
+    };
+    let unusable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
+    let file = tokio::fs::File::open(&spooled.0).await.map_err(unusable)?;
+    let pieces = futures_util::stream::unfold((ReaderStream::new(file), spooled), |(mut pieces, spooled)| async {
+        let piece = futures_util::StreamExt::next(&mut pieces).await?;
+        Some((piece, (pieces, spooled)))
+    });
+    let headers =
+        [("content-type", "application/octet-stream".to_owned()), ("content-length", fetched.size.to_string())];
+    Ok((headers, Body::from_stream(pieces)).into_response())
+}

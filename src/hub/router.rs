@@ -1,0 +1,420 @@
+//! Gives each message to a backend, on disk, before anybody is told of it. One task does that for all accounts, in the order of
+//! commits: so a backend that comes finds in the database what it was not told of, and nothing twice.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::feed::Feed;
+use super::table::{Decision, Question, Table};
+use super::texts::{self, Listed};
+use crate::contract::{AccountId, Locale, SendTextParams};
+use crate::inbound::{Announce, DeliveryId, Inlet, normalize};
+use crate::service::{Intake, Origin, Sidecar};
+use crate::store::{AccountNo, Ingested, Pending, RouteContext, StoreError};
+use crate::supervise::lock;
+
+/// How often a stranger is told of their code.
+const TELL_AGAIN_MS: i64 = 3_600_000;
+/// Messages that are read at once where nobody was given them yet.
+const BATCH: usize = 500;
+/// How long it is believed who scanned an account's code.
+const OWNER_FOR: Duration = Duration::from_secs(5);
+/// Backends that were there within this time are shown as online.
+const ONLINE: Duration = Duration::from_secs(90);
+
+/// What the router is told.
+pub enum Command {
+    /// An account begins to be polled; answered when what it has is routed.
+    Started(AccountId, AccountNo, oneshot::Sender<Result<(), StoreError>>),
+    /// It is polled no longer.
+    Stopped(AccountNo),
+    /// A poll brought something.
+    Arrived(AccountNo, Ingested),
+    /// Somebody takes a backend's messages.
+    Attached(Arc<str>),
+    /// Nobody takes them any more.
+    Detached(Arc<str>),
+    /// The rules changed.
+    Changed,
+}
+
+/// The way to the router: what accounts are told to tell.
+#[derive(Clone)]
+pub struct RouterInlet(pub mpsc::UnboundedSender<Command>);
+
+impl Inlet for RouterInlet {
+    fn start_account<'a>(&'a self, id: &'a AccountId, account: AccountNo) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let (done, is_done) = oneshot::channel();
+            let _ = self.0.send(Command::Started(id.clone(), account, done));
+            is_done.await.unwrap_or(Err(StoreError::Closed))
+        })
+    }
+
+    fn stop_account(&self, account: AccountNo) {
+        let _ = self.0.send(Command::Stopped(account));
+    }
+
+    fn announcer(&self, account: AccountNo) -> Announce {
+        let commands = self.0.clone();
+        Box::new(move |taken| drop(commands.send(Command::Arrived(account, taken))))
+    }
+}
+
+/// The backends, made when they are first asked for.
+pub struct Feeds {
+    intake: Intake,
+    commands: mpsc::UnboundedSender<Command>,
+    end: Arc<dyn Fn() + Send + Sync>,
+    stop: CancellationToken,
+    feeds: Mutex<HashMap<Arc<str>, Arc<Feed>>>,
+}
+
+impl Feeds {
+    /// None was made yet.
+    pub fn new(
+        intake: Intake,
+        commands: mpsc::UnboundedSender<Command>,
+        end: Arc<dyn Fn() + Send + Sync>,
+        stop: CancellationToken,
+    ) -> Feeds {
+        Feeds { intake, commands, end, stop, feeds: Mutex::default() }
+    }
+
+    /// The feed of a backend.
+    pub fn get(&self, name: &str) -> Arc<Feed> {
+        let mut feeds = lock(&self.feeds);
+        if let Some(feed) = feeds.get(name) {
+            return feed.clone();
+        }
+        let feed = Feed::new(name, &self.intake, self.commands.clone(), self.end.clone(), self.stop.clone());
+        feeds.insert(feed.name.clone(), feed.clone());
+        feed
+    }
+
+    /// How many connections of a backend take messages.
+    pub fn connections(&self, name: &str) -> usize {
+        lock(&self.feeds).get(name).map_or(0, |feed| feed.presence().0)
+    }
+
+    /// Whether somebody of a backend was there just now.
+    pub fn is_online(&self, name: &str) -> bool {
+        lock(&self.feeds).get(name).is_some_and(|feed| feed.presence().1.is_some_and(|ago| ago < ONLINE))
+    }
+}
+
+/// Routes messages.
+pub struct Router {
+    pub sidecar: Arc<Sidecar>,
+    pub feeds: Arc<Feeds>,
+    pub table: Arc<RwLock<Arc<Table>>>,
+    /// The language of what the hub writes to people.
+    pub locale: Arc<dyn Fn() -> Locale + Send + Sync>,
+    running: BTreeMap<AccountNo, AccountId>,
+    /// Backends whose messages somebody takes, and accounts whose messages they are told of.
+    active: HashMap<Arc<str>, HashSet<AccountNo>>,
+    owners: HashMap<AccountNo, (Instant, Option<String>)>,
+    /// Messages that the hub answers itself, until they are gone: nobody else gets them.
+    answering: Arc<Mutex<HashSet<(AccountNo, u64)>>>,
+}
+
+impl Router {
+    /// It knows of no account yet.
+    pub fn new(
+        sidecar: Arc<Sidecar>,
+        feeds: Arc<Feeds>,
+        table: Arc<RwLock<Arc<Table>>>,
+        locale: Arc<dyn Fn() -> Locale + Send + Sync>,
+    ) -> Router {
+        let (running, active, owners) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Router { sidecar, feeds, table, locale, running, active, owners, answering: Arc::default() }
+    }
+
+    /// Routes until nobody tells it anything any more.
+    pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, stop: CancellationToken) {
+        loop {
+            let command = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                command = commands.recv() => command,
+            };
+            let Some(command) = command else { return };
+            if let Err(error) = self.handle(command).await {
+                tracing::error!(%error, "messages were not routed; they are when something happens next, or after a restart");
+            }
+        }
+    }
+
+    async fn handle(&mut self, command: Command) -> Result<(), StoreError> {
+        match command {
+            Command::Started(id, account, done) => {
+                self.running.insert(account, id);
+                let routed = self.route_backlog(account).await;
+                let started = match &routed {
+                    Ok(()) => self.tell_of(account).await,
+                    Err(_) => Ok(()),
+                };
+                let _ = done.send(routed.and(started));
+                Ok(())
+            }
+            Command::Stopped(account) => {
+                self.running.remove(&account);
+                for (name, accounts) in &mut self.active {
+                    if accounts.remove(&account) {
+                        self.feeds.get(name).deliveries.dispatcher.stop_account(account);
+                    }
+                }
+                Ok(())
+            }
+            Command::Arrived(account, taken) => self.route(account, taken.new).await,
+            Command::Attached(name) => {
+                self.active.entry(name.clone()).or_default();
+                for account in self.running.keys().copied().collect::<Vec<_>>() {
+                    self.tell_of(account).await?;
+                }
+                Ok(())
+            }
+            Command::Detached(name) => {
+                // Somebody may have come meanwhile.
+                if self.feeds.get(&name).presence().0 == 0 {
+                    for account in self.active.remove(&name).unwrap_or_default() {
+                        self.feeds.get(&name).deliveries.dispatcher.stop_account(account);
+                    }
+                }
+                Ok(())
+            }
+            Command::Changed => {
+                for account in self.running.keys().copied().collect::<Vec<_>>() {
+                    self.route_backlog(account).await?;
+                    self.tell_of(account).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets the backends that are there have what an account has for them.
+    async fn tell_of(&mut self, account: AccountNo) -> Result<(), StoreError> {
+        let Some(id) = self.running.get(&account) else { return Ok(()) };
+        let table = read(&self.table);
+        for (name, accounts) in &mut self.active {
+            let serves = table.backend(name).is_some_and(|backend| backend.accounts.has(id.as_str()));
+            if serves && accounts.insert(account) {
+                self.feeds.get(name).deliveries.dispatcher.start_account(id, account).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn route_backlog(&mut self, account: AccountNo) -> Result<(), StoreError> {
+        let mut after = 0;
+        loop {
+            let waiting = self.sidecar.store.unrouted(account, after, BATCH).await?;
+            let Some((_, last)) = waiting.last() else { return Ok(()) };
+            after = last.id;
+            self.route(account, waiting).await?;
+        }
+    }
+
+    /// Gives messages to backends: on disk, then by telling them.
+    async fn route(&mut self, account: AccountNo, messages: Vec<(String, Pending)>) -> Result<(), StoreError> {
+        let Some(id) = self.running.get(&account).cloned() else { return Ok(()) };
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let owner = self.owner(&id, account).await;
+        let read_one = |(peer, pending): (String, Pending)| {
+            let delivery = DeliveryId { account: id.clone(), key: pending.key };
+            let draft = std::panic::catch_unwind(|| normalize(&delivery, &peer, 1, &pending.wire));
+            // One that breaks the reader goes where its person's others go.
+            let said = draft.map(|draft| (draft.message.text, draft.message.quote.and_then(|quote| quote.message_id)));
+            let (text, quoted) = said.unwrap_or_default();
+            (peer, pending, text, quoted)
+        };
+        let answering = lock(&self.answering).clone();
+        let messages = messages.into_iter().filter(|(_, pending)| !answering.contains(&(account, pending.key)));
+        let messages: Vec<_> = messages.map(read_one).collect();
+        let mut peers: Vec<String> = messages.iter().map(|(peer, ..)| peer.clone()).collect();
+        peers.sort();
+        peers.dedup();
+        let quoted = messages.iter().filter_map(|(.., quoted)| quoted.clone()).collect();
+        let mut context = self.sidecar.store.route_context(account, peers, quoted).await?;
+        let table = read(&self.table);
+        let (mut routes, mut given) = (Vec::new(), BTreeMap::<Arc<str>, Vec<(String, Pending)>>::new());
+        for (peer, pending, text, quoted) in messages {
+            let question =
+                Question { account: id.as_str(), peer: &peer, owner: owner.as_deref(), quoted: quoted.as_deref() };
+            let open = table.open_to(question, &context);
+            if let Some(command) = parse(&text).filter(|_| !open.is_empty()) {
+                let reply = self.obey(command, &table, question, &mut context, account).await?;
+                self.answer_and_take(&id, account, &peer, pending.key, Some(reply));
+                continue;
+            }
+            match table.decide(question, &context) {
+                Decision::To(backend) => {
+                    routes.push((pending.id, peer.clone(), backend.clone()));
+                    given.entry(backend).or_default().push((peer, pending));
+                }
+                Decision::Ask(backend) => {
+                    let code = pairing_code();
+                    let asked = self.sidecar.store.ask_access((account, &peer, &backend), code, TELL_AGAIN_MS).await?;
+                    let tell = asked.filter(|asked| asked.tell);
+                    let reply = tell.map(|asked| texts::pairing((self.locale)(), &asked.code));
+                    self.answer_and_take(&id, account, &peer, pending.key, reply);
+                }
+                Decision::Refuse => {
+                    tracing::info!(account = %id, "a message of somebody whom no backend answers was dropped");
+                    self.answer_and_take(&id, account, &peer, pending.key, None);
+                }
+                Decision::Wait => {}
+            }
+        }
+        if routes.is_empty() {
+            return Ok(());
+        }
+        self.sidecar.store.route(account, routes).await?;
+        for (backend, new) in given {
+            let feed = self.feeds.get(&backend);
+            if self.active.get(&backend).is_some_and(|accounts| accounts.contains(&account)) {
+                feed.deliveries.dispatcher.arrived(account, Ingested { new, duplicates: 0 });
+            }
+            feed.has_new();
+        }
+        Ok(())
+    }
+
+    /// Does what a person asks of the hub itself. Returns what they are told.
+    async fn obey(
+        &self,
+        command: Asked<'_>,
+        table: &Table,
+        question: Question<'_>,
+        context: &mut RouteContext,
+        account: AccountNo,
+    ) -> Result<String, StoreError> {
+        let locale = (self.locale)();
+        let plain = Question { quoted: None, ..question };
+        let current = match table.decide(plain, context) {
+            Decision::To(backend) => Some(backend),
+            _ => None,
+        };
+        let open: Vec<Arc<str>> = table.open_to(question, context).iter().map(|backend| backend.name.clone()).collect();
+        let is_current = |name: &Arc<str>| current.as_ref() == Some(name);
+        let listed: Vec<Listed<'_>> = open
+            .iter()
+            .map(|name| Listed { name, current: is_current(name), online: self.feeds.is_online(name) })
+            .collect();
+        Ok(match command {
+            Asked::List => texts::agents(locale, &listed),
+            Asked::Use(wanted) => match open.iter().find(|name| name.to_lowercase() == wanted.to_lowercase()) {
+                Some(name) => {
+                    self.sidecar.store.choose(account, question.peer, name).await?;
+                    context.choices.insert(question.peer.to_owned(), name.to_string());
+                    texts::chosen(locale, name)
+                }
+                None => texts::no_such(locale, wanted, &listed),
+            },
+        })
+    }
+
+    /// A message that no backend gets: it is gone once its answer, where it gets one, is in the outbox.
+    fn answer_and_take(&self, id: &AccountId, account: AccountNo, peer: &str, key: u64, reply: Option<String>) {
+        let (sidecar, id, peer) = (self.sidecar.clone(), id.clone(), peer.to_owned());
+        let answering = self.answering.clone();
+        lock(&answering).insert((account, key));
+        tokio::spawn(async move {
+            if let Some(text) = reply {
+                let params = SendTextParams {
+                    to: peer,
+                    text,
+                    account_id: Some(id.to_string()),
+                    run_id: None,
+                    // After a kill the message is here again, and its answer is the same send.
+                    idempotency_key: Some(format!("hub:reply:{id}:{key}")),
+                    extra: None,
+                };
+                if let Err(error) = sidecar.sender.send_text(params, Origin::default()).await {
+                    tracing::warn!(account = %id, %error, "somebody was not answered by the hub");
+                }
+            }
+            if let Err(error) = sidecar.store.ack(vec![(account, key)], None, || {}).await {
+                tracing::warn!(account = %id, %error, "a message that the hub answered comes again after a restart");
+            }
+            lock(&answering).remove(&(account, key));
+        });
+    }
+
+    /// Who scanned an account's code.
+    async fn owner(&mut self, id: &AccountId, account: AccountNo) -> Option<String> {
+        if let Some((at, owner)) = self.owners.get(&account)
+            && at.elapsed() < OWNER_FOR
+        {
+            return owner.clone();
+        }
+        let of = id.clone();
+        let file = self.sidecar.clients.with_files(move |files| files.load(&of)).await;
+        let owner = file.ok().and_then(Result::ok).flatten().and_then(|file| file.user_id);
+        self.owners.insert(account, (Instant::now(), owner.clone()));
+        owner
+    }
+}
+
+fn read(table: &RwLock<Arc<Table>>) -> Arc<Table> {
+    table.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+/// What a person asks of the hub itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked<'a> {
+    List,
+    Use(&'a str),
+}
+
+fn parse(text: &str) -> Option<Asked<'_>> {
+    let text = text.trim();
+    let (word, rest) = match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim()),
+        None => (text, ""),
+    };
+    match word.to_ascii_lowercase().as_str() {
+        "/agents" | "/智能体" if rest.is_empty() => Some(Asked::List),
+        "/use" | "/切换" if rest.is_empty() => Some(Asked::List),
+        "/use" | "/切换" if !rest.contains(char::is_whitespace) => Some(Asked::Use(rest)),
+        _ => None,
+    }
+}
+
+/// Eight signs that are not mistaken for each other.
+fn pairing_code() -> String {
+    const SIGNS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    let random: [u8; 8] = rand::random();
+    random.iter().map(|byte| SIGNS[usize::from(*byte) % SIGNS.len()] as char).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read_in_both_languages_and_nothing_else_is_one() {
+        for (text, asked) in [
+            ("/agents", Some(Asked::List)),
+            (" /智能体 ", Some(Asked::List)),
+            ("/use hermes", Some(Asked::Use("hermes"))),
+            ("/切换　小明", Some(Asked::Use("小明"))),
+            ("/USE Hermes", Some(Asked::Use("Hermes"))),
+            ("/use", Some(Asked::List)),
+            ("/use a tool to do it", None),
+            ("/agents please", None),
+            ("use hermes", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text), asked, "{text}");
+        }
+    }
+}

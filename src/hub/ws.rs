@@ -1,0 +1,125 @@
+//! The contract on a WebSocket: a text message is a line.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::caller::Caller;
+use super::http::{App, CameFrom, Failure, recognise};
+use super::hub::Hub;
+use super::methods;
+use super::session::Session;
+use crate::contract::MAX_LINE_BYTES;
+use crate::inbound::WINDOW;
+use crate::rpc::{End, Frame, Server, lines};
+
+/// How long a message may take to be written to somebody who does not read.
+const WRITE_WITHIN: Duration = Duration::from_secs(60);
+/// How often it is asked whether the other side is still there, and how long it may be silent.
+const PING: Duration = Duration::from_secs(20);
+const SILENT: Duration = Duration::from_secs(60);
+/// Notifications that wait for somebody who does not read; beyond it the connection is closed.
+const WAITING: usize = 10_000;
+/// How long requests under way may take to be answered when the other side has closed.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// Takes a connection over.
+pub async fn upgrade(
+    State(app): State<App>,
+    axum::Extension(ConnectInfo(from)): CameFrom,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response, Failure> {
+    let (caller, revoked) = recognise(&app, &headers, from.ip())?;
+    let hub = app.hub;
+    let upgrade = upgrade.max_message_size(MAX_LINE_BYTES).max_frame_size(MAX_LINE_BYTES);
+    // What is written is passed on at once, and no more is kept than one message of ours.
+    let upgrade = upgrade.write_buffer_size(0).max_write_buffer_size(2 * MAX_LINE_BYTES);
+    Ok(upgrade.on_upgrade(move |socket| run(socket, hub, caller, revoked, from)))
+}
+
+async fn run(socket: WebSocket, hub: Arc<Hub>, caller: Arc<Caller>, revoked: CancellationToken, from: SocketAddr) {
+    let end = hub.stop.child_token();
+    let (outgoing, mut to_write) = lines(WINDOW);
+    let session = Arc::new(Session::of_connection(hub.clone(), caller.clone(), outgoing.clone(), end.clone()));
+    let Ok(module) = methods::module(session.clone()) else { return };
+    let ready = session.clone();
+    let server = Arc::new(Server::new(module, outgoing.clone(), move || ready.is_ready()));
+    let connected = hub.connections.add(caller.clone(), outgoing.clone());
+    tracing::debug!(%from, backend = &*caller.backend, "connected");
+    let (mut write, mut read) = socket.split();
+    let (frames, lines_in) = mpsc::channel(1);
+    let of_read = end.clone();
+    let reading = async move {
+        loop {
+            let message = tokio::select! {
+                () = of_read.cancelled() => return,
+                message = tokio::time::timeout(SILENT, read.next()) => message,
+            };
+            let line = match message {
+                Ok(Some(Ok(Message::Text(text)))) => text.as_bytes().to_vec(),
+                Ok(Some(Ok(Message::Binary(bytes)))) => bytes.to_vec(),
+                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+                // Closed, broken, too large, or silent.
+                _ => return,
+            };
+            if frames.send(vec![Frame::Line(line)]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let (of_write, too_slow) = (end.clone(), end.clone());
+    let writing = tokio::spawn(async move {
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+        let reason = loop {
+            let message = tokio::select! {
+                biased;
+                () = revoked.cancelled() => break "the token was revoked",
+                line = to_write.next() => match line {
+                    Some(line) => Message::Text(line.into()),
+                    None => break "",
+                },
+                _ = ping.tick() => Message::Ping(Default::default()),
+                () = of_write.cancelled() => break "the hub ends the connection",
+            };
+            let slow = to_write.waiting() > WAITING;
+            let sent = tokio::time::timeout(WRITE_WITHIN, write.send(message)).await;
+            if slow || !matches!(sent, Ok(Ok(()))) {
+                break "it does not read";
+            }
+        };
+        too_slow.cancel();
+        let close = Message::Close(Some(CloseFrame { code: 1000, reason: reason.into() }));
+        let _ = tokio::time::timeout(Duration::from_secs(1), write.send(close)).await;
+    });
+    let serving = server.serve_frames(lines_in, &end);
+    let (_, ended) = tokio::join!(
+        async {
+            reading.await;
+        },
+        async {
+            let ended = serving.await;
+            if ended == End::Shutdown {
+                end.cancel();
+            }
+            ended
+        }
+    );
+    if ended == End::Closed {
+        server.tasks().close();
+        let _ = tokio::time::timeout(LAST_ANSWERS, server.tasks().wait()).await;
+    }
+    outgoing.finish();
+    let _ = tokio::time::timeout(LAST_ANSWERS, writing).await;
+    end.cancel();
+    drop(connected);
+    tracing::debug!(%from, backend = &*caller.backend, "disconnected");
+}
