@@ -20,6 +20,8 @@ use crate::supervise::lock;
 
 /// Messages that one pull takes at most.
 const PULL_AT_MOST: usize = 100;
+/// How long a pull waits at least: what is in the database comes through the dispatcher.
+const PULL_AT_LEAST: Duration = Duration::from_millis(50);
 /// How long a pull waits for more once it has one.
 const PULL_GATHER: Duration = Duration::from_millis(5);
 /// How long a backend that pulls counts as there after its last pull.
@@ -185,8 +187,9 @@ impl Feed {
         let max = max.clamp(1, PULL_AT_MOST);
         let pull = Pull { id, accounts, max, got: Vec::new(), first: Some(first) };
         lock(&self.consumers).pulls.push_back(pull);
+        self.deliveries.dispatcher.has_room();
         let waiting = PullGuard { feed: self, id };
-        if tokio::time::timeout(wait, has_one).await.is_ok() {
+        if tokio::time::timeout(wait.max(PULL_AT_LEAST), has_one).await.is_ok() {
             tokio::time::sleep(PULL_GATHER).await;
         }
         let got = self.end_pull(id);

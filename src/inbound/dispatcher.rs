@@ -56,6 +56,7 @@ enum Event {
     Acked { keys: Vec<(AccountNo, u64)> },
     Nacked { account: AccountNo, key: u64, after: Duration },
     Released { account: AccountNo, key: u64 },
+    Room,
     Fetched { lane: LaneKey, epoch: u64, result: Option<Fetched> },
     Prepared { lane: LaneKey, epoch: u64, key: u64, size: Size, message: Box<InboundMessage> },
 }
@@ -120,6 +121,7 @@ impl Dispatcher {
             hungry: VecDeque::new(),
             timers: BTreeMap::new(),
             timer_no: 0,
+            refused: Vec::new(),
             uncounted: Vec::new(),
             count_at: None,
         };
@@ -160,6 +162,11 @@ impl Dispatcher {
         let events = self.events.clone();
         let announced = keys.clone();
         self.store.ack(keys, self.backend.clone(), move || drop(events.send(Event::Acked { keys: announced }))).await
+    }
+
+    /// There is room again for messages that nobody took.
+    pub fn has_room(&self) {
+        let _ = self.events.send(Event::Room);
     }
 
     /// Deliveries were acked by way of the database.
@@ -246,6 +253,8 @@ struct Task {
     /// Lanes that wait. A map and not a `DelayQueue`, because those of an account that is stopped go all at once.
     timers: BTreeMap<(Instant, u64), LaneKey>,
     timer_no: u64,
+    /// Those of them whose message nobody took.
+    refused: Vec<(Instant, u64)>,
     /// Deliveries whose attempt is not written down yet: account, key, row.
     uncounted: Vec<(AccountNo, u64, i64)>,
     count_at: Option<Instant>,
@@ -301,6 +310,7 @@ impl Task {
             Event::Acked { keys } => keys.into_iter().for_each(|(account, key)| self.acked(account, key)),
             Event::Nacked { account, key, after } => self.nacked(account, key, after),
             Event::Released { account, key } => self.release(account, key),
+            Event::Room => self.retry_refused(),
             Event::Fetched { lane, epoch, result } => self.fetched(lane, epoch, result),
             Event::Prepared { lane, epoch, key, size, message } => {
                 self.preparing -= size;
@@ -448,7 +458,7 @@ impl Task {
             });
             match done {
                 Some(true) => self.settle(&key),
-                Some(false) => self.wait(key, RETRY),
+                Some(false) => drop(self.wait(key, RETRY)),
                 None => {}
             }
         }
@@ -488,6 +498,7 @@ impl Task {
 
     fn on_time(&mut self) {
         let now = Instant::now();
+        self.refused.retain(|(at, _)| *at > now);
         while let Some(entry) = self.timers.first_entry() {
             if entry.key().0 > now {
                 break;
@@ -509,9 +520,23 @@ impl Task {
         }
     }
 
-    fn wait(&mut self, key: LaneKey, after: Duration) {
+    fn wait(&mut self, key: LaneKey, after: Duration) -> (Instant, u64) {
         self.timer_no += 1;
-        self.timers.insert((Instant::now() + after, self.timer_no), key);
+        let timer = (Instant::now() + after, self.timer_no);
+        self.timers.insert(timer, key);
+        timer
+    }
+
+    /// Somebody takes messages now that nobody took before.
+    fn retry_refused(&mut self) {
+        for timer in std::mem::take(&mut self.refused) {
+            // Most have passed by themselves.
+            if let Some(key) = self.timers.remove(&timer)
+                && self.edit(&key, Lane::stop_waiting).is_some()
+            {
+                self.settle(&key);
+            }
+        }
     }
 
     /// Queues a lane that has something to do, forgets one that has nothing left.
@@ -555,7 +580,8 @@ impl Task {
             let Some((message, message_key, row, bytes)) = next else { continue };
             if !self.gateway.emit(events::Event::Message(&message)) {
                 self.edit(&key, |lane| lane.give_back(message_key, false));
-                self.wait(key, RETRY);
+                let timer = self.wait(key, RETRY);
+                self.refused.push(timer);
                 continue;
             }
             self.unacked += bytes;

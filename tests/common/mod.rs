@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `world` | the simulator in this process, a state directory, both together |
 //! | `sidecar` | `serve` as a child: requests, what it says, how it ends |
+//! | `hub` | `hub` as a child: requests with a token, WebSockets |
 //! | `files` | files that people send and are sent |
 //! | `cli` | the other commands, run to their end |
 //! | `gateways` | gateways that are killed or suspended, and forged rows of leases |
@@ -27,6 +28,7 @@ mod clock;
 pub mod files;
 #[cfg(target_os = "linux")]
 pub mod gateways;
+pub mod hub;
 mod mounts;
 #[cfg(target_os = "linux")]
 pub mod namespaces;

@@ -106,7 +106,7 @@ const app = document.getElementById("app");
 function paint() {
   const focused = document.activeElement;
   document.documentElement.lang = language;
-  document.title = model.signedIn === false ? `${t("signIn")} · ${t("product")}` : `${model.screen?.title?.(model) ?? ""} · ${t("product")}`;
+  document.title = [model.signedIn === false ? t("signIn") : model.screen?.title(model), t("product")].filter(Boolean).join(" · ");
   reconcile(app, model.signedIn === undefined ? [] : model.signedIn ? shell() : signInPage());
   if (focused === document.activeElement || focused === document.body) return;
   if (focused.isConnected) focused.focus({ preventScroll: true });
@@ -140,10 +140,13 @@ async function signIn(credentials) {
   const response = await fetch("/session", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(credentials) });
   if (response.ok) {
     Object.assign(model, { signedIn: true, signInProblem: undefined });
-    visitRoute();
-    return;
+    return void visitRoute();
   }
-  signedOut(t(response.status === 429 ? "signInMany" : response.status !== 401 ? "unreachable" : credentials.code ? "signInLink" : "signInWrong"));
+  const problem = t(response.status === 429 ? "signInMany" : response.status !== 401 ? "unreachable" : credentials.code ? "signInLink" : "signInWrong");
+  if (!credentials.code) return void signedOut(problem);
+  // An old link harms no session that is still good.
+  model.signInProblem = problem;
+  visitRoute();
 }
 
 function signedOut(problem) {
@@ -153,6 +156,7 @@ function signedOut(problem) {
   selected.clear();
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
   paint();
+  document.querySelector("[name=token]").focus();
 }
 
 /* ---------- what is shown, and its refreshing ---------- */
@@ -179,7 +183,7 @@ async function visitRoute() {
   const code = /^#code=(.+)$/.exec(location.hash)?.[1];
   if (code) {
     history.replaceState(null, "", location.pathname);
-    await signIn({ code: decodeURIComponent(code) }).catch(() => signedOut(t("unreachable")));
+    await signIn({ code }).catch(() => signedOut(t("unreachable")));
     return;
   }
   const top = followed ? 0 : (places.get(location.hash) ?? 0);
@@ -210,11 +214,11 @@ function adjust(params, delay = 0) {
 
 async function load() {
   clearTimeout(timer);
-  const mine = (visit += 1);
   const { screen, params } = model;
+  if (!screen) return;
+  const mine = (visit += 1);
   try {
-    const asked = [call("hub.overview"), screen.load?.(params)];
-    const [overview, data] = await Promise.allSettled(asked);
+    const [overview, data] = await Promise.allSettled([call("hub.overview"), screen.load?.(params)]);
     if (mine !== visit) return;
     if (overview.status === "rejected") throw overview.reason;
     Object.assign(model, { signedIn: true, overview: overview.value, unreachable: false });
@@ -286,8 +290,8 @@ const heading = (text, ...tools) => h("div", { class: "heading" }, h("h1", null,
 const icon = (path) => h("svg", { viewBox: "0 0 20 20", "aria-hidden": "true" }, h("path", { d: path }));
 const ICONS = {
   overview: "M3 10.5 10 4l7 6.5M5 9v7h10V9", accounts: "M10 9.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM4 16.5c.6-3.2 3-4.8 6-4.8s5.4 1.6 6 4.8",
-  backends: "M3.500 4h13v4.500h-13zM3.500 11.500h13V16h-13zM6.500 6.200h.1M6.500 13.700h.1", approvals: "M10 3 4 5.500v4c0 3.800 2.500 6.300 6 7.500 3.500-1.200 6-3.700 6-7.500v-4ZM7.300 10l2 2 3.500-3.800",
-  held: "M5.500 3.500h9M5.500 16.500h9M6.500 3.500c0 4 7 9 7 13M13.500 3.500c0 4-7 9-7 13", trace: "M5 4v12M5 6h7M5 14h7M14.500 6h.1M14.500 14h.1",
+  backends: "M3.5 4h13v4.5h-13zM3.5 11.5h13V16h-13zM6.5 6.2h.1M6.5 13.7h.1", approvals: "M10 3 4 5.5v4c0 3.8 2.5 6.3 6 7.5 3.5-1.2 6-3.7 6-7.5v-4ZM7.3 10l2 2 3.5-3.8",
+  held: "M5.5 3.5h9M5.5 16.5h9M6.5 3.5c0 4 7 9 7 13M13.5 3.5c0 4-7 9-7 13", trace: "M5 4v12M5 6h7M5 14h7M14.5 6h.1M14.5 14h.1",
 };
 
 const ACTIONS = { name: "do", title: "" };
@@ -295,7 +299,7 @@ const columns = (first, ...others) => [{ name: "main", title: t(first) }, ...oth
 
 /** A table; on a phone its rows are cards, whose cells say their column's name. */
 function table(label, columns, rows) {
-  const head = ({ name, key, title, sort, control }) => h("th", { scope: "col", class: name, "data-column": key ?? name, "aria-sort": sort?.now }, control ?? (sort
+  const head = ({ name, title, sort, control }) => h("th", { scope: "col", class: name, "data-column": name, "aria-sort": sort?.now }, control ?? (sort
     ? button([title, h("span", { class: "arrow", "aria-hidden": "true" }, { ascending: "▲", descending: "▼" }[sort.now] ?? "↕")], sort.turn, { kind: "plain", "aria-label": t("sortBy", { column: title }) })
     : title || h("span", { class: "hidden" }, t("actions"))));
   const naming = columns[0].control ? 1 : 0;
@@ -304,7 +308,17 @@ function table(label, columns, rows) {
     h("tbody", null, rows.map((row) => h("tr", row.props, columns.map((column, index) => cell(column, index, row.cells[index]))))));
 }
 
-function pager(total, page) {
+const pageOf = ({ page }) => Math.max(0, Number.parseInt(page, 10) || 0);
+async function paged(method, list, params, asked) {
+  const page = pageOf(params);
+  const found = await call(method, { ...asked, query: params.q || undefined, offset: page * PAGE, limit: PAGE });
+  // The page that was open may have gone.
+  if (found[list].length === 0 && found.total > 0 && page > 0) adjust({ page: Math.ceil(found.total / PAGE) - 1 });
+  return found;
+}
+
+function pager(total, params) {
+  const page = pageOf(params);
   if (total <= PAGE) return null;
   const turn = (to) => () => { adjust({ page: to || undefined }); scrollTo(0, 0); };
   const range = t("range", { from: number(page * PAGE + 1), to: number(Math.min(total, (page + 1) * PAGE)), total: number(total) });
@@ -353,6 +367,7 @@ function logIn(queue) {
   const now = { at: 0, state: "preparing", message: "", picture: "", link: "", account: undefined, connected: 0 };
   let session, running;
   const last = () => now.at === queue.length - 1;
+  const next = () => { now.at += 1; begin(); };
   const dialog = openDialog(() => (queue[now.at].accountId ? t("loginFor", { name: queue[now.at].name }) : t("loginTitle")), draw, () => { leave(); load(); });
   begin();
 
@@ -406,10 +421,6 @@ function logIn(queue) {
       }
     }
   }
-  function next() {
-    now.at += 1;
-    begin();
-  }
   function draw(dialog) {
     const over = LOGIN_ENDS.has(now.state);
     const fine = now.state === "confirmed" || now.state === "already_connected";
@@ -446,11 +457,10 @@ function logIn(queue) {
 }
 
 /** Modules of the code become whole pixels where they fit: the hub draws them 8 pixels wide. */
-function crisp(event) {
-  const modules = event.target.naturalWidth / 8;
-  const room = 312;
-  const whole = Math.floor(room / modules) * modules;
-  event.target.width = event.target.height = whole >= 280 ? whole : 296;
+function crisp({ target }) {
+  const modules = target.naturalWidth / 8;
+  const whole = Math.floor(312 / modules) * modules;
+  target.width = target.height = whole >= 280 ? whole : 296;
 }
 
 /** One-time pages for logins: of these accounts, or of so many new ones. */
@@ -506,7 +516,7 @@ const languageChoice = () => h("select", { class: "language", "aria-label": t("l
 const signInPage = () => [h("main", { class: "sign-in", id: "main", tabindex: -1, key: "sign-in" },
   h("h1", null, t("product")), note(t("signInHint")),
   h("form", { onsubmit: (event) => signIn({ token: event.target.elements.token.value.trim() }) },
-    field(t("token"), h("input", { name: "token", type: "password", autocomplete: "current-password", required: true, autofocus: true, "data-test": "sign-in-token" })),
+    field(t("token"), h("input", { name: "token", type: "password", autocomplete: "current-password", required: true, "data-test": "sign-in-token" })),
     h("button", { class: "primary", "data-test": "sign-in-submit" }, t("signIn"))),
   h("p", { class: "warning", role: "alert" }, model.signInProblem), languageChoice())];
 
@@ -547,13 +557,9 @@ function whyOf({ problem, probableCause, pausedReason, state, lastError }) {
 const deliveryOf = ({ delivery }) => (delivery === "unconfirmed" ? badge("warn", word("delivery", delivery)) : word("delivery", delivery));
 const forLogin = (account) => ({ accountId: account.accountId, name: nameOf(account) });
 
-async function each(accounts, method, done) {
-  let finished = 0;
-  for (const [accountId] of accounts) {
-    await call(method, { accountId });
-    finished += 1;
-  }
-  toast(t(done, { n: number(finished) }));
+async function each(accountIds, method, done) {
+  for (const accountId of accountIds) await call(method, { accountId });
+  toast(t(done, { n: number(accountIds.length) }));
   await load();
 }
 
@@ -594,11 +600,7 @@ const screens = {
 
   accounts: {
     title: () => t("accounts"),
-    load: async ({ q, state, sort, desc, page = 0 }) => {
-      const found = await call("hub.accounts", { query: q || undefined, state: state || undefined, sort, descending: desc === "1" || undefined, offset: page * PAGE, limit: PAGE });
-      if (found.accounts.length === 0 && found.total > 0 && page > 0) adjust({ page: Math.ceil(found.total / PAGE) - 1 });
-      return found;
-    },
+    load: (params) => paged("hub.accounts", "accounts", params, { state: params.state || undefined, sort: params.sort, descending: params.desc === "1" || undefined }),
     view: ({ total, accounts }, params) => {
       const filtered = params.q || params.state;
       const here = accounts.filter(({ accountId }) => selected.has(accountId)).length;
@@ -618,7 +620,7 @@ const screens = {
           h("span", { class: "note", role: "status" }, t("found", { n: number(total) }))),
         selected.size > 0 && h("div", { class: "bulk", key: "bulk", role: "group", "aria-label": t("selected", { n: number(selected.size) }) }, h("strong", null, t("selected", { n: number(selected.size) })),
           button(t("logInAgain"), () => logIn(picked()), { kind: "primary", test: "bulk-login" }), button(t("loginLinks"), () => loginLinks(picked()), { test: "bulk-links" }),
-          button(t("start"), () => each(selected, "account.start", "started")), button(t("stop"), () => each(selected, "account.stop", "stopped")), button(t("clear"), clear, { kind: "plain" })),
+          button(t("start"), () => each([...selected.keys()], "account.start", "started")), button(t("stop"), () => each([...selected.keys()], "account.stop", "stopped")), button(t("clear"), clear, { kind: "plain" })),
         accounts.length === 0
           ? (filtered ? empty(t("noMatch"), button(t("clearFilters"), () => adjust({ q: "", state: "", page: undefined }))) : empty(t("noAccounts")))
           : table(t("accounts"), [
@@ -640,7 +642,7 @@ const screens = {
               account.backends?.length ? account.backends.join(", ") : t("none"),
             ],
           }))),
-        pager(total, Number(params.page ?? 0)),
+        pager(total, params),
       ];
     },
   },
@@ -726,11 +728,7 @@ const screens = {
 
   held: {
     title: () => t("held"),
-    load: async ({ account, q, page = 0 }) => {
-      const found = await call("hub.held", { accountId: account || undefined, query: q || undefined, offset: page * PAGE, limit: PAGE });
-      if (found.items.length === 0 && found.total > 0 && page > 0) adjust({ page: Math.ceil(found.total / PAGE) - 1 });
-      return found;
-    },
+    load: (params) => paged("hub.held", "items", params, { accountId: params.account || undefined }),
     view: ({ total, items }, params) => {
       const cancel = ({ queueId, to }) => async () => {
         if (!(await confirmed(t("cancelTitle"), t("cancelText", { to }), t("cancelAction"), t("keep")))) return;
@@ -752,7 +750,7 @@ const screens = {
               button(t("cancel"), cancel(item), { kind: "danger", test: "held-cancel", "data-queue": item.queueId, "aria-label": `${t("cancel")}: ${item.to}` })],
           ],
         }))),
-        pager(total, Number(params.page ?? 0)),
+        pager(total, params),
       ];
     },
   },
@@ -768,10 +766,9 @@ const screens = {
     view: ({ events }, { account, peer }) => {
       const open = account && peer;
       const seen = new Map();
-      const keyOf = ({ id, direction, state, attempt = 0, atMs }) => {
+      const keyOf = ({ id, direction, state, attempt, atMs }) => {
         const key = [id, direction, state, attempt, atMs].join(" ");
-        seen.set(key, (seen.get(key) ?? 0) + 1);
-        return `${key} ${seen.get(key)}`;
+        return seen.set(key, (seen.get(key) ?? 0) + 1) && `${key} ${seen.get(key)}`;
       };
       const follow = (event) => {
         const { account, peer } = event.target.elements;
