@@ -74,7 +74,7 @@ pub async fn upload(
     let target = UploadTarget {
         full_url: source.full_url,
         upload_param: source.param.unwrap_or_default(),
-        filekey: query.get("filekey").cloned().unwrap_or_default(),
+        filekey: source.filekey.unwrap_or_default(),
     };
     Ok(match app.hub.sidecar.clients.cdn().upload_ciphertext(&target, &spooled.0).await {
         Ok(param) => match HeaderValue::from_str(&param) {

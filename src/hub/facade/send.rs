@@ -91,6 +91,7 @@ pub async fn typing(session: &Session, body: &Value) -> Result<Value, Failure> {
 pub async fn upload_url(hub: &Hub, session: &Session, base: &str, mut body: Value) -> Result<Value, Failure> {
     let to = text(&body, "to_user_id").ok_or_else(|| Failure::Bad("to_user_id is missing".to_owned()))?.to_owned();
     let account = session.sender_for(None, &to).await?;
+    let filekey = text(&body, "filekey").map(str::to_owned);
     if let Some(body) = body.as_object_mut() {
         body.remove("base_info");
     }
@@ -98,8 +99,11 @@ pub async fn upload_url(hub: &Hub, session: &Session, base: &str, mut body: Valu
     let ilink = hub.sidecar.clients.ilink().await?;
     let mut answer = ilink.forward_upload_request(&authorised, body).await.map_err(ContractError::from)?;
     for (url, param) in [("upload_full_url", "upload_param"), ("thumb_upload_full_url", "thumb_upload_param")] {
-        let source =
-            Source { full_url: text(&answer, url).map(str::to_owned), param: text(&answer, param).map(str::to_owned) };
+        let source = Source {
+            full_url: text(&answer, url).map(str::to_owned),
+            param: text(&answer, param).map(str::to_owned),
+            filekey: filekey.clone(),
+        };
         if source.full_url.is_none() && source.param.is_none() {
             continue;
         }

@@ -17,6 +17,9 @@ pub struct Source {
     /// What the media host is asked with.
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
+    /// The name under which a file was announced that is to be brought there.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub filekey: Option<String>,
 }
 
 /// A message for a client; `None` where it is no JSON.
@@ -26,7 +29,7 @@ pub fn for_client(wire: String, base: &str, seal: &Seal) -> Option<Box<RawValue>
     each_media(&mut message, &mut |media| {
         let text =
             |name: &str| media.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let source = Source { full_url: text("full_url"), param: text("encrypt_query_param") };
+        let source = Source { full_url: text("full_url"), param: text("encrypt_query_param"), filekey: None };
         if source.full_url.is_none() && source.param.is_none() {
             return;
         }
