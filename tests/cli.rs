@@ -162,7 +162,7 @@ fn the_doctor_names_what_is_wrong() {
 fn every_command_explains_itself() {
     let world = World::new();
     let help = on(&world, &["--help"]).exits(0).stdout;
-    for command in ["serve", "login", "accounts", "send", "peers", "outbox", "status", "doctor", "simulate"] {
+    for command in ["serve", "hub", "login", "accounts", "send", "peers", "outbox", "status", "doctor", "simulate"] {
         assert!(help.contains(command), "{command} is not in {help}");
         assert!(on(&world, &[command, "--help"]).exits(0).stdout.contains("Usage:"), "{command}");
     }

@@ -39,7 +39,7 @@ pub struct Common {
 pub enum Command {
     /// Speak the channel contract on stdin and stdout (what a gateway starts; the default)
     Serve,
-    /// Serve many agents over the network: HTTP, WebSocket, existing iLink clients, webhooks, a console in the browser
+    /// Serve many agents over the network, with a console in the browser
     #[command(
         after_help = "Examples:\n  openclaw-weixin-sidecar hub\n  openclaw-weixin-sidecar hub token create --backend hermes\n\
         docs/hub.md explains backends, routing and what each client needs."

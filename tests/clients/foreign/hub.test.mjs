@@ -37,6 +37,8 @@ class House {
     try {
       house.simulator = await Simulator.start(sidecarBinary());
       await house.simulator.limit({ burst: null });
+      // hub: without whole addresses of WeChat's, the one that it gives has no `filekey`, and who takes it is refused.
+      await giveFullUrls(house.simulator);
       house.bots = [];
       for (const name of accounts) house.bots.push(await house.simulator.addBot({ botId: `${name}@im.bot`, userId: person }));
       house.model = await Model.start();
@@ -182,6 +184,12 @@ class House {
   }
 }
 
+async function giveFullUrls(simulator) {
+  const init = { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ uploadFullUrl: true }) };
+  const response = await fetch(`${simulator.url}/_sim/cdn`, init);
+  assert.ok(response.ok, await response.text());
+}
+
 const version = await run("python3", ["-c", "import sys, venv; print(sys.version_info >= (3, 11))"], { env: process.env }).catch(() => ({ stdout: "" }));
 const skip = version.stdout.trim() === "True" ? false : "there is no Python 3.11 or newer with venv";
 
@@ -248,9 +256,6 @@ describe("foreign clients behind the hub", { skip }, () => {
     const house = await House.open({ accounts: ["first", "second"], rules });
     try {
       const { simulator } = house;
-      // As the real server, and otherwise than in the first test: with whole addresses.
-      const init = { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ uploadFullUrl: true }) };
-      assert.ok((await fetch(`${simulator.url}/_sim/cdn`, init)).ok);
       for (const [bot, clients] of [[house.bots[0], first], [house.bots[1], second]]) {
         for (const client of clients) await house.admit(client, bot, ["--account", bot.accountId]);
       }
