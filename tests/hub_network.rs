@@ -216,6 +216,26 @@ fn figures_are_for_admins_and_say_nothing_of_people() {
 }
 
 #[test]
+fn with_a_certificate_it_speaks_tls_and_its_cookies_are_for_that_alone() {
+    let world = World::new();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let (cert, key) = (world.state.path().join("cert.pem"), world.state.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let paths = [cert.to_str().unwrap(), key.to_str().unwrap()];
+    let hub = Hub::start_with(&world, &["--tls-cert", paths[0], "--tls-key", paths[1]]);
+    assert!(hub.url.starts_with("https://"), "{}", hub.url);
+    let code = json!({ "code": hub.console_url.split_once("#code=").unwrap().1 }).to_string();
+    let signed_in = hub.over_tls(made.cert.pem().as_bytes(), "/session", &code);
+    assert_eq!(signed_in.status, 204);
+    assert!(signed_in.headers["set-cookie"].to_str().unwrap().contains("Secure"));
+    // Who says nothing, or no TLS, keeps nobody waiting.
+    let mut plain = TcpStream::connect(hub.url.trim_start_matches("https://")).unwrap();
+    plain.write_all(b"GET /healthz HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(hub.over_tls(made.cert.pem().as_bytes(), "/rpc", "{}").status, 401);
+}
+
+#[test]
 fn other_machines_reach_it_by_tls_or_a_proxy_and_by_a_name() {
     let world = World::new();
     let refused = |args: &[&str]| {
