@@ -1,7 +1,8 @@
 //! The hub: the core with its accounts started, and everything that serves backends, put together.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::contract::{AccountId, Config, ContractError, ErrorKind, Locale};
 use crate::events::{Event, Events};
 use crate::process::Gateway;
 use crate::service::{Open, Sidecar};
-use crate::supervise::keep_running;
+use crate::supervise::{keep_running, lock};
 
 /// How often it is looked whether another process changed tokens or approvals, or somebody the file.
 const LOOK: Duration = Duration::from_secs(1);
@@ -52,6 +53,8 @@ pub struct Hub {
     file: PathBuf,
     locale: Locale,
     commands: mpsc::UnboundedSender<Command>,
+    /// Accounts that an admin stopped: they stay so until one starts them, or the hub does.
+    stopped_by_hand: Mutex<HashSet<AccountId>>,
     pub stop: CancellationToken,
     pub started_at_ms: i64,
 }
@@ -127,6 +130,7 @@ impl Hub {
             file,
             locale,
             commands,
+            stopped_by_hand: Mutex::default(),
             stop: stop.clone(),
             started_at_ms,
         });
@@ -221,7 +225,7 @@ impl Hub {
         let new = accounts.into_iter().filter(|account| account.enabled && account.configured && !account.running);
         for account in new {
             let id = AccountId::normalize(&account.account_id);
-            if self.sidecar.accounts.was_asked_for(&id) {
+            if lock(&self.stopped_by_hand).contains(&id) || !self.sidecar.accounts.is_stopped(&id).await {
                 continue;
             }
             let sidecar = self.sidecar.clone();
@@ -232,6 +236,26 @@ impl Hub {
                 }
             });
         }
+    }
+
+    /// Starts an account for an admin.
+    pub async fn start_account(&self, id: &AccountId) -> Result<(), ContractError> {
+        lock(&self.stopped_by_hand).remove(id);
+        self.sidecar.accounts.start(id).await
+    }
+
+    /// Stops an account for an admin.
+    pub async fn stop_account(&self, id: &AccountId) {
+        lock(&self.stopped_by_hand).insert(id.clone());
+        self.sidecar.accounts.stop(id).await;
+    }
+
+    /// Removes an account for an admin. Returns whether there was one.
+    pub async fn remove_account(&self, id: &AccountId) -> Result<bool, ContractError> {
+        let removed = self.sidecar.accounts.remove(id).await;
+        // Logged in again it is another.
+        lock(&self.stopped_by_hand).remove(id);
+        removed
     }
 
     /// Stops everything.

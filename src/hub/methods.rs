@@ -67,7 +67,7 @@ pub fn module(session: Arc<Session>) -> Result<RpcModule<Session>, RegisterMetho
     register(m, "accounts.list", async |s: Arc<Session>, _: Empty| s.accounts().await)?;
     register(m, "accounts.remove", async |s: Arc<Session>, params: AccountParams| {
         s.caller.admin()?;
-        let removed = s.hub.sidecar.accounts.remove(&s.account(&params.account_id).await?).await?;
+        let removed = s.hub.remove_account(&s.account(&params.account_id).await?).await?;
         Ok(AccountsRemoveResult { removed })
     })?;
     register(m, "accounts.export", async |s: Arc<Session>, params: AccountsExportParams| {

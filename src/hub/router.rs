@@ -20,6 +20,8 @@ use crate::supervise::lock;
 
 /// How often a stranger is told of their code.
 const TELL_AGAIN_MS: i64 = 3_600_000;
+/// How long it rests after the database failed.
+const RETRY: Duration = Duration::from_secs(1);
 /// Messages that are read at once where nobody was given them yet.
 const BATCH: usize = 500;
 /// How long it is believed who scanned an account's code.
@@ -137,20 +139,34 @@ impl Router {
 
     /// Routes until nobody tells it anything any more.
     pub async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, stop: CancellationToken) {
+        // When everything is looked at again, because the database failed.
+        let mut again = None;
         loop {
+            let retry = async {
+                match again {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let command = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
+                () = retry => {
+                    again = None;
+                    Some(Command::Changed)
+                }
                 command = commands.recv() => command,
             };
             let Some(command) = command else { return };
-            if let Err(error) = self.handle(command).await {
-                tracing::error!(%error, "messages were not routed; they are when something happens next, or after a restart");
+            if let Err(error) = self.handle(command, again.is_some()).await {
+                tracing::error!(%error, "messages were not routed; trying again");
+                again = Some(tokio::time::Instant::now() + RETRY);
             }
         }
     }
 
-    async fn handle(&mut self, command: Command) -> Result<(), StoreError> {
+    /// `behind`: something that came before could not be routed, and has to be first.
+    async fn handle(&mut self, command: Command, behind: bool) -> Result<(), StoreError> {
         match command {
             Command::Started(id, account, done) => {
                 self.running.insert(account, id);
@@ -171,6 +187,7 @@ impl Router {
                 }
                 Ok(())
             }
+            Command::Arrived(account, _) if behind => self.route_backlog(account).await,
             Command::Arrived(account, taken) => self.route(account, taken.new).await,
             Command::Attached(name) => {
                 self.active.entry(name.clone()).or_default();
@@ -204,8 +221,9 @@ impl Router {
         let table = read(&self.table);
         for (name, accounts) in &mut self.active {
             let serves = table.backend(name).is_some_and(|backend| backend.accounts.has(id.as_str()));
-            if serves && accounts.insert(account) {
+            if serves && !accounts.contains(&account) {
                 self.feeds.get(name).deliveries.dispatcher.start_account(id, account).await?;
+                accounts.insert(account);
             }
         }
         Ok(())

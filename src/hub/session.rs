@@ -98,7 +98,7 @@ impl Session {
     pub async fn start_account(&self, named: &str) -> Result<Empty, ContractError> {
         let id = self.account(named).await?;
         match self.caller.role {
-            Role::Admin => self.hub.sidecar.accounts.start(&id).await.map(|()| Empty {}),
+            Role::Admin => self.hub.start_account(&id).await.map(|()| Empty {}),
             _ => {
                 lock(&self.stopped).remove(id.as_str());
                 Ok(Empty {})
@@ -110,7 +110,7 @@ impl Session {
     pub async fn stop_account(&self, named: &str) -> Result<Empty, ContractError> {
         let id = self.account(named).await?;
         match self.caller.role {
-            Role::Admin => self.hub.sidecar.accounts.stop(&id).await,
+            Role::Admin => self.hub.stop_account(&id).await,
             _ => drop(lock(&self.stopped).insert(id.to_string())),
         }
         Ok(Empty {})

@@ -21,6 +21,8 @@ use crate::contract::MAX_LINE_BYTES;
 use crate::inbound::WINDOW;
 use crate::rpc::{End, Frame, Server, lines};
 
+/// Bytes that are read at once.
+const READ_BUFFER: usize = 16 * 1024;
 /// How long a message may take to be written to somebody who does not read.
 const WRITE_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is asked whether the other side is still there, and how long it may be silent.
@@ -43,6 +45,8 @@ pub async fn upgrade(
     let upgrade = upgrade.max_message_size(MAX_LINE_BYTES).max_frame_size(MAX_LINE_BYTES);
     // What is written is passed on at once, and no more is kept than one message of ours.
     let upgrade = upgrade.write_buffer_size(0).max_write_buffer_size(2 * MAX_LINE_BYTES);
+    // An idle connection keeps its read buffer: the default has 128 KiB.
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| run(socket, hub, caller, revoked, from)))
 }
 

@@ -309,9 +309,11 @@ impl AccountSupervisor {
         }
     }
 
-    /// Whether anybody ever asked this process to start or stop an account.
-    pub fn was_asked_for(&self, id: &AccountId) -> bool {
-        self.slots().contains_key(id)
+    /// Whether this process does nothing with an account: it neither runs nor waits for another's lease.
+    pub async fn is_stopped(&self, id: &AccountId) -> bool {
+        let slot = self.slot(id);
+        let state = slot.state.lock().await;
+        !state.is_running() && !matches!(&*state, State::Wanted(_))
     }
 
     /// Stops all accounts at once.

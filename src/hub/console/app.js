@@ -4,6 +4,8 @@ import { languages, texts } from "./texts.js";
 const PAGE = 50;
 const STATES = ["polling", "starting", "backoff", "paused", "stopped", "superseded"];
 const ROLES = ["backend", "viewer", "admin"];
+/** What the hub takes as the name of a backend. */
+const NAME = "[\\p{Alphabetic}\\p{N}_.\\-]+";
 const LOGIN_ENDS = new Set(["confirmed", "already_connected", "expired", "failed", "cancelled"]);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -142,7 +144,8 @@ async function signIn(credentials) {
     Object.assign(model, { signedIn: true, signInProblem: undefined });
     return void visitRoute();
   }
-  const problem = t(response.status === 429 ? "signInMany" : response.status !== 401 ? "unreachable" : credentials.code ? "signInLink" : "signInWrong");
+  const known = { 401: credentials.code ? "signInLink" : "signInWrong", 403: "signInRole", 429: "signInMany" };
+  const problem = t(known[response.status] ?? "unreachable");
   if (!credentials.code) return void signedOut(problem);
   // An old link harms no session that is still good.
   model.signInProblem = problem;
@@ -463,43 +466,24 @@ function crisp({ target }) {
   target.width = target.height = whole >= 280 ? whole : 296;
 }
 
-/** One-time pages for logins: of these accounts, or of so many new ones. */
-function loginLinks(accounts) {
-  let links;
-  const make = async (params) => {
-    links = (await call("hub.loginLinks", params)).links.map((one) => ({ ...one, url: new URL(one.url, location.origin).href }));
-    dialog.paint();
-  };
-  const nameOf = (one, index) => (one.accountId ? (accounts?.find(({ accountId }) => accountId === one.accountId)?.name ?? one.accountId) : t("linkNew", { n: index + 1 }));
-  const all = () => links.map((one, index) => `${nameOf(one, index)}\t${one.url}`).join("\n");
-  const row = (one, index) => h("li", { key: one.url },
-    h("div", null, h("strong", null, nameOf(one, index)), h("code", { "data-test": "login-link" }, one.url)),
-    button(t("copy"), (event) => copy(one.url, event.target.parentNode.querySelector("code"))));
-  const form = () => h("form", { class: "inline", key: "count", onsubmit: (event) => make({ count: Number(event.target.elements.count.value) }) },
-    field(t("linksCount"), input("count", { type: "number", min: 1, max: 1000, value: 1, required: true, "data-test": "links-count" })),
-    h("button", { class: "primary", "data-test": "links-make" }, t("linksMake")));
-  const dialog = openDialog(t("loginLinks"), (dialog) => [
-    note(t("linksHint")),
-    links ? h("ul", { class: "links", key: "links" }, links.map(row)) : accounts ? note(t("loading")) : form(),
-    links && h("div", { class: "actions" }, button(t("copyAll"), () => copy(all(), dialog.node.querySelector(".links"))), button(t("done"), dialog.close, { kind: "primary" })),
-  ]);
-  if (accounts) make({ accountIds: accounts.map(({ accountId }) => accountId) }).catch((error) => { dialog.close(); complain(error); });
-}
-
+/** A backend is there from its first token on. Without `backend` its name is asked for. */
 function createToken(backend) {
   let made;
   let role = ROLES[0];
-  const create = async (event) => {
-    const accounts = event.target.elements.accounts.value.split(/[\s,]+/).filter(Boolean);
-    made = await call("hub.tokens.create", { backend, role, accounts: accounts.length ? accounts : undefined });
+  const create = async ({ target: { elements } }) => {
+    const name = backend ?? elements.backend.value.trim();
+    const accounts = elements.accounts.value.split(/[\s,]+/).filter(Boolean);
+    made = await call("hub.tokens.create", { backend: name, role, accounts: accounts.length ? accounts : undefined });
+    backend = name;
     dialog.paint();
     dialog.node.querySelector(".primary")?.focus();
   };
-  const dialog = openDialog(t("createTokenFor", { backend }), (dialog) => (made ? [
+  const dialog = openDialog(() => (backend ? t("createTokenFor", { backend }) : t("newBackend")), (dialog) => (made ? [
     h("code", { class: "secret", key: "value", "data-test": "token-value" }, made.token),
     h("p", { class: "warning", key: "once" }, t("tokenOnce")),
-    h("div", { class: "actions", key: "made" }, button(t("copy"), () => copy(made.token, dialog.node.querySelector("code")), { kind: "primary" }), button(t("done"), dialog.close)),
+    h("div", { class: "actions", key: "made" }, button(t("copy"), () => copy(made.token, dialog.node.querySelector("code")), { kind: "primary" }), button(t("done"), dialog.close, { test: "token-done" })),
   ] : [h("form", { key: "form", onsubmit: create },
+    !backend && field(t("backendName"), input("backend", { required: true, maxlength: 64, pattern: NAME, title: t("backendNameHint"), autofocus: true, "data-test": "backend-name" }), t("backendNameHint")),
     field(t("role"), h("select", { name: "role", value: role, onchange: (event) => { role = event.target.value; dialog.paint(); } }, options("role", ROLES)), word("roleHint", role)),
     field(t("tokenAccounts"), h("textarea", { name: "accounts", rows: 3, spellcheck: "false", autocomplete: "off" }), t("tokenAccountsHint")),
     h("div", { class: "actions" }, button(t("cancel"), dialog.close), h("button", { class: "primary", "data-test": "token-submit" }, t("createToken"))))]), load);
@@ -613,13 +597,13 @@ const screens = {
       const picked = () => [...selected].map(([accountId, name]) => ({ accountId, name }));
       const clear = () => { selected.clear(); paint(); };
       return [
-        heading(t("accounts"), button(t("loginLinks"), () => loginLinks(), { test: "login-links" }), button(t("addAccount"), () => logIn([{}]), { kind: "primary", test: "add-account" })),
+        heading(t("accounts"), button(t("addAccount"), () => logIn([{}]), { kind: "primary", test: "add-account" })),
         h("div", { class: "filters" }, searchField(t("searchAccounts"), params.q ?? "", (q) => adjust({ q, page: undefined }, 200)),
           h("select", { "aria-label": t("state"), value: params.state ?? "", "data-test": "state-filter", onchange: (event) => adjust({ state: event.target.value, page: undefined }) },
             h("option", { value: "" }, t("anyState")), options("state", STATES)),
           h("span", { class: "note", role: "status" }, t("found", { n: number(total) }))),
         selected.size > 0 && h("div", { class: "bulk", key: "bulk", role: "group", "aria-label": t("selected", { n: number(selected.size) }) }, h("strong", null, t("selected", { n: number(selected.size) })),
-          button(t("logInAgain"), () => logIn(picked()), { kind: "primary", test: "bulk-login" }), button(t("loginLinks"), () => loginLinks(picked()), { test: "bulk-links" }),
+          button(t("logInAgain"), () => logIn(picked()), { kind: "primary", test: "bulk-login" }),
           button(t("start"), () => each([...selected.keys()], "account.start", "started")), button(t("stop"), () => each([...selected.keys()], "account.stop", "stopped")), button(t("clear"), clear, { kind: "plain" })),
         accounts.length === 0
           ? (filtered ? empty(t("noMatch"), button(t("clearFilters"), () => adjust({ q: "", state: "", page: undefined }))) : empty(t("noAccounts")))
@@ -706,7 +690,10 @@ const screens = {
   backends: {
     title: () => t("backends"),
     load: () => call("hub.backends"),
-    view: ({ backends }) => [heading(t("backends")), backends.length === 0 && empty(t("noBackends")), backends.map(backendCard)],
+    view: ({ backends }) => [
+      heading(t("backends"), button(t("newBackend"), () => createToken(), { kind: "primary", test: "new-backend" })),
+      backends.length === 0 && empty(t("noBackends")), backends.map(backendCard),
+    ],
   },
 
   approvals: {
@@ -736,7 +723,18 @@ const screens = {
         toast(t(cancelled === false ? "notCancelled" : "cancelled"), cancelled === false ? "problem" : "done");
         await load();
       };
-      const send = ({ queueId }) => async () => { await call("hub.sendNow", { queueId }); toast(t("sendingNow")); await load(); };
+      // The hub only tries; what came of it says the message's trace.
+      const send = ({ queueId, accountId, to }) => async () => {
+        await call("hub.sendNow", { queueId });
+        let state = "held";
+        for (let tries = 0; waits(state) && tries < 6; tries += 1) {
+          if (tries > 0) await pause(500);
+          const { events } = await call("hub.trace", { accountId, peer: to, limit: 500 });
+          state = events.find(({ id }) => id === queueId)?.state ?? state;
+        }
+        toast(stepOf(state), state === "sent" ? "done" : "problem");
+        await load();
+      };
       return [
         heading(t("held")), note(t("heldHint")),
         (total > 0 || params.q || params.account) && h("div", { class: "filters", key: "filters" }, searchField(t("searchHeld"), params.q ?? "", (q) => adjust({ q, page: undefined }, 200)),
@@ -786,7 +784,7 @@ const screens = {
           props: { key: keyOf(event), class: `way-${event.direction}`, "data-test": "trace-event" },
           cells: [
             time(event.atMs, moment), [h("span", { class: "way", "aria-hidden": "true" }, event.direction === "in" ? "↓" : "↑"), " ", t(event.direction)],
-            [event.state, event.attempt > 1 && h("small", null, t("attemptN", { n: event.attempt }))],
+            [stepOf(event.state), event.attempt > 1 && h("small", null, t("attemptN", { n: event.attempt }))],
             ...(local.content ? [h("span", { class: "lines" }, event.text ?? h("small", null, t("noText")))] : []), mono(event.id), event.backend ?? t("none"),
           ],
         })))),
@@ -794,6 +792,14 @@ const screens = {
     },
   },
 };
+
+/** A state of the hub's, as it writes them: `sent`, or `held: quota`. */
+function stepOf(state) {
+  const [step, reason] = state.split(": ");
+  return reason ? t("stepWhy", { step: word("step", step), reason: word("reason", reason) }) : word("step", step);
+}
+
+const waits = (state) => /^(held|pending)/.test(state);
 
 function alertGroup(kind, alerts) {
   const first = 12;
@@ -810,6 +816,8 @@ function alertGroup(kind, alerts) {
 }
 
 function backendCard(backend) {
+  // Names of admins and viewers are listed too, and those whose tokens are gone while messages still wait.
+  const routed = backend.access != null;
   const scope = (accounts) => {
     if (accounts == null || accounts.length === 0) return t(accounts ? "noneAccounts" : "allAccounts");
     return h("details", null, h("summary", null, number(accounts.length)), h("ul", { class: "ids" }, accounts.map((id) => h("li", { key: id }, accountLink(id)))));
@@ -822,10 +830,11 @@ function backendCard(backend) {
   };
   return h("article", { class: "card", key: backend.name, "data-test": "backend", "data-backend": backend.name },
     h("div", { class: "heading" },
-      h("h2", null, backend.name, " ", badge(backend.online ? "state-polling" : "state-paused", t(backend.online ? "online" : "offline"))),
+      h("h2", null, backend.name, " ", routed && badge(backend.online ? "state-polling" : "state-paused", t(backend.online ? "online" : "offline"))),
       button(t("createToken"), () => createToken(backend.name), { test: "token-create", "data-backend": backend.name })),
-    facts([
-      ["access", word("access", backend.access)], ["accounts", scope(backend.accounts)], ["connections", number(backend.connections)],
+    !routed && note(t("notRouted")),
+    (routed || backend.queued > 0) && facts([
+      ...(routed ? [["access", word("access", backend.access)], ["accounts", scope(backend.accounts)], ["connections", number(backend.connections)]] : []),
       ["queued", backend.queued && backend.oldestMs ? t("queuedOldest", { n: number(backend.queued), time: ago(backend.oldestMs) }) : number(backend.queued)],
       ["webhook", backend.webhook && mono(backend.webhook === true ? "✓" : backend.webhook)],
     ]),
