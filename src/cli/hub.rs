@@ -20,7 +20,9 @@ use super::output::{self, Outcome};
 use crate::accounts::StateDir;
 use crate::contract::{AccountId, ContractError, ErrorKind, SendTextParams};
 use crate::events::Events;
-use crate::hub::{Console, Hub, HubConfig, HubOptions, Listening, approved_text, backend_name, make_token, serve};
+use crate::hub::{
+    Console, Hub, HubConfig, HubOptions, Listening, Role, approved_text, backend_name, make_token, serve,
+};
 use crate::process;
 use crate::service::Origin;
 use crate::store::{Store, StoreError};
@@ -142,6 +144,10 @@ async fn token(common: &Common, action: TokenAction) -> Result<Outcome, Contract
     let outcome = match action {
         TokenAction::Create { backend, account, role } => {
             backend_name(&backend).map_err(|why| ContractError::new(ErrorKind::InvalidParams, why))?;
+            if role != Role::Backend && !account.is_empty() {
+                let message = "--account narrows backends; an admin or a viewer sees all accounts";
+                return Err(ContractError::new(ErrorKind::InvalidParams, message));
+            }
             let (row, created) = make_token(&backend, role, Some(account).filter(|ids| !ids.is_empty()));
             store.add_token(row).await?;
             let text =
@@ -198,7 +204,7 @@ async fn approve(common: &Common, code: &str) -> Result<Outcome, ContractError> 
         text: approved_text(config.locale.unwrap_or_else(locale)),
         account_id: Some(AccountId::normalize(&row.account_id).to_string()),
         run_id: None,
-        idempotency_key: Some(format!("hub:approved:{code}")),
+        idempotency_key: Some(format!("hub::approved:{code}")),
         extra: None,
     };
     if let Err(error) = sidecar.sender.send_text(params, Origin::default()).await {

@@ -113,9 +113,11 @@ impl Connections {
 
     /// A send of a backend that was held has ended.
     pub fn send_ended(&self, backend: Option<&str>, update: &OutboundUpdate) {
+        let account = update.account_id.as_deref().unwrap_or_default();
         for connection in lock(&self.connected).values() {
-            let is_theirs = Some(&*connection.caller.backend) == backend || connection.caller.role == Role::Admin;
-            if is_theirs {
+            let Caller { backend: of, role, accounts, .. } = &*connection.caller;
+            let is_theirs = *role == Role::Admin || (*role == Role::Backend && Some(&**of) == backend);
+            if is_theirs && accounts.has(account) {
                 connection.outgoing.notify("outbound.update", update);
             }
         }
@@ -138,15 +140,22 @@ impl Connections {
     pub fn take(&self, caller: &Caller, max: usize) -> Vec<Value> {
         let mut kept = lock(&self.kept);
         let events = kept.entry(caller.backend.clone()).or_default();
-        let mut taken = Vec::new();
-        while taken.len() < max
-            && let Some(event) = events.pop_front()
-        {
-            if event["params"]["accountId"].as_str().is_none_or(|account| caller.accounts.has(account)) {
-                taken.push(event);
+        // What this token does not see is another's of the backend.
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        for event in events.drain(..) {
+            let seen = event["params"]["accountId"].as_str().is_none_or(|account| caller.accounts.has(account));
+            match seen && taken.len() < max {
+                true => taken.push(event),
+                false => left.push_back(event),
             }
         }
+        *events = left;
         taken
+    }
+
+    /// How many logins are under way.
+    pub fn open_logins(&self) -> usize {
+        lock(&self.logins).values().filter(|view| !is_over(view.state)).count()
     }
 
     /// Forgets a login. Returns whether it was known.

@@ -231,19 +231,19 @@ impl Feed {
     fn is_pulling(self: &Arc<Self>) {
         self.was_seen();
         let until = Instant::now() + PULL_LINGER;
-        let begins = match &mut lock(&self.consumers).pulling {
-            Some((_, linger)) => {
+        {
+            // Decided and written down at once: an `Attached` that is dropped takes this lock itself.
+            let mut consumers = lock(&self.consumers);
+            if let Some((_, linger)) = &mut consumers.pulling {
                 *linger = until;
-                false
+                return;
             }
-            None => true,
-        };
-        if !begins {
-            return;
+            let id = self.next_id.fetch_add(1, Relaxed);
+            // `hand_out` gives to the pulls themselves.
+            consumers.list.push_back(Consumer { id, accounts: Scope::of(None), take: Box::new(|_| false) });
+            consumers.pulling = Some((Attached { feed: Arc::downgrade(self), id }, until));
         }
-        // `hand_out` gives to the pulls themselves; until it knows this one as theirs, it takes nothing.
-        let attached = self.attach(Scope::of(None), |_| false);
-        lock(&self.consumers).pulling = Some((attached, until));
+        let _ = self.commands.send(Command::Attached(self.name.clone()));
         let feed = Arc::downgrade(self);
         tokio::spawn(async move {
             loop {

@@ -278,7 +278,7 @@ fn events(connections: Arc<Connections>, store: Arc<OnceLock<crate::store::Store
                 let (connections, store) = (connections.clone(), store.get().cloned());
                 tokio::spawn(async move {
                     let backend = match (store, id) {
-                        (Some(store), Some(id)) => store.backend_of_send(id).await.ok().flatten(),
+                        (Some(store), Some(id)) => store.sender_of(id).await.ok().flatten().map(|(backend, _)| backend),
                         _ => None,
                     };
                     connections.send_ended(backend.as_deref(), &update);

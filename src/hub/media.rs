@@ -160,6 +160,17 @@ pub fn posted(hub: &Hub, backend: &str, id: &str) -> Result<PathBuf, ContractErr
     })
 }
 
+/// A posted file is in the outbox. Its id stays for a repeated call, and holds no room.
+pub async fn was_sent(path: String) {
+    let emptied = tokio::task::spawn_blocking(move || {
+        fs::remove_file(&path)?;
+        fs::create_dir(&path)
+    });
+    if let Ok(Err(error)) = emptied.await {
+        tracing::debug!(%error, "a posted file that was sent goes with its day");
+    }
+}
+
 /// The name that it was posted with.
 pub fn posted_name(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?.split_once('-')?.1;
@@ -173,7 +184,7 @@ pub fn sweep(library: &Library) {
     for file in files.filter_map(Result::ok) {
         let age = file.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok());
         if age.is_some_and(|age| age > KEPT) {
-            let _ = fs::remove_file(file.path());
+            let _ = fs::remove_file(file.path()).or_else(|_| fs::remove_dir(file.path()));
         }
     }
 }

@@ -110,6 +110,15 @@ impl Feeds {
     }
 }
 
+/// Why messages could not be routed now.
+#[derive(Debug, thiserror::Error)]
+enum RouteError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the account's file does not say now who its owner is ({0})")]
+    Owner(String),
+}
+
 /// Routes messages.
 pub struct Router {
     pub sidecar: Arc<Sidecar>,
@@ -166,17 +175,14 @@ impl Router {
     }
 
     /// `behind`: something that came before could not be routed, and has to be first.
-    async fn handle(&mut self, command: Command, behind: bool) -> Result<(), StoreError> {
+    async fn handle(&mut self, command: Command, behind: bool) -> Result<(), RouteError> {
         match command {
             Command::Started(id, account, done) => {
                 self.running.insert(account, id);
-                let routed = self.route_backlog(account).await;
-                let started = match &routed {
-                    Ok(()) => self.tell_of(account).await,
-                    Err(_) => Ok(()),
-                };
-                let _ = done.send(routed.and(started));
-                Ok(())
+                // Whether that works now or later, it may be polled: what is taken in waits on disk.
+                let _ = done.send(Ok(()));
+                self.route_backlog(account).await?;
+                self.tell_of(account).await
             }
             Command::Stopped(account) => {
                 self.running.remove(&account);
@@ -216,7 +222,7 @@ impl Router {
     }
 
     /// Lets the backends that are there have what an account has for them.
-    async fn tell_of(&mut self, account: AccountNo) -> Result<(), StoreError> {
+    async fn tell_of(&mut self, account: AccountNo) -> Result<(), RouteError> {
         let Some(id) = self.running.get(&account) else { return Ok(()) };
         let table = read(&self.table);
         for (name, accounts) in &mut self.active {
@@ -229,7 +235,7 @@ impl Router {
         Ok(())
     }
 
-    async fn route_backlog(&mut self, account: AccountNo) -> Result<(), StoreError> {
+    async fn route_backlog(&mut self, account: AccountNo) -> Result<(), RouteError> {
         let mut after = 0;
         loop {
             let waiting = self.sidecar.store.unrouted(account, after, BATCH).await?;
@@ -240,12 +246,12 @@ impl Router {
     }
 
     /// Gives messages to backends: on disk, then by telling them.
-    async fn route(&mut self, account: AccountNo, messages: Vec<(String, Pending)>) -> Result<(), StoreError> {
+    async fn route(&mut self, account: AccountNo, messages: Vec<(String, Pending)>) -> Result<(), RouteError> {
         let Some(id) = self.running.get(&account).cloned() else { return Ok(()) };
         if messages.is_empty() {
             return Ok(());
         }
-        let owner = self.owner(&id, account).await;
+        let owner = self.owner(&id, account).await?;
         let read_one = |(peer, pending): (String, Pending)| {
             let delivery = DeliveryId { account: id.clone(), key: pending.key };
             let draft = std::panic::catch_unwind(|| normalize(&delivery, &peer, 1, &pending.wire));
@@ -314,7 +320,7 @@ impl Router {
         question: Question<'_>,
         context: &mut RouteContext,
         account: AccountNo,
-    ) -> Result<String, StoreError> {
+    ) -> Result<String, RouteError> {
         let locale = (self.locale)();
         let plain = Question { quoted: None, ..question };
         let current = match table.decide(plain, context) {
@@ -353,7 +359,7 @@ impl Router {
                     account_id: Some(id.to_string()),
                     run_id: None,
                     // After a kill the message is here again, and its answer is the same send.
-                    idempotency_key: Some(format!("hub:reply:{id}:{key}")),
+                    idempotency_key: Some(format!("hub::reply:{id}:{key}")),
                     extra: None,
                 };
                 if let Err(error) = sidecar.sender.send_text(params, Origin::default()).await {
@@ -368,17 +374,20 @@ impl Router {
     }
 
     /// Who scanned an account's code.
-    async fn owner(&mut self, id: &AccountId, account: AccountNo) -> Option<String> {
+    async fn owner(&mut self, id: &AccountId, account: AccountNo) -> Result<Option<String>, RouteError> {
         if let Some((at, owner)) = self.owners.get(&account)
             && at.elapsed() < OWNER_FOR
         {
-            return owner.clone();
+            return Ok(owner.clone());
         }
         let of = id.clone();
         let file = self.sidecar.clients.with_files(move |files| files.load(&of)).await;
-        let owner = file.ok().and_then(Result::ok).flatten().and_then(|file| file.user_id);
+        let file = file.map_err(|error| RouteError::Owner(error.message))?;
+        // A file that cannot be read now says nothing of who somebody is.
+        let file = file.map_err(|error| RouteError::Owner(error.to_string()))?;
+        let owner = file.and_then(|file| file.user_id);
         self.owners.insert(account, (Instant::now(), owner.clone()));
-        owner
+        Ok(owner)
     }
 }
 

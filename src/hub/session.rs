@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,13 @@ use crate::service::{Origin, delivery, initialized};
 use crate::store::RouteContext;
 use crate::supervise::lock;
 
+/// Whether messages come on a connection.
+enum Receiving {
+    NotYet,
+    Now(Attached),
+    Over,
+}
+
 /// A caller and their connection, where they have one.
 pub struct Session {
     pub hub: Arc<Hub>,
@@ -25,7 +32,8 @@ pub struct Session {
     /// Where messages go; `None` over HTTP, where they are pulled.
     outgoing: Option<Outgoing>,
     ready: AtomicBool,
-    attached: OnceLock<Attached>,
+    /// What takes messages; nothing any more once the connection is over.
+    attached: Mutex<Receiving>,
     /// Accounts that this connection has stopped for itself.
     stopped: Arc<Mutex<HashSet<String>>>,
     /// Ends the connection.
@@ -44,7 +52,7 @@ impl Session {
     }
 
     fn new(hub: Arc<Hub>, caller: Arc<Caller>, outgoing: Option<Outgoing>, end: CancellationToken) -> Session {
-        let (attached, stopped) = (OnceLock::new(), Arc::default());
+        let (attached, stopped) = (Mutex::new(Receiving::NotYet), Arc::default());
         Session { hub, caller, ready: AtomicBool::new(outgoing.is_none()), outgoing, attached, stopped, end }
     }
 
@@ -76,10 +84,21 @@ impl Session {
                     !lock(&stopped).contains(&message.account_id)
                         && outgoing.deliver("inbound.message", &media::with_urls(message.clone()))
                 });
-                let _ = self.attached.set(attached);
+                let mut receiving = lock(&self.attached);
+                if matches!(*receiving, Receiving::NotYet) {
+                    *receiving = Receiving::Now(attached);
+                }
             }
         }
         Ok(initialized(&self.hub.sidecar))
+    }
+
+    /// The connection is over, whatever still runs of it: what it had comes to others now.
+    pub fn disconnected(&self) {
+        let had = std::mem::replace(&mut *lock(&self.attached), Receiving::Over);
+        if let Receiving::Now(attached) = had {
+            drop(attached);
+        }
     }
 
     /// Ends the connection; the hub goes on.
@@ -194,8 +213,13 @@ impl Session {
             params.path = Some(posted.to_string_lossy().into_owned());
         }
         let idempotency_key = self.key(params.idempotency_key);
+        let posted = origin.folder.is_some().then(|| params.path.clone()).flatten();
         let params = SendMediaParams { account_id: Some(account.to_string()), idempotency_key, ..params };
-        self.hub.sidecar.sender.send_media(params, origin).await
+        let sent = self.hub.sidecar.sender.send_media(params, origin).await?;
+        if let Some(path) = posted {
+            media::was_sent(path).await;
+        }
+        Ok(sent)
     }
 
     /// Shows tool progress.
@@ -237,10 +261,13 @@ impl Session {
         self.caller.backend()?;
         let id = queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
         let sent_by = match id {
-            Some(id) => self.hub.sidecar.store.backend_of_send(id).await?,
+            Some(id) => self.hub.sidecar.store.sender_of(id).await?,
             None => None,
         };
-        if self.caller.role != Role::Admin && sent_by.as_deref() != Some(&*self.caller.backend) {
+        let is_theirs = |(backend, account): &(String, String)| {
+            **backend == *self.caller.backend && self.caller.accounts.has(account)
+        };
+        if self.caller.role != Role::Admin && !sent_by.as_ref().is_some_and(is_theirs) {
             // Whether there is such a message of another's is not its business.
             return Ok(CancelResult { cancelled: false });
         }

@@ -36,7 +36,7 @@ pub enum Decision {
     Ask(Arc<str>),
     /// Nobody: the person may not write to any.
     Refuse,
-    /// The account has no backend: it waits for one.
+    /// The account has no backend, or nobody knows its owner: it waits.
     Wait,
 }
 
@@ -128,7 +128,8 @@ impl Table {
         }
         match order.find(|backend| backend.access == Access::Pairing) {
             Some(backend) => Decision::Ask(backend.name.clone()),
-            None if all.is_empty() => Decision::Wait,
+            // Whose account it is may be known later.
+            None if all.is_empty() || question.owner.is_none() => Decision::Wait,
             None => Decision::Refuse,
         }
     }

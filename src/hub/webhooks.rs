@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::admin::{Alert, alerts};
-use super::caller::{Caller, Role};
+use super::caller::{Caller, Role, Scope};
 use super::config::WebhookConfig;
 use super::hub::Hub;
 use super::media;
@@ -168,12 +168,11 @@ pub async fn run(hub: Arc<Hub>) {
 /// Posts one backend's messages until `stop`.
 async fn backend(hub: Arc<Hub>, poster: Poster, name: String, to: WebhookConfig, stop: CancellationToken) {
     let feed = hub.feeds.get(&name);
-    let accounts = hub.rules().backend(&name).map(|rule| rule.accounts.clone());
-    let Some(accounts) = accounts else { return };
+    // What is not its accounts' is not routed to it.
+    let accounts = Scope::of(None);
     let caller = Caller { id: "webhook".to_owned(), backend: name.as_str().into(), role: Role::Backend, accounts };
     let session = Arc::new(Session::of_request(hub.clone(), Arc::new(caller)));
     let (messages, mut waiting) = mpsc::channel(AT_ONCE);
-    // Those of other accounts than its own are not routed to it.
     let attached =
         feed.attach(session.caller.accounts.clone(), move |message| messages.try_send(message.clone()).is_ok());
     let places = Arc::new(Semaphore::new(AT_ONCE));

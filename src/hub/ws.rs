@@ -121,6 +121,7 @@ async fn run(socket: WebSocket, hub: Arc<Hub>, caller: Arc<Caller>, revoked: Can
         server.tasks().close();
         let _ = tokio::time::timeout(LAST_ANSWERS, server.tasks().wait()).await;
     }
+    session.disconnected();
     outgoing.finish();
     let _ = tokio::time::timeout(LAST_ANSWERS, writing).await;
     end.cancel();

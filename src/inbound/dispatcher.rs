@@ -327,9 +327,11 @@ impl Task {
             }
             *of != account
         });
+        let mut forgotten = 0;
         self.in_flight.retain(|(of, _), (_, bytes)| {
             if *of == account {
                 self.unacked -= *bytes;
+                forgotten += 1;
             }
             *of != account
         });
@@ -344,7 +346,8 @@ impl Task {
         self.parked.retain(|(of, _)| *of != account);
         self.hungry.retain(|(of, _)| *of != account);
         if let Some((id, _)) = self.accounts.get(&account) {
-            self.registry.update(id, |entry| entry.in_flight = 0);
+            // Other dispatchers may have some of the same account.
+            self.registry.update(id, |entry| entry.in_flight = entry.in_flight.saturating_sub(forgotten));
         }
     }
 

@@ -144,6 +144,11 @@ impl Store {
         .await
     }
 
+    /// The place that was given last.
+    pub async fn last_place(&self) -> Result<i64, StoreError> {
+        self.read(|db| db.prepare_cached("SELECT last FROM hub_route")?.query_row([], |row| row.get(0))).await
+    }
+
     /// Messages of an account that nobody was given yet, behind row `after`, oldest first.
     pub async fn unrouted(
         &self,
@@ -262,12 +267,15 @@ impl Store {
         .await
     }
 
-    /// The backend that sent something.
-    pub async fn backend_of_send(&self, id: i64) -> Result<Option<String>, StoreError> {
+    /// The backend that sent something, where one did, and from which account.
+    pub async fn sender_of(&self, id: i64) -> Result<Option<(String, String)>, StoreError> {
         self.read(move |db| {
-            let found =
-                db.prepare_cached("SELECT backend FROM outbound WHERE id = ?1")?.query_row([id], |row| row.get(0));
-            found.optional().map(Option::flatten)
+            db.prepare_cached(
+                "SELECT backend, account_id FROM outbound JOIN account ON account.no = outbound.account
+                 WHERE id = ?1 AND backend IS NOT NULL",
+            )?
+            .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()
         })
         .await
     }

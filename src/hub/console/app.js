@@ -367,7 +367,7 @@ const confirmed = (title, text, action, refuse = t("cancel")) => new Promise((re
 
 /** One login after the other. Each of `queue` is an account to log in again, or `{}` for a new one. */
 function logIn(queue) {
-  const now = { at: 0, state: "preparing", message: "", picture: "", link: "", account: undefined, connected: 0 };
+  const now = { at: 0, state: "preparing", message: "", picture: "", link: "", account: undefined, label: "", connected: 0 };
   let session, running;
   const last = () => now.at === queue.length - 1;
   const next = () => { now.at += 1; begin(); };
@@ -385,8 +385,9 @@ function logIn(queue) {
     dialog.paint();
     if (!asked) dialog.node.querySelector("input[name=code]")?.focus();
   }
-  async function begin(label) {
+  async function begin(label = now.label) {
     leave();
+    now.label = label;
     const mine = (running = new AbortController());
     take({ state: "preparing", qrPngDataUrl: "", qrUrl: "" });
     try {
@@ -430,18 +431,19 @@ function logIn(queue) {
     const used = over || ["scanned", "code_required", "code_rejected"].includes(now.state);
     const wanted = queue[now.at].accountId;
     // The hub's own words matter where ours do not say the cause, or where it adds a list of them.
-    const more = now.message && (["failed", "preparing"].includes(now.state) || now.message.includes("\n") || now.message === t("unreachable") || !texts[language][`login_${now.state}`]);
+    const detail = now.state === "expired" ? now.message.split("\n").slice(1).join("\n") : now.message;
+    const more = detail && (["failed", "preparing"].includes(now.state) || detail.includes("\n") || detail === t("unreachable") || !texts[language][`login_${now.state}`]);
     return [
       queue.length > 1 && h("p", { class: "note" }, t("loginStep", { at: now.at + 1, total: queue.length })),
       h("div", { class: `code-frame${used ? " used" : ""}` }, now.picture && h("img", { src: now.picture, alt: t("qrAlt"), "data-test": "qr", onload: crisp })),
       h("p", { class: `login-state ${fine ? "good" : over ? "bad" : ""}`, role: "status", "data-test": "login-state", "data-state": now.state }, word("login", now.state)),
-      more && h("p", { class: "note lines" }, now.message),
+      more && h("p", { class: "note lines" }, detail),
       fine && wanted && now.account && now.account !== wanted && h("p", { class: "warning" }, t("loginOther", { id: now.account })),
       ["code_required", "code_rejected"].includes(now.state) && h("form", { class: "inline", key: "code", onsubmit: submitCode },
         field(t("loginNumber"), input("code", { inputmode: "numeric", autocomplete: "one-time-code", required: true, maxlength: 12, "data-test": "login-code" })),
         h("button", { class: "primary", "data-test": "login-code-submit" }, t("submit"))),
       // WeChat takes the label at the start of a login, so another label means another code.
-      !wanted && !over && h("details", { key: "label" }, h("summary", null, t("loginAddLabel")),
+      !wanted && !used && h("details", { key: "label" }, h("summary", null, t("loginAddLabel")),
         h("form", { class: "inline", onsubmit: (event) => void begin(event.target.elements.label.value.trim()) },
           field(t("loginLabel"), input("label", { maxlength: 64 })), h("button", null, t("loginWithLabel")))),
       over && queue.length > 1 && last() && h("p", { class: "note" }, t("loginDone", { n: now.connected, total: queue.length })),
@@ -635,7 +637,7 @@ const screens = {
     title: ({ data, params }) => (data?.account ? nameOf(data.account) : (params.id ?? "")),
     // The hub has no question for one account, and an id may be a part of others'.
     load: async ({ id }) => {
-      const { accounts } = await call("hub.accounts", { query: id, limit: PAGE });
+      const { accounts } = await call("hub.accounts", { query: id, limit: 500 });
       const account = accounts.find(({ accountId }) => accountId === id);
       if (!account) return {};
       try {
@@ -743,7 +745,7 @@ const screens = {
           props: { key: item.queueId, "data-test": "held-row", "data-queue": item.queueId },
           cells: [
             [h("a", { class: "mono", href: link("trace", { account: item.accountId, peer: item.to }) }, item.to), h("small", { class: "mono" }, item.queueId)],
-            item.reason ? word("reason", item.reason) : t("none"), word("kind", item.kind), accountLink(item.accountId), item.backend ?? t("none"), time(item.createdAtMs),
+            item.reason ? word("reason", item.reason) : t("step_pending"), word("kind", item.kind), accountLink(item.accountId), item.backend ?? t("none"), time(item.createdAtMs),
             [button(t("sendNow"), send(item), { test: "held-send", "data-queue": item.queueId, "aria-label": `${t("sendNow")}: ${item.to}` }),
               button(t("cancel"), cancel(item), { kind: "danger", test: "held-cancel", "data-queue": item.queueId, "aria-label": `${t("cancel")}: ${item.to}` })],
           ],
@@ -773,7 +775,15 @@ const screens = {
         followed = true;
         location.hash = link("trace", { account: account.value.trim(), peer: peer.value.trim() });
       };
-      const show = async () => { local.content = !local.content; await load(); };
+      const show = async () => {
+        local.content = !local.content;
+        await load();
+        if (!local.content || !model.failure) return;
+        const refusal = model.failure;
+        local.content = false;
+        await load();
+        complain(refusal);
+      };
       return [
         heading(t("trace"), open && button(t(local.content ? "hideContent" : "showContent"), show, { test: "trace-content", "aria-pressed": String(local.content) })), note(t("traceHint")),
         h("form", { class: "inline wide", onsubmit: follow },

@@ -10,7 +10,7 @@ const en = {
   search: "Search", details: "Details", actions: "Actions", previous: "Previous", next: "Next", range: "{from}–{to} of {total}", found: "{n} found",
   unreachable: "The hub does not answer. Trying again…", failedToLoad: "This could not be loaded: {message}", notFound: "There is no such page.",
 
-  signIn: "Sign in", token: "Admin token", signInHint: "The hub prints a one-time link when it starts. Open that link, or enter a token here.",
+  signIn: "Sign in", token: "Token of an admin or a viewer", signInHint: "The hub prints a one-time link when it starts. Open that link, or enter a token here.",
   signInWrong: "The hub does not know this token.", signInRole: "This token is a backend's. The console needs one of an admin or a viewer.", signInLink: "This link was used already, or is too old. Ask the hub for a new one, or enter a token.",
   signInMany: "Too many tries. Wait a minute, then try again.", signInAgain: "Your session has ended. Sign in again.",
 
@@ -76,7 +76,7 @@ const zhCN = {
   search: "搜索", details: "详情", actions: "操作", previous: "上一页", next: "下一页", range: "第 {from}–{to} 条，共 {total} 条", found: "共 {n} 个",
   unreachable: "Hub 没有响应，正在重试…", failedToLoad: "加载失败：{message}", notFound: "页面不存在。",
 
-  signIn: "登录", token: "管理员令牌", signInHint: "Hub 启动时会打印一次性登录链接。打开该链接，或在此输入令牌。",
+  signIn: "登录", token: "管理员令牌或只读令牌", signInHint: "Hub 启动时会打印一次性登录链接。打开该链接，或在此输入令牌。",
   signInWrong: "令牌无效。", signInRole: "这是后端的令牌。控制台需要管理员或只读令牌。", signInLink: "链接已使用或已过期。请在 Hub 上重新获取链接，或输入令牌。",
   signInMany: "尝试次数过多，请等一分钟再试。", signInAgain: "会话已结束，请重新登录。",
 

@@ -1,7 +1,8 @@
 //! Encrypted files, passed on as they are. Clients send no token here: what the hub sealed is what lets in.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -18,8 +19,10 @@ use crate::private;
 use ilink::cdn::{CdnError, MediaSource, UploadTarget};
 
 /// Transfers at once; others wait.
-const TRANSFERS: usize = 16;
-static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(TRANSFERS));
+const TRANSFERS: usize = 64;
+static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(TRANSFERS)));
+/// How long a client may take to bring a file.
+const UPLOAD_WITHIN: Duration = Duration::from_secs(600);
 
 /// Removes a file when it is done with.
 struct Spooled(std::path::PathBuf);
@@ -70,7 +73,8 @@ pub async fn upload(
     let file = private::new_file(&spooled.0);
     let file = file.map_err(|error| ContractError::new(ErrorKind::StoreFailed, error.to_string()))?;
     // A ciphertext is a little longer than what is in it.
-    receive(body, file, app.hub.sidecar.clients.settings().media_max_bytes() + 16).await?;
+    let received = receive(body, file, app.hub.sidecar.clients.settings().media_max_bytes() + 16);
+    tokio::time::timeout(UPLOAD_WITHIN, received).await.map_err(|_| Failure::TooSlow)??;
     let target = UploadTarget {
         full_url: source.full_url,
         upload_param: source.param.unwrap_or_default(),
@@ -92,7 +96,7 @@ pub async fn download(
 ) -> Result<Response, Failure> {
     let source = sealed(&app, &query)?;
     // Never closed.
-    let _place = PLACES.acquire().await;
+    let taken = PLACES.clone().acquire_owned().await;
     let spooled = place(&app).await?;
     let source = MediaSource { full_url: source.full_url, query_param: source.param, key: None };
     let admit = |_| -> BoxFuture<'_, Result<(), CdnError>> { Box::pin(async { Ok(()) }) };
@@ -103,10 +107,11 @@ pub async fn download(
     };
     let unusable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
     let file = tokio::fs::File::open(&spooled.0).await.map_err(unusable)?;
-    let pieces = futures_util::stream::unfold((ReaderStream::new(file), spooled), |(mut pieces, spooled)| async {
-        let piece = futures_util::StreamExt::next(&mut pieces).await?;
-        Some((piece, (pieces, spooled)))
-    });
+    let pieces =
+        futures_util::stream::unfold((ReaderStream::new(file), spooled, taken), |(mut pieces, spooled, taken)| async {
+            let piece = futures_util::StreamExt::next(&mut pieces).await?;
+            Some((piece, (pieces, spooled, taken)))
+        });
     let headers =
         [("content-type", "application/octet-stream".to_owned()), ("content-length", fetched.size.to_string())];
     Ok((headers, Body::from_stream(pieces)).into_response())

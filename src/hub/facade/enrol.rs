@@ -10,6 +10,8 @@ use super::super::http::Failure;
 use super::super::hub::Hub;
 use crate::contract::{ContractError, ErrorKind, LoginStartParams, LoginState};
 
+/// Logins under way at most: nobody who asks for one has a token.
+const LOGINS: usize = 20;
 /// How long a status that does not change is held.
 const HOLD: Duration = Duration::from_secs(30);
 
@@ -25,6 +27,10 @@ fn allowed(hub: &Hub) -> Result<(), Failure> {
 /// `get_bot_qrcode`.
 pub async fn begin(hub: &Hub) -> Result<String, Failure> {
     allowed(hub)?;
+    if hub.connections.open_logins() >= LOGINS {
+        let message = "too many logins are under way; wait until some have ended";
+        return Err(ContractError::new(ErrorKind::Forbidden, message).into());
+    }
     let started =
         admin::start_login(hub, LoginStartParams { force: Some(true), ..LoginStartParams::default() }).await?;
     let answer = json!({ "ret": 0, "qrcode": started.session_key, "qrcode_img_content": started.qr_url });

@@ -50,11 +50,12 @@ pub async fn message(hub: &Arc<Hub>, session: Arc<Session>, body: &Value) -> Res
             None => WireItem::Other(wire::from_client(item.clone(), &hub.seal)),
         });
     let send = WireSend {
-        account,
+        account: account.clone(),
         to: to.to_owned(),
         items: items.collect(),
         run_id: text(message, "run_id").map(str::to_owned),
-        key: session.key(text(message, "client_id").map(str::to_owned)),
+        // Clients count from one: an id is one of this conversation.
+        key: session.key(text(message, "client_id").map(|id| format!("{account}:{to}:{id}"))),
         extra,
         origin: session.origin(),
     };

@@ -7,6 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::super::sealed::Seal;
+use crate::store::RoutedRow;
+use ilink::without_half_characters;
 
 /// Where a file really is.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,10 +24,22 @@ pub struct Source {
     pub filekey: Option<String>,
 }
 
-/// A message for a client; `None` where it is no JSON.
-pub fn for_client(wire: String, base: &str, seal: &Seal) -> Option<Box<RawValue>> {
-    let mut message: Value = serde_json::from_str(&wire).ok()?;
-    fill(message.as_object_mut()?);
+/// A message for a client. One that cannot be read is handed out all the same, and says so: what is skipped would be acked unseen.
+pub fn for_client(row: &RoutedRow, base: &str, seal: &Seal) -> Box<RawValue> {
+    let read = || {
+        let message = serde_json::from_str::<Value>(&row.wire);
+        message.or_else(|_| serde_json::from_str(&without_half_characters(&row.wire))).ok().filter(Value::is_object)
+    };
+    let mut message = read().unwrap_or_else(|| {
+        json!({
+            "message_id": row.key,
+            "from_user_id": row.peer,
+            "item_list": [{ "type": 1, "text_item": { "text": "[a message that could not be read]" } }],
+        })
+    });
+    if let Some(message) = message.as_object_mut() {
+        fill(message);
+    }
     each_media(&mut message, &mut |media| {
         let text =
             |name: &str| media.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -39,7 +53,8 @@ pub fn for_client(wire: String, base: &str, seal: &Seal) -> Option<Box<RawValue>
         media.insert("full_url".to_owned(), url.into());
         media.insert("encrypt_query_param".to_owned(), sealed.into());
     });
-    serde_json::value::to_raw_value(&message).ok()
+    // What was read can be written.
+    serde_json::value::to_raw_value(&message).unwrap_or_default()
 }
 
 /// What clients need to be there: with one field missing some never get past a message.
@@ -104,6 +119,23 @@ fn each_media(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>
 mod tests {
     use super::*;
 
+    fn shown(wire: &str, base: &str, seal: &Seal) -> Box<RawValue> {
+        let row = RoutedRow { routed: 1, account_id: "b".into(), peer: "ann".into(), key: 7, wire: wire.to_owned() };
+        for_client(&row, base, seal)
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_handed_out_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let seal = Seal::open(&dir.path().join("key")).unwrap();
+        let half = shown(r#"{"message_id":7,"item_list":[{"text_item":{"text":"half \ud83d"}}]}"#, "", &seal);
+        assert!(half.get().contains("half \u{fffd}"), "{half}");
+        for broken in ["[]", "{", &"[".repeat(10_000)] {
+            let stub = shown(broken, "", &seal);
+            assert!(stub.get().contains("\"message_id\":7") && stub.get().contains("\"ann\""), "{stub}");
+        }
+    }
+
     #[test]
     fn a_client_never_sees_where_a_file_is_and_can_pass_it_on() {
         let dir = tempfile::tempdir().unwrap();
@@ -111,7 +143,7 @@ mod tests {
         let media = json!({ "encrypt_query_param": "secret", "aes_key": "k", "full_url": "https://cdn.example/x" });
         let wire =
             json!({ "message_id": u64::MAX, "item_list": [{ "type": 2, "image_item": { "media": media.clone() } }] });
-        let shown = for_client(wire.to_string(), "http://127.0.0.1:1", &seal).unwrap();
+        let shown = self::shown(&wire.to_string(), "http://127.0.0.1:1", &seal);
         assert!(!shown.get().contains("secret") && !shown.get().contains("cdn.example"), "{shown}");
         assert!(
             shown.get().contains(&u64::MAX.to_string()) && shown.get().contains("http://127.0.0.1:1/c2c/download?")
@@ -128,7 +160,7 @@ mod tests {
         let image = json!({ "aeskey": "00ff", "media": { "encrypt_query_param": "x" } });
         let wire =
             json!({ "message_id": u64::MAX, "context_token": "t", "item_list": [{ "type": 2, "image_item": image }] });
-        let shown = for_client(wire.to_string(), "", &seal).unwrap();
+        let shown = self::shown(&wire.to_string(), "", &seal);
         assert!(shown.get().contains("\"message_id\":18446744073709551615"), "{shown}");
         let shown: Value = serde_json::from_str(shown.get()).unwrap();
         assert_eq!(shown["item_list"][0]["image_item"]["media"]["aes_key"], STANDARD.encode("00ff"));
