@@ -87,7 +87,8 @@ async fn serve_hub(common: &Common, args: HubArgs) -> Result<(), ContractError> 
     }
     let console = Arc::new(Console::default());
     let code = console.one_time_code();
-    announce(common, address, tls.is_some(), &code);
+    let name = hub.config().hosts.first().cloned().filter(|_| !address.ip().is_loopback());
+    announce(common, address, name, tls.is_some() || args.behind_proxy, &code);
     let listening = Listening { listener, tls, behind_proxy: args.behind_proxy };
     serve(hub.clone(), listening, console).await;
     std::thread::spawn(|| {
@@ -98,9 +99,14 @@ async fn serve_hub(common: &Common, args: HubArgs) -> Result<(), ContractError> 
     Ok(())
 }
 
-fn announce(common: &Common, address: SocketAddr, tls: bool, code: &str) {
+/// `name`: the one that other machines reach it by. A proxy has a port of its own.
+fn announce(common: &Common, address: SocketAddr, name: Option<String>, https: bool, code: &str) {
     use std::io::Write as _;
-    let url = format!("{}://{address}", if tls { "https" } else { "http" });
+    let scheme = if https { "https" } else { "http" };
+    let url = match name {
+        Some(name) => format!("{scheme}://{name}"),
+        None => format!("{scheme}://{address}"),
+    };
     let console = format!("{url}/#code={code}");
     let mut out = std::io::stdout().lock();
     let _ = match common.json {

@@ -22,6 +22,8 @@ use crate::store::{Queued, now_ms};
 /// Rows that one answer has at most, and where nobody says how many.
 const ROWS_AT_MOST: usize = 500;
 const ROWS: usize = 50;
+/// How long backends may take to come back after a start before that is an alert.
+const COME_BACK_MS: i64 = 30_000;
 /// How long a login may be waited for at once.
 const WAIT_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -154,7 +156,9 @@ pub async fn alerts(hub: &Hub, statuses: &[AccountStatus]) -> Result<Vec<Alert>,
         }
     }
     for (name, queued) in hub.sidecar.store.queued().await? {
-        if !name.is_empty() && queued.messages > 0 && !hub.feeds.is_online(&name) {
+        // After a start they have a while to come back.
+        let had_time = now_ms() - hub.started_at_ms > COME_BACK_MS;
+        if !name.is_empty() && queued.messages > 0 && had_time && !hub.feeds.is_online(&name) {
             let message = format!(
                 "{} messages wait for {name}, which is not there: start it, or make a token for it",
                 queued.messages
@@ -351,7 +355,7 @@ async fn send_now(session: &Session, queue_id: &str) -> Result<Empty, ContractEr
 
 async fn trace(session: &Session, params: TraceParams) -> Result<Value, ContractError> {
     if params.content {
-        session.caller.admin()?;
+        session.caller.require_admin()?;
     }
     let account = session.account(&params.account_id).await?;
     let store = &session.hub.sidecar.store;
@@ -399,7 +403,7 @@ async fn approvals(session: &Session) -> Result<Value, ContractError> {
 }
 
 async fn decide(session: &Session, params: AccessParams, approved: bool) -> Result<Empty, ContractError> {
-    session.caller.admin()?;
+    session.caller.require_admin()?;
     let account = session.account(&params.account_id).await?;
     let store = &session.hub.sidecar.store;
     let decided = match store.account_no(&account).await? {
@@ -435,7 +439,7 @@ fn tell_approved(hub: &Hub, account: AccountId, peer: String) {
 }
 
 async fn create_token(session: &Session, params: TokenParams) -> Result<Value, ContractError> {
-    session.caller.admin()?;
+    session.caller.require_admin()?;
     backend_name(&params.backend)
         .map_err(|why| ContractError::new(ErrorKind::InvalidParams, format!("params.backend: {why}")))?;
     let (role, accounts) = (params.role.unwrap_or(Role::Backend), params.accounts.filter(|ids| !ids.is_empty()));
@@ -451,7 +455,7 @@ async fn create_token(session: &Session, params: TokenParams) -> Result<Value, C
 /// The hub's own methods.
 pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodError> {
     fn looks(caller: &Caller) -> Result<(), ContractError> {
-        caller.viewer()
+        caller.require_observer()
     }
     register(m, "hub.overview", async |s: Arc<Session>, _: Empty| {
         looks(&s.caller)?;
@@ -466,12 +470,12 @@ pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodErro
         backends(&s).await
     })?;
     register(m, "hub.login", async |s: Arc<Session>, params: LoginParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         login(&s, params).await
     })?;
     register(m, "hub.tokens.create", async |s: Arc<Session>, params: TokenParams| create_token(&s, params).await)?;
     register(m, "hub.tokens.revoke", async |s: Arc<Session>, params: TokenId| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         let revoked = s.hub.tokens.revoke(&params.id).await?;
         s.hub.rules_changed().await?;
         Ok(json!({ "revoked": revoked }))
@@ -487,16 +491,12 @@ pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodErro
         held(&s, params).await
     })?;
     register(m, "hub.sendNow", async |s: Arc<Session>, params: QueueId| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         send_now(&s, &params.queue_id).await
     })?;
     register(m, "hub.trace", async |s: Arc<Session>, params: TraceParams| {
         looks(&s.caller)?;
         trace(&s, params).await
-    })?;
-    register(m, "hub.alerts", async |s: Arc<Session>, _: Empty| {
-        looks(&s.caller)?;
-        Ok(json!({ "alerts": alerts(&s.hub, &statuses(&s).await?).await?, "atMs": now_ms() }))
     })?;
     Ok(())
 }

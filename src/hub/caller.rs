@@ -30,12 +30,8 @@ impl Role {
         }
     }
 
-    fn from_name(name: &str) -> Role {
-        match name {
-            "admin" => Role::Admin,
-            "viewer" => Role::Viewer,
-            _ => Role::Backend,
-        }
+    fn from_name(name: &str) -> Option<Role> {
+        [Role::Backend, Role::Admin, Role::Viewer].into_iter().find(|role| role.name() == name)
     }
 }
 
@@ -79,28 +75,34 @@ pub struct Caller {
 
 impl Caller {
     /// Whoever has this token.
-    pub fn of(row: &TokenRow) -> Caller {
-        Caller {
+    /// `None`: of a role that this version does not know.
+    pub fn of(row: &TokenRow) -> Option<Caller> {
+        Some(Caller {
             id: row.id.clone(),
             backend: row.backend.as_str().into(),
-            role: Role::from_name(&row.role),
+            role: Role::from_name(&row.role)?,
             accounts: Scope::of(row.accounts.as_deref()),
-        }
+        })
     }
 
     /// An error where it may not change anything.
-    pub fn admin(&self) -> Result<(), ContractError> {
+    pub fn require_admin(&self) -> Result<(), ContractError> {
         self.is_one_of(&[Role::Admin], "needs an admin's token (hub token create --role admin)")
     }
 
     /// An error where it may not look at everything.
-    pub fn viewer(&self) -> Result<(), ContractError> {
+    pub fn require_observer(&self) -> Result<(), ContractError> {
         self.is_one_of(&[Role::Admin, Role::Viewer], "needs a token of an admin or a viewer")
     }
 
-    /// An error where it neither receives nor sends.
-    pub fn backend(&self) -> Result<(), ContractError> {
+    /// An error where it does not send.
+    pub fn require_sender(&self) -> Result<(), ContractError> {
         self.is_one_of(&[Role::Admin, Role::Backend], "a viewer's token only looks; this needs a backend's")
+    }
+
+    /// An error where it has no messages of its own.
+    pub fn require_receiver(&self) -> Result<(), ContractError> {
+        self.is_one_of(&[Role::Backend], "only a backend's token has messages to receive")
     }
 
     fn is_one_of(&self, roles: &[Role], why: &str) -> Result<(), ContractError> {

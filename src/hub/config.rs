@@ -31,7 +31,7 @@ pub struct BackendConfig {
     /// Whom it answers.
     #[serde(default)]
     pub access: Access,
-    /// Its accounts, by id, beside those of its tokens.
+    /// With `webhook`: its accounts, by id; all where they are not named. A backend with tokens has those of its tokens.
     pub accounts: Option<Vec<String>>,
     /// With `allowlist`: WeChat user ids.
     #[serde(default)]
@@ -118,6 +118,14 @@ impl HubConfig {
         for name in config.backends.keys() {
             backend_name(name).map_err(|why| format!("[backends.{name}]: {why}"))?;
         }
+        for (name, backend) in &config.backends {
+            if backend.accounts.is_some() && backend.webhook.is_none() {
+                return Err(format!(
+                    "[backends.{name}]: accounts: is for a backend with a webhook; others have those of their tokens (hub token \
+                     create --account)"
+                ));
+            }
+        }
         // Accounts may be written as WeChat writes them.
         let rules = std::mem::take(&mut config.accounts);
         config.accounts =
@@ -161,6 +169,7 @@ mod tests {
             ("[backends.a]\naces = \"open\"", "aces"),
             ("[backends.a]\naccess = \"all\"", "all"),
             ("[backends.\"a b\"]", "a b"),
+            ("[backends.a]\naccounts = [\"b\"]", "accounts"),
             ("[alerts]\nurl = \"ftp://x\"\nsecret = \"whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz\"", "url"),
             ("[alerts]\nurl = \"http://x\"\nsecret = \"secret\"", "secret"),
         ] {

@@ -31,6 +31,8 @@ pub struct LoginView {
     pub message: String,
     pub qr_url: Option<String>,
     pub qr_png_data_url: Option<String>,
+    /// Whether a client of iLink began it, who has no token: it is told of no other.
+    pub of_client: bool,
 }
 
 /// Everybody who is told something.
@@ -78,7 +80,7 @@ impl Connections {
             connection.outgoing.notify_latest(status.account_id.clone(), "account.status", status.clone());
         }
         // A backend that pulls sees only its accounts: which these are its token says when it asks.
-        self.keep(None, "account.status", &json!(status));
+        self.keep(|_| true, "account.status", &json!(status));
     }
 
     /// A login's state changed.
@@ -94,6 +96,7 @@ impl Connections {
                 message: String::new(),
                 qr_url: None,
                 qr_png_data_url: None,
+                of_client: false,
             });
             view.version += 1;
             (view.state, view.message) = (progress.state, progress.message.clone());
@@ -121,12 +124,14 @@ impl Connections {
                 connection.outgoing.notify("outbound.update", update);
             }
         }
-        self.keep(backend, "outbound.update", &json!(update));
+        // What the hub itself sent, or a command, is no backend's.
+        self.keep(|name| Some(name) == backend, "outbound.update", &json!(update));
     }
 
-    fn keep(&self, backend: Option<&str>, method: &str, params: &Value) {
+    /// Keeps an event for those backends that pull.
+    fn keep(&self, concerns: impl Fn(&str) -> bool, method: &str, params: &Value) {
         let mut kept = lock(&self.kept);
-        for (_, events) in kept.iter_mut().filter(|(name, _)| backend.is_none_or(|backend| backend == &***name)) {
+        for (_, events) in kept.iter_mut().filter(|(name, _)| concerns(name)) {
             if events.len() >= KEPT {
                 events.pop_front();
             }
@@ -153,6 +158,13 @@ impl Connections {
         taken
     }
 
+    /// A client of iLink began this login.
+    pub fn is_of_client(&self, session_key: &str) {
+        if let Some(view) = lock(&self.logins).get_mut(session_key) {
+            view.of_client = true;
+        }
+    }
+
     /// How many logins are under way.
     pub fn open_logins(&self) -> usize {
         lock(&self.logins).values().filter(|view| !is_over(view.state)).count()
@@ -175,7 +187,7 @@ impl Connections {
 }
 
 /// Whether a login is over.
-pub fn is_over(state: LoginState) -> bool {
+fn is_over(state: LoginState) -> bool {
     use LoginState::*;
     matches!(state, Confirmed | AlreadyConnected | Expired | Failed | Cancelled)
 }

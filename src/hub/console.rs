@@ -159,7 +159,7 @@ async fn sign_in(
         }
         Credentials { token: Some(token), .. } => match app.hub.tokens.recognise(&token, from.ip()) {
             Ok((caller, revoked)) => {
-                caller.viewer()?;
+                caller.require_observer()?;
                 (caller, revoked.child_token())
             }
             Err(Refused::TooMany) => return Err(Failure::TooManyGuesses),

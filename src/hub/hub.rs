@@ -98,7 +98,9 @@ impl Hub {
                 format!("{} cannot be used ({error}); make it readable and writable for this user", key.display());
             ContractError::new(ErrorKind::StoreFailed, message)
         };
-        let seal = Seal::open(&key).map_err(unusable)?;
+        let of_seal = key.clone();
+        let seal = tokio::task::spawn_blocking(move || Seal::open(&of_seal)).await;
+        let seal = seal.map_err(std::io::Error::other).and_then(|seal| seal).map_err(unusable)?;
         let Some(intake) = Arc::into_inner(intake).and_then(OnceLock::into_inner) else {
             return Err(ContractError::new(ErrorKind::Internal, "the sidecar was opened without its intake"));
         };

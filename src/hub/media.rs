@@ -117,7 +117,7 @@ fn folder(library: &Library, backend: &str) -> PathBuf {
 
 /// Takes a file that is to be sent. Returns its id.
 pub async fn post(hub: &Hub, caller: &Caller, name: Option<&str>, body: Body) -> Result<String, Failure> {
-    caller.backend()?;
+    caller.require_sender()?;
     let folder = folder(&hub.sidecar.sender.library, &caller.backend);
     let limit = hub.sidecar.clients.settings().media_max_bytes();
     let id = format!("m{:032x}", rand::random::<u128>());
@@ -146,9 +146,15 @@ pub async fn post(hub: &Hub, caller: &Caller, name: Option<&str>, body: Body) ->
 }
 
 /// Where a file is that a backend posted.
-pub fn posted(hub: &Hub, backend: &str, id: &str) -> Result<PathBuf, ContractError> {
+pub async fn posted(hub: &Hub, backend: &str, id: &str) -> Result<PathBuf, ContractError> {
+    let (folder, id) = (folder(&hub.sidecar.sender.library, backend), id.to_owned());
+    let found = tokio::task::spawn_blocking(move || find_posted(&folder, &id)).await;
+    found.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))?
+}
+
+fn find_posted(folder: &Path, id: &str) -> Result<PathBuf, ContractError> {
     let is_id = id.len() == 33 && id.starts_with('m') && id[1..].bytes().all(|byte| byte.is_ascii_hexdigit());
-    let entries = is_id.then(|| fs::read_dir(folder(&hub.sidecar.sender.library, backend)).ok()).flatten();
+    let entries = is_id.then(|| fs::read_dir(folder).ok()).flatten();
     let prefix = format!("{id}-");
     let is_it =
         |path: &PathBuf| path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&prefix));

@@ -60,46 +60,46 @@ pub fn module(session: Arc<Session>) -> Result<RpcModule<Session>, RegisterMetho
         Ok(Empty {})
     })?;
     register(m, "config.set", async |s: Arc<Session>, params: ConfigSetParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.set_config(params.config).await;
         Ok(Empty {})
     })?;
     register(m, "accounts.list", async |s: Arc<Session>, _: Empty| s.accounts().await)?;
     register(m, "accounts.remove", async |s: Arc<Session>, params: AccountParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         let removed = s.hub.remove_account(&s.account(&params.account_id).await?).await?;
         Ok(AccountsRemoveResult { removed })
     })?;
     register(m, "accounts.export", async |s: Arc<Session>, params: AccountsExportParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.archives.export(params).await
     })?;
     register(m, "accounts.import", async |s: Arc<Session>, params: AccountsImportParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.archives.import(params).await
     })?;
     register(m, "login.start", async |s: Arc<Session>, params: LoginStartParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         admin::start_login(&s.hub, params).await
     })?;
     register(m, "login.wait", async |s: Arc<Session>, params: LoginWaitParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.logins.wait(&params.session_key, params.timeout_ms).await
     })?;
     register(m, "login.submitCode", async |s: Arc<Session>, params: LoginSubmitCodeParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.logins.submit_code(&params.session_key, &params.code).map(|()| Empty {})
     })?;
     register(m, "login.cancel", async |s: Arc<Session>, params: LoginCancelParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.logins.cancel(&params.session_key).map(|()| Empty {})
     })?;
     register(m, "account.start", async |s: Arc<Session>, params: AccountParams| {
-        s.caller.backend()?;
+        s.caller.require_sender()?;
         s.start_account(&params.account_id).await
     })?;
     register(m, "account.stop", async |s: Arc<Session>, params: AccountParams| {
-        s.caller.backend()?;
+        s.caller.require_sender()?;
         s.stop_account(&params.account_id).await
     })?;
     register(m, "inbound.ack", async |s: Arc<Session>, params: InboundAckParams| {
@@ -126,7 +126,7 @@ pub fn module(session: Arc<Session>) -> Result<RpcModule<Session>, RegisterMetho
         Ok(Pulled { messages: messages.into_iter().map(media::with_urls).collect() })
     })?;
     register(m, "events.pull", async |s: Arc<Session>, params: PullParams| {
-        s.caller.backend()?;
+        s.caller.require_sender()?;
         let (connections, until) = (&s.hub.connections, tokio::time::Instant::now() + wait(params.wait_ms));
         let max = params.max.unwrap_or(100).clamp(1, EVENTS_AT_MOST);
         let mut changes = connections.changes();
@@ -145,7 +145,7 @@ pub fn module(session: Arc<Session>) -> Result<RpcModule<Session>, RegisterMetho
     register(m, "outbound.sendTyping", async |s: Arc<Session>, params: SendTypingParams| s.send_typing(params).await)?;
     register(m, "outbound.budget", async |s: Arc<Session>, params: BudgetParams| s.budget(params).await)?;
     register(m, "outbound.resetBudget", async |s: Arc<Session>, params: AccountParams| {
-        s.caller.admin()?;
+        s.caller.require_admin()?;
         s.hub.sidecar.sender.reset_budget(&s.account(&params.account_id).await?).await.map(|()| Empty {})
     })?;
     register(m, "outbound.queue", async |s: Arc<Session>, params: QueueParams| s.queue(params).await)?;

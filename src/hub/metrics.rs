@@ -47,7 +47,7 @@ pub async fn scrape(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let (caller, _) = recognise(&app, &headers, from.ip())?;
-    caller.viewer()?;
+    caller.require_observer()?;
     let session = Session::of_request(app.hub.clone(), caller);
     let status = session.status(StatusGetParams { account_id: None, probe: None }).await?;
     let queued = app.hub.sidecar.store.queued().await.map_err(crate::contract::ContractError::from)?;

@@ -1,4 +1,5 @@
-//! The hub: the same core for many backends, over the network. Like `cli::serve` it is a front; nothing about WeChat stands here.
+//! The hub: the same core for many backends, over the network. Like `cli::serve` it is a front; nothing about WeChat stands here, outside
+//! `facade`.
 //!
 //! | file | what is in it |
 //! | --- | --- |

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::feed::Feed;
 use super::table::{Decision, Question, Table};
 use super::texts::{self, Listed};
-use crate::contract::{AccountId, Locale, SendTextParams};
+use crate::contract::{AccountId, ContractError, Locale, SendTextParams};
 use crate::inbound::{Announce, DeliveryId, Inlet, normalize};
 use crate::service::{Intake, Origin, Sidecar};
 use crate::store::{AccountNo, Ingested, Pending, RouteContext, StoreError};
@@ -380,15 +380,17 @@ impl Router {
         {
             return Ok(owner.clone());
         }
-        let of = id.clone();
-        let file = self.sidecar.clients.with_files(move |files| files.load(&of)).await;
-        let file = file.map_err(|error| RouteError::Owner(error.message))?;
-        // A file that cannot be read now says nothing of who somebody is.
-        let file = file.map_err(|error| RouteError::Owner(error.to_string()))?;
-        let owner = file.and_then(|file| file.user_id);
+        let owner = owner_of(&self.sidecar, id).await.map_err(|error| RouteError::Owner(error.message))?;
         self.owners.insert(account, (Instant::now(), owner.clone()));
         Ok(owner)
     }
+}
+
+/// Who scanned an account's code. A file that cannot be read now is an error: it says nothing of who somebody is.
+pub async fn owner_of(sidecar: &Sidecar, id: &AccountId) -> Result<Option<String>, ContractError> {
+    let of = id.clone();
+    let file = sidecar.clients.with_files(move |files| files.load(&of)).await?;
+    Ok(file?.and_then(|file| file.user_id))
 }
 
 fn read(table: &RwLock<Arc<Table>>) -> Arc<Table> {

@@ -1,5 +1,5 @@
-//! What the hub hands to clients and takes back from them unchanged: parameters of the media host, with a seal that says that they
-//! come from here. So whoever has no token can make the hub fetch nothing but what it handed out itself.
+//! What the hub hands to clients and takes back from them unchanged: parameters of the media host, cursors, signed (HMAC-SHA-256), not
+//! encrypted: it says that they come from here. So whoever has no token can make the hub fetch nothing but what it handed out itself.
 
 use std::path::Path;
 

@@ -10,6 +10,7 @@ use super::caller::{Caller, Role};
 use super::feed::{Attached, Feed};
 use super::hub::Hub;
 use super::media;
+use super::router::owner_of;
 use super::table::{Decision, Question};
 use crate::contract::*;
 use crate::inbound::DeliveryId;
@@ -63,7 +64,7 @@ impl Session {
 
     /// The caller's backend.
     pub fn feed(&self) -> Result<Arc<Feed>, ContractError> {
-        self.caller.is_backend()?;
+        self.caller.require_receiver()?;
         Ok(self.hub.feeds.get(&self.caller.backend))
     }
 
@@ -151,7 +152,7 @@ impl Session {
 
     /// The account that a send goes out from, where the conversation is the caller's.
     pub async fn sender_for(&self, named: Option<&str>, to: &str) -> Result<AccountId, ContractError> {
-        self.caller.backend()?;
+        self.caller.require_sender()?;
         let to = to.trim();
         let seen = |id: &AccountId| self.caller.accounts.has(id.as_str());
         let account = self.hub.sidecar.directory.account_among(named, to, seen).await?;
@@ -170,9 +171,7 @@ impl Session {
             return Ok(true);
         }
         let context: RouteContext = hub.sidecar.store.route_context(number, vec![peer.to_owned()], Vec::new()).await?;
-        let of = account.clone();
-        let file = hub.sidecar.clients.with_files(move |files| files.load(&of)).await?;
-        let owner = file.ok().flatten().and_then(|file| file.user_id);
+        let owner = owner_of(&hub.sidecar, account).await?;
         let question = Question { account: account.as_str(), peer, owner: owner.as_deref(), quoted: None };
         Ok(matches!(hub.rules().decide(question, &context), Decision::To(name) if *name == *backend))
     }
@@ -205,7 +204,7 @@ impl Session {
                 let message = "params: give one of path, url and mediaId";
                 return Err(ContractError::new(ErrorKind::InvalidParams, message));
             }
-            let posted = media::posted(&self.hub, &self.caller.backend, &id)?;
+            let posted = media::posted(&self.hub, &self.caller.backend, &id).await?;
             origin.folder = posted.parent().map(Into::into);
             if params.file_name.is_none() {
                 params.file_name = media::posted_name(&posted);
@@ -258,7 +257,7 @@ impl Session {
 
     /// Gives up something of the caller's that waits.
     pub async fn cancel(&self, queue_id: &str) -> Result<CancelResult, ContractError> {
-        self.caller.backend()?;
+        self.caller.require_sender()?;
         let id = queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
         let sent_by = match id {
             Some(id) => self.hub.sidecar.store.sender_of(id).await?,
@@ -276,18 +275,8 @@ impl Session {
 
     /// People whose conversations are the caller's.
     pub async fn peers(&self, params: PeersListParams) -> Result<PeersListResult, ContractError> {
-        let mut found = self.hub.sidecar.directory.peers(params).await?;
-        found.peers.retain(|peer| self.caller.accounts.has(&peer.account_id));
-        if self.caller.role == Role::Backend {
-            let mut theirs = Vec::with_capacity(found.peers.len());
-            for peer in found.peers {
-                if self.is_theirs(&AccountId::normalize(&peer.account_id), &peer.id).await? {
-                    theirs.push(peer);
-                }
-            }
-            found.peers = theirs;
-        }
-        Ok(found)
+        let served = (self.caller.role == Role::Backend).then(|| self.caller.backend.to_string());
+        self.hub.sidecar.directory.peers_of(params, served, self.caller.accounts.ids()).await
     }
 
     /// How the process and the accounts are that the caller sees.
@@ -295,15 +284,5 @@ impl Session {
         let mut status = self.hub.sidecar.status.get(params).await?;
         status.accounts.retain(|account| self.caller.accounts.has(&account.account_id));
         Ok(status)
-    }
-}
-
-impl Caller {
-    /// An error where it has no messages of its own.
-    fn is_backend(&self) -> Result<(), ContractError> {
-        match self.role {
-            Role::Backend => Ok(()),
-            _ => Err(ContractError::new(ErrorKind::Forbidden, "only a backend's token has messages to receive")),
-        }
     }
 }

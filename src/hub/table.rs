@@ -64,15 +64,14 @@ impl Table {
             scopes.insert(name, all);
         };
         for token in tokens {
-            let caller = Caller::of(token);
             // Admins and viewers look; they are sent nothing.
-            if caller.role == Role::Backend {
-                add(&token.backend, caller.accounts);
+            if let Some(Caller { role: Role::Backend, accounts, .. }) = Caller::of(token) {
+                add(&token.backend, accounts);
             }
         }
         for (name, backend) in &config.backends {
-            // Without accounts of its own it has those of its tokens; one with an address needs no token.
-            if backend.accounts.is_some() || backend.webhook.is_some() {
+            // One with an address needs no token.
+            if backend.webhook.is_some() {
                 add(name, Scope::of(backend.accounts.as_deref()));
             }
         }

@@ -129,9 +129,10 @@ impl Tokens {
             stays
         });
         for row in &rows {
+            let Some(caller) = Caller::of(row) else { continue };
             known.entry(row.hash.clone()).or_insert_with(|| {
                 changed = true;
-                Known { caller: Arc::new(Caller::of(row)), revoked: CancellationToken::new() }
+                Known { caller: Arc::new(caller), revoked: CancellationToken::new() }
             });
         }
         Ok(changed)

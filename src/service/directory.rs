@@ -55,6 +55,16 @@ impl Directory {
 
     /// People who have written, the last one first.
     pub async fn peers(&self, params: PeersListParams) -> Result<PeersListResult, ContractError> {
+        self.peers_of(params, None, None).await
+    }
+
+    /// The same; only those whose messages this backend of the hub was given, and of these accounts (by id), where they are given.
+    pub async fn peers_of(
+        &self,
+        params: PeersListParams,
+        served: Option<String>,
+        accounts: Option<Vec<String>>,
+    ) -> Result<PeersListResult, ContractError> {
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let listed = self.clients.with_files(|files| files.list()).await??;
         let account = match filled(params.account_id) {
@@ -69,7 +79,14 @@ impl Directory {
         };
         let query = filled(params.query).map(|query| query.trim().to_owned());
         let limit = params.limit.unwrap_or(LISTED).min(LISTED_AT_MOST);
-        let mut known = self.store.peers(account.as_ref(), query, limit).await?;
+        let accounts = match account {
+            Some(id) if accounts.as_ref().is_none_or(|ids| ids.iter().any(|other| *other == *id.as_str())) => {
+                Some(vec![id.to_string()])
+            }
+            Some(_) => Some(Vec::new()),
+            None => accounts,
+        };
+        let mut known = self.store.peers(accounts, query, served, limit).await?;
         // Rows may outlive a login that went away by other hands.
         known.retain(|(account, ..)| listed.iter().any(|id| id.as_str() == account));
         let peers =

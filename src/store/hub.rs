@@ -185,7 +185,7 @@ impl Store {
                  WHERE backend = ?1 AND routed > ?2 AND (?3 IS NULL OR account_id IN (SELECT value FROM json_each(?3)))
                  ORDER BY routed LIMIT ?4",
             )?;
-            let mut rows = select.query(params![backend, after, json(&accounts), limit as i64])?;
+            let mut rows = select.query(params![backend, after, json_list(&accounts), limit as i64])?;
             let (mut found, mut read) = (Vec::new(), 0);
             while read < bytes
                 && let Some(row) = rows.next()?
@@ -213,7 +213,7 @@ impl Store {
                      (SELECT no FROM account WHERE account_id IN (SELECT value FROM json_each(?3))))
                  RETURNING account, key",
             )?
-            .query_map(params![backend, up_to, json(&accounts)], |row| {
+            .query_map(params![backend, up_to, json_list(&accounts)], |row| {
                 Ok((AccountNo(row.get(0)?), row.get::<_, i64>(1)? as u64))
             })?
             .collect()
@@ -295,7 +295,7 @@ impl Store {
         self.write(Durability::Disk, move |db| {
             let TokenRow { id, hash, backend, role, accounts, created_at, used_at } = token;
             db.prepare_cached("INSERT INTO hub_token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-                .execute(params![id, hash, backend, role, json(&accounts), created_at, used_at])
+                .execute(params![id, hash, backend, role, json_list(&accounts), created_at, used_at])
                 .map(|_| ())
         })
         .await
@@ -461,7 +461,7 @@ impl Store {
 }
 
 /// A list as SQLite's `json_each` reads it.
-fn json(list: &Option<Vec<String>>) -> Option<String> {
+pub(super) fn json_list(list: &Option<Vec<String>>) -> Option<String> {
     list.as_ref().map(|list| serde_json::Value::from(list.clone()).to_string())
 }
 

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::hub::json_list;
 use super::{Store, StoreError};
 use crate::account_id::AccountId;
 
@@ -31,22 +32,26 @@ impl Store {
         .await
     }
 
-    /// Account id, person, and when they last wrote, in milliseconds since 1970: of `account`, or of all; those whose id contains
-    /// `query`; whoever wrote last first, `limit` at most.
+    /// Account id, person, and when they last wrote, in milliseconds since 1970: of `accounts`, or of all; those whose id contains
+    /// `query`, and whose messages the backend `served` was given; whoever wrote last first, `limit` at most.
     pub async fn peers(
         &self,
-        account: Option<&AccountId>,
+        accounts: Option<Vec<String>>,
         query: Option<String>,
+        served: Option<String>,
         limit: u32,
     ) -> Result<Vec<(String, String, i64)>, StoreError> {
-        let account = account.map(|id| id.to_string());
+        let accounts = json_list(&accounts);
         self.read(move |db| {
             db.prepare_cached(
                 "SELECT account_id, peer, token_at FROM peer JOIN account ON account.no = peer.account
-                 WHERE (?1 IS NULL OR account_id = ?1) AND (?2 IS NULL OR instr(lower(peer), lower(?2)) > 0)
+                 WHERE (?1 IS NULL OR account_id IN (SELECT value FROM json_each(?1)))
+                     AND (?2 IS NULL OR instr(lower(peer), lower(?2)) > 0)
+                     AND (?4 IS NULL OR EXISTS (SELECT 1 FROM hub_served WHERE hub_served.account = peer.account
+                         AND hub_served.peer = peer.peer AND backend = ?4))
                  ORDER BY token_at DESC, peer LIMIT ?3",
             )?
-            .query_map(params![account, query, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map(params![accounts, query, limit, served], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect()
         })
         .await

@@ -33,9 +33,10 @@ impl Drop for Spooled {
     }
 }
 
-fn sealed(app: &App, query: &HashMap<String, String>) -> Result<Source, Failure> {
+/// Where a file is (or, with `brings`, goes) that the hub told this client of.
+fn sealed(app: &App, query: &HashMap<String, String>, brings: bool) -> Result<Source, Failure> {
     let param = query.get("encrypted_query_param").map(String::as_str).unwrap_or_default();
-    let source = app.hub.seal.open_sealed(param);
+    let source = app.hub.seal.open_sealed(param).filter(|source: &Source| source.filekey.is_some() == brings);
     source.ok_or(Failure::NotFound("encrypted_query_param is not one that this hub gave"))
 }
 
@@ -66,7 +67,7 @@ pub async fn upload(
     Query(query): Query<HashMap<String, String>>,
     body: Body,
 ) -> Result<Response, Failure> {
-    let source = sealed(&app, &query)?;
+    let source = sealed(&app, &query, true)?;
     // Never closed.
     let _place = PLACES.acquire().await;
     let spooled = place(&app).await?;
@@ -94,7 +95,7 @@ pub async fn download(
     State(app): State<App>,
     Query(query): Query<HashMap<String, String>>,
 ) -> Result<Response, Failure> {
-    let source = sealed(&app, &query)?;
+    let source = sealed(&app, &query, false)?;
     // Never closed.
     let taken = PLACES.clone().acquire_owned().await;
     let spooled = place(&app).await?;

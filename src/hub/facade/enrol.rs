@@ -33,6 +33,7 @@ pub async fn begin(hub: &Hub) -> Result<String, Failure> {
     }
     let started =
         admin::start_login(hub, LoginStartParams { force: Some(true), ..LoginStartParams::default() }).await?;
+    hub.connections.is_of_client(&started.session_key);
     let answer = json!({ "ret": 0, "qrcode": started.session_key, "qrcode_img_content": started.qr_url });
     Ok(answer.to_string())
 }
@@ -42,7 +43,8 @@ pub async fn status(hub: &Hub, base: &str, qrcode: Option<String>, code: Option<
     allowed(hub)?;
     let key = qrcode.unwrap_or_default();
     let mut changes = hub.connections.changes();
-    let Some(before) = hub.connections.login_view(&key) else {
+    // Of an admin's login nobody without a token is told, or given one.
+    let Some(before) = hub.connections.login_view(&key).filter(|view| view.of_client) else {
         return Ok(json!({ "ret": 0, "status": "expired" }).to_string());
     };
     if let Some(code) = code.filter(|code| !code.is_empty()) {

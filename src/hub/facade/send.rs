@@ -92,7 +92,7 @@ pub async fn typing(session: &Session, body: &Value) -> Result<Value, Failure> {
 pub async fn upload_url(hub: &Hub, session: &Session, base: &str, mut body: Value) -> Result<Value, Failure> {
     let to = text(&body, "to_user_id").ok_or_else(|| Failure::Bad("to_user_id is missing".to_owned()))?.to_owned();
     let account = session.sender_for(None, &to).await?;
-    let filekey = text(&body, "filekey").map(str::to_owned);
+    let filekey = Some(text(&body, "filekey").unwrap_or_default().to_owned());
     if let Some(body) = body.as_object_mut() {
         body.remove("base_info");
     }

@@ -10,7 +10,7 @@ use super::super::sealed::Seal;
 use crate::store::RoutedRow;
 use ilink::without_half_characters;
 
-/// Where a file really is.
+/// Where a file really is, or is to be brought.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// A whole address.
@@ -19,7 +19,7 @@ pub struct Source {
     /// What the media host is asked with.
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
-    /// The name under which a file was announced that is to be brought there.
+    /// The name under which a file was announced that is to be brought there: without one it is there, to be fetched.
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
     pub filekey: Option<String>,
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_never_sees_where_a_file_is_and_can_pass_it_on() {
+    fn files_are_fetched_from_the_hub_and_can_be_passed_on() {
         let dir = tempfile::tempdir().unwrap();
         let seal = Seal::open(&dir.path().join("key")).unwrap();
         let media = json!({ "encrypt_query_param": "secret", "aes_key": "k", "full_url": "https://cdn.example/x" });
