@@ -1,5 +1,5 @@
 # Two commands do everything, all installing included: `make demo` and `make test`.
-.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-host test-versions fuzz binaries dist deny sbom oldest-rust contract bench clean
+.PHONY: all help build pack demo test test-long test-spelling test-rust test-shim test-clients test-hub test-host test-versions fuzz binaries dist deny sbom oldest-rust contract bench clean
 
 all: build
 
@@ -32,7 +32,7 @@ test-long:
 	node tests/run-all.mjs long
 
 # One group of the tests.
-test-spelling test-rust test-shim test-clients test-host:
+test-spelling test-rust test-shim test-clients test-hub test-host:
 	node tests/run-all.mjs $(@:test-%=%)
 
 # The host tests with every OpenClaw that npm has from our minimum on, and the refusal of the one before: `make test-versions ONLY="quota|media"`.

@@ -110,7 +110,8 @@ fn hub_and_clients_killed_at_any_moment_lose_nothing_and_say_nothing_twice() {
     let hub = Hub::start(&world);
     let total: usize = expected.values().map(Vec::len).sum();
     let began = Instant::now();
-    while world.sent().len() < total && began.elapsed() < DEADLINE * 4 {
+    let unacked = || world.state.count("SELECT COUNT(*) FROM inbox");
+    while (world.sent().len() < total || unacked() > 0) && began.elapsed() < DEADLINE * 4 {
         for client in &mut clients {
             client.work(&hub, &mut random, false);
         }
@@ -120,10 +121,7 @@ fn hub_and_clients_killed_at_any_moment_lose_nothing_and_say_nothing_twice() {
         read.entry((sent.bot_id.clone(), sent.to.clone())).or_default().push(sent.text.clone().unwrap());
     }
     let expected: BTreeMap<_, _> = expected.into_iter().collect();
-    let (inbox, waiting) = (
-        world.state.count("SELECT COUNT(*) FROM inbox"),
-        world.state.count("SELECT COUNT(*) FROM outbound WHERE state = 'pending'"),
-    );
+    let (inbox, waiting) = (unacked(), world.state.count("SELECT COUNT(*) FROM outbound WHERE state = 'pending'"));
     let log = hub.log();
     let log = &log[log.len().saturating_sub(3_000)..];
     let read_in_all: usize = read.values().map(Vec::len).sum();

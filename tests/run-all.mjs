@@ -7,6 +7,8 @@
 // A runner that fails does not stop the others; a step that is not a test runner (formatting, lints, a build) counts as one.
 // It ends in time, whatever hangs: a step that is not over by then is ended and has failed, and so have those after it.
 import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { countCargo, countFuzz, countNode, sum } from "./counting.mjs";
@@ -14,6 +16,11 @@ import { countCargo, countFuzz, countNode, sum } from "./counting.mjs";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 const wanted = process.argv.slice(2);
+
+/** The test files of a folder. */
+const testsIn = (folder) => readdirSync(path.join(root, folder)).filter((name) => name.endsWith(".test.mjs")).sort().map((name) => path.join(folder, name));
+const hubTests = testsIn("tests/hub");
+const foreignTests = testsIn("tests/clients/foreign");
 
 /** Twice what everything takes. */
 const LIMIT_MS = Number(process.env.TEST_MINUTES || (wanted.includes("long") ? 240 : 80)) * 60_000;
@@ -34,10 +41,14 @@ const steps = [
   { group: "shim", name: "shim tests", run: ["npm", "test"], cwd: "npm-shim", count: countNode },
   { group: "clients", name: "sidecar for foreign clients", run: ["cargo", "build", "--locked"], madeBy: "Rust tests" },
   { group: "clients", name: "foreign clients", run: ["node", "--test", "--test-reporter=spec", "tests/clients/clients.test.mjs"], count: countNode },
+  { group: "hub", name: "sidecar for the hub", run: ["cargo", "build", "--locked"], madeBy: "Rust tests" },
+  { group: "hub", name: "the hub from outside", run: ["node", "--test", "--test-force-exit", "--test-concurrency=1", "--test-reporter=spec", ...hubTests], count: countNode },
   { group: "host", name: "sidecar for the host tests", run: ["cargo", "build", "--locked"], madeBy: "Rust tests" },
   { group: "host", name: "host tests", run: ["node", "tests/host/run.mjs"], count: countNode },
   { group: "long", name: "fuzzing", run: ["node", "fuzz/run.mjs"], env: { FUZZ_SECONDS: "60" }, count: countFuzz },
   { group: "long", name: "sidecar for the host tests", run: ["cargo", "build", "--locked"] },
+  { group: "long", name: "hub and clients killed two hundred times", run: ["cargo", "test", "--locked", "--test", "hub_kills"], env: { WEIXIN_TEST_ROUNDS: "200" }, count: countCargo },
+  { group: "long", name: "six foreign clients, alone and through the hub", run: ["node", "--test", "--test-force-exit", "--test-concurrency=1", "--test-reporter=spec", ...foreignTests], count: countNode },
   {
     group: "long",
     name: "a hundred kills, ten minutes of supervision",

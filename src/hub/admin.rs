@@ -215,7 +215,11 @@ async fn accounts(session: &Session, params: ListParams) -> Result<Value, Contra
                 ])
         })
         .collect();
-    let name = |account: &Account| account.name.clone().unwrap_or_else(|| account.account_id.clone()).to_lowercase();
+    // As the page shows it.
+    let name = |account: &Account| {
+        let shown = account.name.as_ref().or(account.label.as_ref()).unwrap_or(&account.account_id);
+        shown.to_lowercase()
+    };
     match params.sort {
         Some(Sort::Name) => rows.sort_by_key(|(account, _)| name(account)),
         Some(Sort::State) => rows.sort_by_key(|(account, status)| (format!("{:?}", status.state), name(account))),
@@ -359,6 +363,10 @@ async fn trace(session: &Session, params: TraceParams) -> Result<Value, Contract
     }
     let account = session.account(&params.account_id).await?;
     let store = &session.hub.sidecar.store;
+    if !session.accounts().await?.accounts.iter().any(|known| known.account_id == account.as_str()) {
+        let message = format!("there is no account {account}; see hub.accounts");
+        return Err(ContractError::new(ErrorKind::AccountNotFound, message));
+    }
     let rows = match store.account_no(&account).await? {
         Some(number) => store.trace(number, &params.peer, params.limit.unwrap_or(ROWS).min(ROWS_AT_MOST)).await?,
         None => Vec::new(),
