@@ -145,7 +145,13 @@ pub async fn alerts(hub: &Hub, statuses: &[AccountStatus]) -> Result<Vec<Alert>,
         let id = Some(status.account_id.clone());
         if status.state == AccountState::Paused {
             let message = "WeChat no longer accepts this login: log the account in again".to_owned();
-            let since_ms = status.last_poll_at_ms.unwrap_or_default();
+            // Its last answered poll, also of an earlier run.
+            let store = &hub.sidecar.store;
+            let before = match store.account_no(&AccountId::normalize(&status.account_id)).await? {
+                Some(number) => store.last_poll_answered(number).await?,
+                None => None,
+            };
+            let since_ms = status.last_poll_at_ms.or(before).unwrap_or(hub.started_at_ms);
             found.push(Alert { kind: "login_expired", account_id: id.clone(), backend: None, since_ms, message });
         }
         if status.delivery.state == DeliveryState::Unconfirmed {

@@ -1,5 +1,6 @@
 //! Figures for Prometheus. No person's id is in a label.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use axum::extract::{ConnectInfo, State};
@@ -54,14 +55,18 @@ pub async fn scrape(
     let mut page = Page::default();
     accounts(&mut page, &status.accounts);
     page.family("weixin_hub_backend_queued_messages", "gauge", "Messages that wait for a backend.");
-    let mut names: Vec<&String> = queued.keys().filter(|name| !name.is_empty()).collect();
-    names.sort();
+    // An empty queue is 0, not missing: an alert compares it.
+    let rules = app.hub.rules();
+    let known = rules.backends().iter().map(|backend| &*backend.name);
+    let names: BTreeSet<&str> =
+        queued.keys().map(String::as_str).chain(known).filter(|name| !name.is_empty()).collect();
+    let of = |name: &str| queued.get(name).copied().unwrap_or_default();
     for name in &names {
-        page.figure("weixin_hub_backend_queued_messages", &[("backend", name)], queued[*name].messages as f64);
+        page.figure("weixin_hub_backend_queued_messages", &[("backend", name)], of(name).messages as f64);
     }
     page.family("weixin_hub_backend_queue_age_seconds", "gauge", "Age of the oldest message that waits for a backend.");
     for name in &names {
-        let age = queued[*name].oldest_at.map_or(0.0, seconds_since);
+        let age = of(name).oldest_at.map_or(0.0, seconds_since);
         page.figure("weixin_hub_backend_queue_age_seconds", &[("backend", name)], age);
     }
     page.family("weixin_hub_backend_connections", "gauge", "Connections of a backend that take messages.");

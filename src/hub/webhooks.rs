@@ -83,19 +83,35 @@ impl Poster {
             .header("webhook-timestamp", at)
             .header("webhook-signature", key.sign(id, at, &body))
             .body(body);
-        let mut response = request.send().await.map_err(|error| error.without_url().to_string())?;
+        let mut response = request.send().await.map_err(|error| why(&error.without_url()))?;
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
         }
         let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| error.without_url().to_string())? {
+        while let Some(piece) = response.chunk().await.map_err(|error| why(&error.without_url()))? {
             if answer.len() + piece.len() > ANSWER_AT_MOST {
-                return Err(format!("its answer is longer than {ANSWER_AT_MOST} bytes"));
+                // It has taken the message; a reply is not that long.
+                tracing::warn!("the answer to a webhook is longer than {ANSWER_AT_MOST} bytes; it is not read");
+                return Ok(Vec::new());
             }
             answer.extend_from_slice(&piece);
         }
         Ok(answer)
     }
+}
+
+/// An error with its causes: the last one says that an address is not allowed.
+fn why(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// What an answer may carry.

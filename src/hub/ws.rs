@@ -21,6 +21,8 @@ use crate::contract::MAX_LINE_BYTES;
 use crate::inbound::WINDOW;
 use crate::rpc::{End, Frame, Server, lines};
 
+/// The longest message that is read: one longer than a line is answered with an error, one longer than this ends the connection.
+const MESSAGE_AT_MOST: usize = 2 * MAX_LINE_BYTES;
 /// Bytes that are read at once.
 const READ_BUFFER: usize = 16 * 1024;
 /// How long a message may take to be written to somebody who does not read.
@@ -42,7 +44,7 @@ pub async fn upgrade(
 ) -> Result<Response, Failure> {
     let (caller, revoked) = recognise(&app, &headers, from.ip())?;
     let hub = app.hub;
-    let upgrade = upgrade.max_message_size(MAX_LINE_BYTES).max_frame_size(MAX_LINE_BYTES);
+    let upgrade = upgrade.max_message_size(MESSAGE_AT_MOST).max_frame_size(MESSAGE_AT_MOST);
     // What is written is passed on at once, and no more is kept than one message of ours.
     let upgrade = upgrade.write_buffer_size(0).max_write_buffer_size(2 * MAX_LINE_BYTES);
     // An idle connection keeps its read buffer: the default has 128 KiB.
@@ -75,7 +77,8 @@ async fn run(socket: WebSocket, hub: Arc<Hub>, caller: Arc<Caller>, revoked: Can
                 // Closed, broken, too large, or silent.
                 _ => return,
             };
-            if frames.send(vec![Frame::Line(line)]).await.is_err() {
+            let frame = if line.len() > MAX_LINE_BYTES { Frame::TooLong } else { Frame::Line(line) };
+            if frames.send(vec![frame]).await.is_err() {
                 return;
             }
         }
@@ -95,7 +98,12 @@ async fn run(socket: WebSocket, hub: Arc<Hub>, caller: Arc<Caller>, revoked: Can
                 () = of_write.cancelled() => break "the hub ends the connection",
             };
             let slow = to_write.waiting() > WAITING;
-            let sent = tokio::time::timeout(WRITE_WITHIN, write.send(message)).await;
+            let sent = tokio::select! {
+                biased;
+                // Also of somebody who does not read.
+                () = revoked.cancelled() => break "the token was revoked",
+                sent = tokio::time::timeout(WRITE_WITHIN, write.send(message)) => sent,
+            };
             if slow || !matches!(sent, Ok(Ok(()))) {
                 break "it does not read";
             }

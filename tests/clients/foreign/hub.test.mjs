@@ -23,6 +23,8 @@ const nameOf = (client) => client.name.split(" ")[0];
 /** Of each client's own: a file that is somewhere else is seen. Bytes behind a picture's end are no harm. */
 const fileOf = (kind, name) => Buffer.from(`${kind} ${name} 中文\n`.repeat(2_000));
 const pictureOf = (kind, name) => Buffer.concat([PNG, Buffer.from(`${kind} ${name}`)]);
+/** What the last message that WeChat's quota allows ends with. */
+const MORE = /\s*\(There is more\. Write anything and the rest follows\.\)$/;
 
 /**
  * A simulated WeChat, the hub, a model, and what is to be ended. `accounts`: the bots' names; the same person is the owner of all.
@@ -37,8 +39,6 @@ class House {
     try {
       house.simulator = await Simulator.start(sidecarBinary());
       await house.simulator.limit({ burst: null });
-      // hub: without whole addresses of WeChat's, the one that it gives has no `filekey`, and who takes it is refused.
-      await giveFullUrls(house.simulator);
       house.bots = [];
       for (const name of accounts) house.bots.push(await house.simulator.addBot({ botId: `${name}@im.bot`, userId: person }));
       house.model = await Model.start();
@@ -111,7 +111,7 @@ class House {
   }
 
   answersTo(text, { client, bot }) {
-    return this.sent(bot).then((sent) => sent.filter(({ text: said }) => client.answers(text).test(said ?? "")));
+    return this.sent(bot).then((sent) => sent.filter(({ text: said }) => client.answers(text).test((said ?? "").replace(MORE, ""))));
   }
 
   /** The client that is there answers a text. */
@@ -236,6 +236,9 @@ describe("foreign clients behind the hub", { skip }, () => {
         await simulator.write(bot.botId, person, `#without-hub-${it.name}`);
       }
       await hub.run();
+      // Six answers of theirs and six of the hub's are more than ten: the rest is held, and no client takes that for a failure.
+      await house.eventually("two that are held", async () => (await hub.ask("hub.held")).items.filter(({ reason }) => reason === "quota").length === 2);
+      await simulator.write(bot.botId, person, "/agents");
       for (const it of all) await house.answers(`#without-hub-${it.name}`, it);
       await house.allTaken();
       for (const it of all) {
@@ -255,6 +258,8 @@ describe("foreign clients behind the hub", { skip }, () => {
     const rules = `[backends.${open}]\naccess = "open"\n[accounts.second-im-bot]\ndefault = "${chosen}"\n`;
     const house = await House.open({ accounts: ["first", "second"], rules });
     try {
+      // As the real server, and otherwise than in the first test: with whole addresses.
+      await giveFullUrls(house.simulator);
       const { simulator } = house;
       for (const [bot, clients] of [[house.bots[0], first], [house.bots[1], second]]) {
         for (const client of clients) await house.admit(client, bot, ["--account", bot.accountId]);
@@ -291,6 +296,98 @@ describe("foreign clients behind the hub", { skip }, () => {
       await house.nothingIsLeft();
     } finally {
       await house.close();
+    }
+  });
+
+  // hub: `sendtyping` and `getuploadurl` name no account: "several accounts know …", and a client that minds that does not answer at all.
+  test("six with tokens for both WeChats of one person: an answer goes where the question came from", { timeout: 1_800_000, skip: "the hub does not know which account typing and files are for" }, async () => {
+    const house = await House.open({ accounts: ["first", "second"] });
+    try {
+      for (const client of CLIENTS) await house.admit(client, house.bots[0]);
+      await house.startClients();
+      for (const it of house.clients.values()) {
+        for (const bot of house.bots) {
+          const there = { ...it, bot };
+          const text = `#hello-${it.name}-${bot.accountId}`;
+          await house.use(it.name, bot);
+          await house.asks(text, there);
+          await house.wasAnsweredOnce(text, there);
+          await house.takes(there);
+        }
+      }
+      await house.nothingIsLeft();
+    } finally {
+      await house.close();
+    }
+  });
+});
+
+describe("the official plugin behind the hub, on a real gateway", () => {
+  test("receives, answers, types, moves files, answers what came while it was away, and logs another account in", { timeout: 1_800_000 }, async () => {
+    const house = await House.open({ accounts: ["theirs"], rules: "enrol = true\n" });
+    const mark = `${house.room}:`;
+    const [bot] = house.bots;
+    const { simulator, hub, model } = house;
+    let gateway;
+    const official = { name: "openclaw", bot, client: { answers: (text) => new RegExp(`^echo: ${text}$`) } };
+    const eventually = (what, probe) =>
+      until(what, probe).catch((error) => assert.fail(`${error.message}\n${house.said()}\n== gateway\n${gateway?.output.slice(-6_000)}`));
+    const answered = (text) => eventually(`an answer to ${text}`, async () => (await house.answersTo(text, official)).length > 0);
+    try {
+      const packed = await run("npm", ["pack", "--silent", OFFICIAL, "--pack-destination", house.room], { env: process.env });
+      assert.equal(packed.code, 0, packed.output);
+      const profile = await Profile.create(await ensureOpenClaw(undefined, note), path.join(house.room, "profile"), { modelUrl: model.url });
+      // Where it would log in again, should it think that it has to.
+      profile.extraEnv = { [MARK]: mark, NODE_OPTIONS: `--import=${redirect(house.room, hub.url)}` };
+      await profile.installPlugin(`npm-pack:${path.join(house.room, packed.stdout.trim())}`);
+      seedAccounts(profile, hub, [{ ...bot, token: await hub.token(official.name, ["--account", bot.accountId]) }]);
+      profile.configure((config) => (config.channels[CHANNEL].accounts = { [bot.accountId]: { cdnBaseUrl: hub.cdnUrl } }));
+
+      gateway = await profile.startGateway();
+      await simulator.write(bot.botId, person, "#hello");
+      await answered("#hello");
+      assert.ok((await simulator.state()).bots[0].typing.length > 0, "it shows no typing");
+      for (const [type, bytes] of [["file", fileOf("to", official.name)], ["image", pictureOf("to", official.name)]]) {
+        const content = [{ type, media: { bytes: bytes.toString("base64") }, ...(type === "file" ? { fileName: "报告.txt" } : {}) }];
+        await simulator.send(bot.botId, person, { content });
+        await eventually(`the ${type} in its folder`, () => holds(profile.stateDir, bytes));
+      }
+      const workspace = path.join(profile.stateDir, "workspace");
+      mkdirSync(workspace, { recursive: true });
+      for (const [name, itemType, bytes] of [["ours.txt", 4, fileOf("from", official.name)], ["ours.png", 2, pictureOf("from", official.name)]]) {
+        const file = path.join(workspace, name);
+        writeFileSync(file, bytes);
+        await profile.must(["message", "send", "--channel", CHANNEL, "--account", bot.accountId, "--target", person, "--media", file]);
+        await eventually(name, async () => (await house.received(bot, itemType, bytes)) === 1);
+      }
+      await house.allTaken();
+      await gateway.stop();
+      await simulator.write(bot.botId, person, "#away");
+      await eventually("what waits for it", async () => (await hub.queued())[official.name] === 1);
+      gateway = await profile.startGateway();
+      await answered("#away");
+      await house.allTaken();
+      for (const text of ["#hello", "#away"]) await house.wasAnsweredOnce(text, official);
+
+      await gateway.stop();
+      const login = profile.must(["channels", "login", "--channel", CHANNEL]);
+      await eventually("its login", async () => (await simulator.state()).logins.length === 1);
+      await simulator.login("latest", "scan");
+      await simulator.login("latest", "confirm", { userId: "bob@im.wechat", botId: "more@im.bot" });
+      await login;
+      gateway = await profile.startGateway();
+      await simulator.write("more@im.bot", "bob@im.wechat", "#enrolled");
+      await eventually("an answer of the new account", async () => (await simulator.sent({ botId: "more@im.bot" })).some(({ text }) => text === "echo: #enrolled"));
+      assert.deepEqual(await hub.sendersOf("more-im-bot", "bob@im.wechat", (text) => text === "echo: #enrolled"), ["more-im-bot"]);
+      await house.allTaken();
+      await house.nothingIsLeft();
+    } finally {
+      await gateway?.stop();
+      const look = () => processesWithEnvironment(`${MARK}=${mark}`) ?? [];
+      await until("everything of the gateway to end", () => look().length === 0, { timeoutMs: 7_000 }).catch(() => {});
+      const left = look();
+      await house.close();
+      assert.deepEqual(left, [], "processes were left running");
     }
   });
 });
