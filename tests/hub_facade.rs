@@ -3,8 +3,8 @@
 mod common;
 
 use common::hub::{Answer, Hub, token};
-use common::{Bot, World, files, until};
-use ilink_simulator::{LimitsPatch, Media};
+use common::{Bot, World, eventually, files, until};
+use ilink_simulator::{LimitsPatch, LoginStep, Media};
 use serde_json::{Value, json};
 
 fn polled(hub: &Hub, token: &str, cursor: &str) -> Value {
@@ -146,4 +146,53 @@ fn a_token_that_is_none_is_told_so_in_a_way_that_no_client_logs_in_anew_for() {
     assert_ne!(answer.json()["errcode"], -14, "some clients then ask WeChat itself, hundreds of times a second");
     let refused = hub.request("POST", "/ilink/bot/get_bot_qrcode", |request| request.body("{}"));
     assert!(refused.text().contains("enrol"), "{}", refused.text());
+}
+
+#[test]
+fn what_names_no_account_is_of_the_one_that_the_person_wrote_to_last() {
+    let world = World::new();
+    let bots = ["a", "b"].map(|name| world.bot_named(name));
+    world.state.write("openclaw-weixin/hub.toml", "[backends.one]\naccess = \"open\"");
+    let one = token(&world, "one", &[]);
+    let hub = Hub::start(&world);
+    for bot in [&bots[0], &bots[1], &bots[0]] {
+        world.writes(bot, "ann@im.wechat", "hello");
+        hub.gets(&one, "hello");
+        let before = world.report(bot).typing.len();
+        let typing = json!({ "ilink_user_id": "ann@im.wechat", "typing_ticket": "x", "status": 1 });
+        assert_eq!(hub.ilink(&one, "sendtyping", typing).json()["ret"], 0);
+        until("it types", || world.report(bot).typing.len() > before);
+    }
+}
+
+#[test]
+fn a_client_may_log_in_where_that_is_allowed_and_learns_of_no_other_login() {
+    let world = World::new();
+    let bot = world.bot();
+    world.state.write("openclaw-weixin/hub.toml", "enrol = true");
+    let admin = token(&world, "console", &["--role", "admin"]);
+    let hub = Hub::start(&world);
+    let status = |key: &str| {
+        let path = format!("/ilink/bot/get_qrcode_status?qrcode={key}");
+        hub.request("GET", &path, |request| request).json()
+    };
+    let theirs = hub.call(&admin, "login.start", json!({ "accountId": bot.account, "force": true }));
+    let key = theirs["sessionKey"].as_str().unwrap();
+    assert_eq!(status(key)["status"], "expired", "an admin's login is nobody's without a token");
+    hub.call(&admin, "login.cancel", json!({ "sessionKey": key }));
+
+    let shown = hub.request("POST", "/ilink/bot/get_bot_qrcode", |request| request.body("{}")).json();
+    let key = shown["qrcode"].as_str().unwrap();
+    assert!(shown["qrcode_img_content"].as_str().unwrap().starts_with("http"), "{shown}");
+    world.control.login("latest", LoginStep::Scan).unwrap();
+    until("the scan", || status(key)["status"] == "scaned");
+    let who = LoginStep::Confirm { bot_id: Some("new@im.bot".into()), user_id: Some("eve@im.wechat".into()) };
+    world.control.login("latest", who).unwrap();
+    let confirmed = eventually("the token", || Some(status(key)).filter(|answer| answer["status"] == "confirmed"));
+    let given = confirmed["bot_token"].as_str().unwrap();
+    assert!(given.starts_with("wxhub_") && confirmed["baseurl"] == hub.url.as_str(), "{confirmed}");
+    assert_eq!(status(key)["status"], "expired", "it is given once");
+    let accounts = hub.call(given, "accounts.list", json!({}));
+    assert_eq!(accounts["accounts"].as_array().unwrap().len(), 1, "{accounts}");
+    assert_eq!(accounts["accounts"][0]["accountId"], "new-im-bot");
 }

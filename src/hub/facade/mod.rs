@@ -89,7 +89,7 @@ async fn authorised(app: &App, session: Session, endpoint: &str, base: &str, bod
     match endpoint {
         "getupdates" => updates::get(&app.hub, &session, &feed, base, &body).await,
         "sendmessage" => send::message(&app.hub, session, &body).await.map(|answer| answer.to_string()),
-        "sendtyping" => send::typing(&session, &body).await.map(|answer| answer.to_string()),
+        "sendtyping" => send::typing(&app.hub, &session, &body).await.map(|answer| answer.to_string()),
         "getuploadurl" => send::upload_url(&app.hub, &session, base, body).await.map(|answer| answer.to_string()),
         // Tickets are the hub's own affair: `sendtyping` takes any.
         "getconfig" => Ok(json!({ "ret": 0, "typing_ticket": "aHVi" }).to_string()),

@@ -17,6 +17,8 @@ use crate::service::WireSend;
 const HELD_FROM: u64 = 9_000_000_000_000_000_000;
 /// Items of tool progress: worth less than an answer.
 const TOOL_ITEMS: [i64; 2] = [11, 12];
+/// People whose ids contain one another's that are looked at.
+const ALIKE: u32 = 100;
 /// The most items of one message.
 const ITEMS: usize = 32;
 
@@ -31,6 +33,16 @@ async fn account(hub: &Hub, session: &Session, to: &str, token: Option<&str>) ->
         None => None,
     };
     let named = named.filter(|id| session.caller.accounts.has(id));
+    // Where several accounts know somebody, it is the one that they wrote to last: an iLink client names none.
+    let named = match named {
+        Some(named) => Some(named),
+        None => {
+            let (accounts, served) = (session.caller.accounts.ids(), Some(session.caller.backend.to_string()));
+            let known = hub.sidecar.store.peers(accounts, Some(to.to_owned()), served, ALIKE).await;
+            let known = known.map_err(ContractError::from)?;
+            known.into_iter().find(|(_, peer, _)| peer == to).map(|(account, ..)| account)
+        }
+    };
     Ok(session.sender_for(named.as_deref(), to).await?)
 }
 
@@ -81,9 +93,11 @@ fn answer(sent: &SendResult) -> Value {
 }
 
 /// `sendtyping`.
-pub async fn typing(session: &Session, body: &Value) -> Result<Value, Failure> {
+pub async fn typing(hub: &Hub, session: &Session, body: &Value) -> Result<Value, Failure> {
     let to = text(body, "ilink_user_id").ok_or_else(|| Failure::Bad("ilink_user_id is missing".to_owned()))?;
-    let params = SendTypingParams { to: to.to_owned(), active: body["status"].as_i64() == Some(1), account_id: None };
+    let account = Some(account(hub, session, to, None).await?.to_string());
+    let params =
+        SendTypingParams { to: to.to_owned(), active: body["status"].as_i64() == Some(1), account_id: account };
     session.send_typing(params).await?;
     Ok(json!({ "ret": 0 }))
 }
@@ -91,7 +105,7 @@ pub async fn typing(session: &Session, body: &Value) -> Result<Value, Failure> {
 /// `getuploadurl`: WeChat says where the file goes, and the client brings it by way of the hub.
 pub async fn upload_url(hub: &Hub, session: &Session, base: &str, mut body: Value) -> Result<Value, Failure> {
     let to = text(&body, "to_user_id").ok_or_else(|| Failure::Bad("to_user_id is missing".to_owned()))?.to_owned();
-    let account = session.sender_for(None, &to).await?;
+    let account = account(hub, session, &to, None).await?;
     let filekey = Some(text(&body, "filekey").unwrap_or_default().to_owned());
     if let Some(body) = body.as_object_mut() {
         body.remove("base_info");

@@ -144,7 +144,8 @@ class House {
   /** A file and a picture from it, as the person's phone has them. */
   async takes(it) {
     for (const [ending, itemType, bytes] of [["txt", 4, fileOf("from", it.name)], ["png", 2, pictureOf("from", it.name)]]) {
-      const file = path.join(this.room, `ours-${it.name}.${ending}`);
+      // Another wish for each bot: hermes takes the same words of the same person for the same message.
+      const file = path.join(this.room, `ours-${it.name}-${it.bot.accountId}.${ending}`);
       writeFileSync(file, bytes);
       await this.simulator.write(it.bot.botId, person, it.client.wish(file));
       await this.eventually(`${path.basename(file)}`, async () => (await this.received(it.bot, itemType, bytes)) > 0, it.name);
@@ -177,10 +178,10 @@ class House {
     return this.eventually("everything to be taken", async () => Object.values(await this.hub.queued()).every((count) => count === 0));
   }
 
-  /** The server took everything, and the hub still has nothing to send. */
+  /** The hub has nothing more to send, and the server took everything. */
   async nothingIsLeft() {
+    await this.eventually("everything to be sent", async () => (await this.hub.ask("hub.held")).total === 0);
     assert.deepEqual(await this.simulator.rejected(), [], "something was refused");
-    assert.deepEqual((await this.hub.ask("hub.held")).items, [], "something is held");
   }
 }
 
@@ -237,7 +238,7 @@ describe("foreign clients behind the hub", { skip }, () => {
       }
       await hub.run();
       // Six answers of theirs and six of the hub's are more than ten: the rest is held, and no client takes that for a failure.
-      await house.eventually("two that are held", async () => (await hub.ask("hub.held")).items.filter(({ reason }) => reason === "quota").length === 2);
+      await house.eventually("two that are held", async () => (await hub.ask("hub.held")).items.filter(({ reason }) => reason === "quota").length >= 2);
       await simulator.write(bot.botId, person, "/agents");
       for (const it of all) await house.answers(`#without-hub-${it.name}`, it);
       await house.allTaken();
@@ -300,7 +301,7 @@ describe("foreign clients behind the hub", { skip }, () => {
   });
 
   // hub: `sendtyping` and `getuploadurl` name no account: "several accounts know …", and a client that minds that does not answer at all.
-  test("six with tokens for both WeChats of one person: an answer goes where the question came from", { timeout: 1_800_000, skip: "the hub does not know which account typing and files are for" }, async () => {
+  test("six with tokens for both WeChats of one person: an answer goes where the question came from", { timeout: 1_800_000 }, async () => {
     const house = await House.open({ accounts: ["first", "second"] });
     try {
       for (const client of CLIENTS) await house.admit(client, house.bots[0]);
