@@ -2,8 +2,11 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+#[cfg(target_os = "linux")]
+use std::io::Read as _;
+use std::io::Write as _;
 use std::net::TcpStream;
+#[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
 use common::hub::{Hub, command, token};
@@ -109,6 +112,7 @@ fn a_link_signs_in_once_and_the_cookie_is_for_this_page_alone() {
     assert_eq!(sign_in(json!({ "token": backend })).status, 403, "a backend has no business there");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_slow_the_half_open_and_the_giant_take_nothing_from_the_others() {
     let world = World::new();
