@@ -1,16 +1,17 @@
 //! The hub: the core with its accounts started, and everything that serves backends, put together.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::config::HubConfig;
 use super::connections::Connections;
-use super::router::{Command, Feeds, Router, RouterInlet};
+use super::feeds::Feeds;
+use super::router::{Command, Router, RouterInlet};
 use super::sealed::Seal;
 use super::table::Table;
 use super::tokens::Tokens;
@@ -51,6 +52,8 @@ pub struct Hub {
     pub seal: Seal,
     config: Arc<RwLock<Arc<HubConfig>>>,
     file: PathBuf,
+    /// When the file was written that was read last.
+    written: Mutex<Option<SystemTime>>,
     locale: Locale,
     commands: mpsc::UnboundedSender<Command>,
     /// Accounts that an admin stopped: they stay so until one starts them, or the hub does.
@@ -64,6 +67,8 @@ impl Hub {
     pub async fn open(options: HubOptions) -> Result<Arc<Hub>, ContractError> {
         let HubOptions { state_dir, config, locale, file, stop } = options;
         let wrong = |error: super::config::ConfigError| ContractError::new(ErrorKind::InvalidParams, error.to_string());
+        // Before it is read: what is changed while it is, is read again.
+        let written = modified(&file);
         let settings = HubConfig::load(&file).map_err(wrong)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let connections = Arc::new(Connections::default());
@@ -130,6 +135,7 @@ impl Hub {
             seal,
             config,
             file,
+            written: Mutex::new(written),
             locale,
             commands,
             stopped_by_hand: Mutex::default(),
@@ -168,7 +174,6 @@ impl Hub {
     }
 
     async fn look(self: Arc<Self>) {
-        let mut written = modified(&self.file);
         let mut swept = None;
         loop {
             if swept.is_none_or(|at: tokio::time::Instant| at.elapsed() > SWEEP) {
@@ -188,8 +193,7 @@ impl Hub {
                 }
             };
             let now = modified(&self.file);
-            if now != written {
-                written = now;
+            if std::mem::replace(&mut *lock(&self.written), now) != now {
                 match HubConfig::load(&self.file) {
                     Ok(config) => {
                         tracing::info!(file = %self.file.display(), "hub.toml was taken over");
@@ -291,6 +295,6 @@ fn events(connections: Arc<Connections>, store: Arc<OnceLock<crate::store::Store
     })
 }
 
-fn modified(file: &std::path::Path) -> Option<std::time::SystemTime> {
+fn modified(file: &Path) -> Option<SystemTime> {
     std::fs::metadata(file).and_then(|about| about.modified()).ok()
 }

@@ -7,9 +7,10 @@
 //! | `config` | `hub.toml` |
 //! | `tokens`, `caller` | who asks, and what they may |
 //! | `table` | whose a message is: the rules alone |
-//! | `router` | gives each message to a backend, on disk; what people ask of the hub itself |
+//! | `router` | gives each message to a backend, on disk, and answers what people ask of the hub itself |
+//! | `commands` | what they ask |
 //! | `texts` | what the hub itself writes to people |
-//! | `feed` | one backend's deliveries, and who takes them |
+//! | `feed`, `feeds` | one backend's deliveries, and who takes them; all backends |
 //! | `connections` | who is connected, and what they are told besides messages |
 //! | `session` | the contract for one caller |
 //! | `methods`, `admin` | the table of methods: the contract's, the hub's own |
@@ -18,17 +19,21 @@
 //! | `facade` | an iLink server for clients that exist |
 //! | `media` | files over the network |
 //! | `sealed` | what clients get and bring back unchanged |
+//! | `alerts` | what a person has to look after |
 //! | `webhooks`, `signature` | messages and alerts, posted and signed |
 //! | `console` | the page for people |
 //! | `metrics` | figures for Prometheus |
 
 mod admin;
+mod alerts;
 mod caller;
+mod commands;
 mod config;
 mod connections;
 mod console;
 mod facade;
 mod feed;
+mod feeds;
 mod http;
 #[allow(clippy::module_inception)]
 mod hub;

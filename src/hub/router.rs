@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::feed::Feed;
+use super::commands::{PersonCommand, parse};
+use super::feeds::Feeds;
 use super::table::{Decision, Question, Table};
 use super::texts::{self, Listed};
 use crate::contract::{AccountId, ContractError, Locale, SendTextParams};
 use crate::inbound::{Announce, DeliveryId, Inlet, normalize};
-use crate::service::{Intake, Origin, Sidecar};
+use crate::service::{Origin, Sidecar};
 use crate::store::{AccountNo, Ingested, Pending, RouteContext, StoreError};
 use crate::supervise::lock;
 
@@ -26,13 +27,11 @@ const RETRY: Duration = Duration::from_secs(1);
 const BATCH: usize = 500;
 /// How long it is believed who scanned an account's code.
 const OWNER_FOR: Duration = Duration::from_secs(5);
-/// Backends that were there within this time are shown as online.
-const ONLINE: Duration = Duration::from_secs(90);
 
 /// What the router is told.
 pub enum Command {
-    /// An account begins to be polled; answered when what it has is routed.
-    Started(AccountId, AccountNo, oneshot::Sender<Result<(), StoreError>>),
+    /// An account begins to be polled. Whether what it has can be routed now or later: what is taken in waits on disk.
+    Started(AccountId, AccountNo),
     /// It is polled no longer.
     Stopped(AccountNo),
     /// A poll brought something.
@@ -51,11 +50,8 @@ pub struct RouterInlet(pub mpsc::UnboundedSender<Command>);
 
 impl Inlet for RouterInlet {
     fn start_account<'a>(&'a self, id: &'a AccountId, account: AccountNo) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(async move {
-            let (done, is_done) = oneshot::channel();
-            let _ = self.0.send(Command::Started(id.clone(), account, done));
-            is_done.await.unwrap_or(Err(StoreError::Closed))
-        })
+        let _ = self.0.send(Command::Started(id.clone(), account));
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn stop_account(&self, account: AccountNo) {
@@ -65,48 +61,6 @@ impl Inlet for RouterInlet {
     fn announcer(&self, account: AccountNo) -> Announce {
         let commands = self.0.clone();
         Box::new(move |taken| drop(commands.send(Command::Arrived(account, taken))))
-    }
-}
-
-/// The backends, made when they are first asked for.
-pub struct Feeds {
-    intake: Intake,
-    commands: mpsc::UnboundedSender<Command>,
-    end: Arc<dyn Fn() + Send + Sync>,
-    stop: CancellationToken,
-    feeds: Mutex<HashMap<Arc<str>, Arc<Feed>>>,
-}
-
-impl Feeds {
-    /// None was made yet.
-    pub fn new(
-        intake: Intake,
-        commands: mpsc::UnboundedSender<Command>,
-        end: Arc<dyn Fn() + Send + Sync>,
-        stop: CancellationToken,
-    ) -> Feeds {
-        Feeds { intake, commands, end, stop, feeds: Mutex::default() }
-    }
-
-    /// The feed of a backend.
-    pub fn get(&self, name: &str) -> Arc<Feed> {
-        let mut feeds = lock(&self.feeds);
-        if let Some(feed) = feeds.get(name) {
-            return feed.clone();
-        }
-        let feed = Feed::new(name, &self.intake, self.commands.clone(), self.end.clone(), self.stop.clone());
-        feeds.insert(feed.name.clone(), feed.clone());
-        feed
-    }
-
-    /// How many connections of a backend take messages.
-    pub fn connections(&self, name: &str) -> usize {
-        lock(&self.feeds).get(name).map_or(0, |feed| feed.presence().0)
-    }
-
-    /// Whether somebody of a backend was there just now.
-    pub fn is_online(&self, name: &str) -> bool {
-        lock(&self.feeds).get(name).is_some_and(|feed| feed.presence().1.is_some_and(|ago| ago < ONLINE))
     }
 }
 
@@ -177,10 +131,8 @@ impl Router {
     /// `behind`: something that came before could not be routed, and has to be first.
     async fn handle(&mut self, command: Command, behind: bool) -> Result<(), RouteError> {
         match command {
-            Command::Started(id, account, done) => {
+            Command::Started(id, account) => {
                 self.running.insert(account, id);
-                // Whether that works now or later, it may be polled: what is taken in waits on disk.
-                let _ = done.send(Ok(()));
                 self.route_backlog(account).await?;
                 self.tell_of(account).await
             }
@@ -315,7 +267,7 @@ impl Router {
     /// Does what a person asks of the hub itself. Returns what they are told.
     async fn obey(
         &self,
-        command: Asked<'_>,
+        command: PersonCommand<'_>,
         table: &Table,
         question: Question<'_>,
         context: &mut RouteContext,
@@ -334,8 +286,8 @@ impl Router {
             .map(|name| Listed { name, current: is_current(name), online: self.feeds.is_online(name) })
             .collect();
         Ok(match command {
-            Asked::List => texts::agents(locale, &listed),
-            Asked::Use(wanted) => match open.iter().find(|name| name.to_lowercase() == wanted.to_lowercase()) {
+            PersonCommand::List => texts::agents(locale, &listed),
+            PersonCommand::Use(wanted) => match open.iter().find(|name| name.to_lowercase() == wanted.to_lowercase()) {
                 Some(name) => {
                     self.sidecar.store.choose(account, question.peer, name).await?;
                     context.choices.insert(question.peer.to_owned(), name.to_string());
@@ -397,53 +349,9 @@ fn read(table: &RwLock<Arc<Table>>) -> Arc<Table> {
     table.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
 }
 
-/// What a person asks of the hub itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked<'a> {
-    List,
-    Use(&'a str),
-}
-
-fn parse(text: &str) -> Option<Asked<'_>> {
-    let text = text.trim();
-    let (word, rest) = match text.split_once(char::is_whitespace) {
-        Some((word, rest)) => (word, rest.trim()),
-        None => (text, ""),
-    };
-    match word.to_ascii_lowercase().as_str() {
-        "/agents" | "/智能体" if rest.is_empty() => Some(Asked::List),
-        "/use" | "/切换" if rest.is_empty() => Some(Asked::List),
-        "/use" | "/切换" if !rest.contains(char::is_whitespace) => Some(Asked::Use(rest)),
-        _ => None,
-    }
-}
-
 /// Eight signs that are not mistaken for each other.
 fn pairing_code() -> String {
     const SIGNS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
     let random: [u8; 8] = rand::random();
     random.iter().map(|byte| SIGNS[usize::from(*byte) % SIGNS.len()] as char).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commands_are_read_in_both_languages_and_nothing_else_is_one() {
-        for (text, asked) in [
-            ("/agents", Some(Asked::List)),
-            (" /智能体 ", Some(Asked::List)),
-            ("/use hermes", Some(Asked::Use("hermes"))),
-            ("/切换　小明", Some(Asked::Use("小明"))),
-            ("/USE Hermes", Some(Asked::Use("Hermes"))),
-            ("/use", Some(Asked::List)),
-            ("/use a tool to do it", None),
-            ("/agents please", None),
-            ("use hermes", None),
-            ("", None),
-        ] {
-            assert_eq!(parse(text), asked, "{text}");
-        }
-    }
 }

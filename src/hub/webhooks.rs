@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::admin::{Alert, alerts};
+use super::alerts::{Alert, alerts};
 use super::caller::{Caller, Role, Scope};
 use super::config::WebhookConfig;
 use super::hub::Hub;

@@ -300,7 +300,6 @@ describe("foreign clients behind the hub", { skip }, () => {
     }
   });
 
-  // hub: `sendtyping` and `getuploadurl` name no account: "several accounts know …", and a client that minds that does not answer at all.
   test("six with tokens for both WeChats of one person: an answer goes where the question came from", { timeout: 1_800_000 }, async () => {
     const house = await House.open({ accounts: ["first", "second"] });
     try {
