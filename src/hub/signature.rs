@@ -1,4 +1,4 @@
-//! Signatures as Standard Webhooks has them (https://www.standardwebhooks.com): `v1,` and HMAC-SHA-256 over id, time and body.
+//! Signatures as Standard Webhooks has them (<https://www.standardwebhooks.com>): `v1,` and HMAC-SHA-256 over id, time and body.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
