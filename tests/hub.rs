@@ -226,3 +226,22 @@ fn a_wrong_file_is_refused_at_the_start_and_changes_nothing_later() {
         hub.pull(&one).pop()
     });
 }
+
+#[test]
+fn what_one_connection_stops_or_shuts_down_leaves_the_others_and_is_answered() {
+    let world = World::new();
+    let bot = world.bot();
+    let one = token(&world, "one", &[]);
+    let hub = Hub::start(&world);
+    let (mut first, mut second) = (hub.connect(&one), hub.connect(&one));
+    first.call("account.stop", json!({ "accountId": bot.account }));
+    for text in ["a", "b", "c"] {
+        world.writes(&bot, &bot.user, text);
+        assert_eq!(second.takes(), text);
+    }
+    first.call("account.start", json!({ "accountId": bot.account }));
+    assert_eq!(second.call("shutdown", json!({})), json!({}));
+    second.ends();
+    world.writes(&bot, &bot.user, "d");
+    assert_eq!(first.takes(), "d");
+}

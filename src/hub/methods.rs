@@ -55,10 +55,8 @@ pub fn module(session: Arc<Session>) -> Result<RpcModule<Session>, RegisterMetho
     let mut module = RpcModule::from_arc(session);
     let m = &mut module;
     register(m, "initialize", async |s: Arc<Session>, params: InitializeParams| s.initialize(params))?;
-    register(m, "shutdown", async |s: Arc<Session>, _: Empty| {
-        s.shutdown();
-        Ok(Empty {})
-    })?;
+    // Once it is answered the connection ends; the hub goes on.
+    register(m, "shutdown", async |_: Arc<Session>, _: Empty| Ok(Empty {}))?;
     register(m, "config.set", async |s: Arc<Session>, params: ConfigSetParams| {
         s.caller.require_admin()?;
         s.hub.sidecar.set_config(params.config).await;

@@ -4,8 +4,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use tokio_util::sync::CancellationToken;
-
 use super::caller::{Caller, Role};
 use super::feed::{Attached, Feed};
 use super::hub::Hub;
@@ -37,24 +35,22 @@ pub struct Session {
     attached: Mutex<Receiving>,
     /// Accounts that this connection has stopped for itself.
     stopped: Arc<Mutex<HashSet<String>>>,
-    /// Ends the connection.
-    end: CancellationToken,
 }
 
 impl Session {
     /// Of one request over HTTP.
     pub fn of_request(hub: Arc<Hub>, caller: Arc<Caller>) -> Session {
-        Session::new(hub, caller, None, CancellationToken::new())
+        Session::new(hub, caller, None)
     }
 
     /// Of a connection.
-    pub fn of_connection(hub: Arc<Hub>, caller: Arc<Caller>, outgoing: Outgoing, end: CancellationToken) -> Session {
-        Session::new(hub, caller, Some(outgoing), end)
+    pub fn of_connection(hub: Arc<Hub>, caller: Arc<Caller>, outgoing: Outgoing) -> Session {
+        Session::new(hub, caller, Some(outgoing))
     }
 
-    fn new(hub: Arc<Hub>, caller: Arc<Caller>, outgoing: Option<Outgoing>, end: CancellationToken) -> Session {
+    fn new(hub: Arc<Hub>, caller: Arc<Caller>, outgoing: Option<Outgoing>) -> Session {
         let (attached, stopped) = (Mutex::new(Receiving::NotYet), Arc::default());
-        Session { hub, caller, ready: AtomicBool::new(outgoing.is_none()), outgoing, attached, stopped, end }
+        Session { hub, caller, ready: AtomicBool::new(outgoing.is_none()), outgoing, attached, stopped }
     }
 
     /// Whether anything but `initialize` may be asked.
@@ -100,11 +96,6 @@ impl Session {
         if let Receiving::Now(attached) = had {
             drop(attached);
         }
-    }
-
-    /// Ends the connection; the hub goes on.
-    pub fn shutdown(&self) {
-        self.end.cancel();
     }
 
     /// The account that is meant, if the caller sees it.

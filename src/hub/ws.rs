@@ -8,6 +8,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use super::methods;
 use super::session::Session;
 use crate::contract::MAX_LINE_BYTES;
 use crate::inbound::WINDOW;
-use crate::rpc::{End, Frame, Server, lines};
+use crate::rpc::{End, Frame, Lines, Server, lines};
 
 /// The longest message that is read: one longer than a line is answered with an error, one longer than this ends the connection.
 const MESSAGE_AT_MOST: usize = 2 * MAX_LINE_BYTES;
@@ -54,85 +55,81 @@ pub async fn upgrade(
 
 async fn run(socket: WebSocket, hub: Arc<Hub>, caller: Arc<Caller>, revoked: CancellationToken, from: SocketAddr) {
     let end = hub.stop.child_token();
-    let (outgoing, mut to_write) = lines(WINDOW);
-    let session = Arc::new(Session::of_connection(hub.clone(), caller.clone(), outgoing.clone(), end.clone()));
+    let (outgoing, to_write) = lines(WINDOW);
+    let session = Arc::new(Session::of_connection(hub.clone(), caller.clone(), outgoing.clone()));
     let Ok(module) = methods::module(session.clone()) else { return };
     let ready = session.clone();
     let server = Arc::new(Server::new(module, outgoing.clone(), move || ready.is_ready()));
     let connected = hub.connections.add(caller.clone(), outgoing.clone());
     tracing::debug!(%from, backend = &*caller.backend, "connected");
-    let (mut write, mut read) = socket.split();
+    let (write, read) = socket.split();
     let (frames, lines_in) = mpsc::channel(1);
-    let of_read = end.clone();
-    let reading = async move {
-        loop {
-            let message = tokio::select! {
-                () = of_read.cancelled() => return,
-                message = tokio::time::timeout(SILENT, read.next()) => message,
-            };
-            let line = match message {
-                Ok(Some(Ok(Message::Text(text)))) => text.as_bytes().to_vec(),
-                Ok(Some(Ok(Message::Binary(bytes)))) => bytes.to_vec(),
-                Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
-                // Closed, broken, too large, or silent.
-                _ => return,
-            };
-            let frame = if line.len() > MAX_LINE_BYTES { Frame::TooLong } else { Frame::Line(line) };
-            if frames.send(vec![frame]).await.is_err() {
-                return;
-            }
-        }
-    };
-    let (of_write, too_slow) = (end.clone(), end.clone());
-    let writing = tokio::spawn(async move {
-        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
-        let reason = loop {
-            let message = tokio::select! {
-                biased;
-                () = revoked.cancelled() => break "the token was revoked",
-                line = to_write.next() => match line {
-                    Some(line) => Message::Text(line.into()),
-                    None => break "",
-                },
-                _ = ping.tick() => Message::Ping(Default::default()),
-                () = of_write.cancelled() => break "the hub ends the connection",
-            };
-            let slow = to_write.waiting() > WAITING;
-            let sent = tokio::select! {
-                biased;
-                // Also of somebody who does not read.
-                () = revoked.cancelled() => break "the token was revoked",
-                sent = tokio::time::timeout(WRITE_WITHIN, write.send(message)) => sent,
-            };
-            if slow || !matches!(sent, Ok(Ok(()))) {
-                break "it does not read";
-            }
-        };
-        too_slow.cancel();
-        let close = Message::Close(Some(CloseFrame { code: 1000, reason: reason.into() }));
-        let _ = tokio::time::timeout(Duration::from_secs(1), write.send(close)).await;
-    });
-    let serving = server.serve_frames(lines_in, &end);
-    let (_, ended) = tokio::join!(
-        async {
-            reading.await;
-        },
-        async {
-            let ended = serving.await;
-            if ended == End::Shutdown {
-                end.cancel();
-            }
-            ended
-        }
-    );
-    if ended == End::Closed {
+    tokio::spawn(read_frames(read, frames, end.clone()));
+    let writing = tokio::spawn(write_lines(write, to_write, revoked, end.clone()));
+    if server.serve_frames(lines_in, &end).await == End::Closed {
         server.tasks().close();
         let _ = tokio::time::timeout(LAST_ANSWERS, server.tasks().wait()).await;
     }
     session.disconnected();
+    // Behind what is answered already, that to `shutdown` too.
     outgoing.finish();
     let _ = tokio::time::timeout(LAST_ANSWERS, writing).await;
     end.cancel();
     drop(connected);
     tracing::debug!(%from, backend = &*caller.backend, "disconnected");
+}
+
+/// Hands on what comes until the other side is closed, broken or silent, or says more at once than is read.
+async fn read_frames(mut read: SplitStream<WebSocket>, frames: mpsc::Sender<Vec<Frame>>, end: CancellationToken) {
+    loop {
+        let message = tokio::select! {
+            () = end.cancelled() => return,
+            message = tokio::time::timeout(SILENT, read.next()) => message,
+        };
+        let line = match message {
+            Ok(Some(Ok(Message::Text(text)))) => text.as_bytes().to_vec(),
+            Ok(Some(Ok(Message::Binary(bytes)))) => bytes.to_vec(),
+            Ok(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => continue,
+            _ => return,
+        };
+        let frame = if line.len() > MAX_LINE_BYTES { Frame::TooLong } else { Frame::Line(line) };
+        if frames.send(vec![frame]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes lines until there are no more, or nobody takes them; the connection ends with that.
+async fn write_lines(
+    mut write: SplitSink<WebSocket, Message>,
+    mut to_write: Lines,
+    revoked: CancellationToken,
+    end: CancellationToken,
+) {
+    let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+    let reason = loop {
+        let message = tokio::select! {
+            biased;
+            () = revoked.cancelled() => break "the token was revoked",
+            line = to_write.next() => match line {
+                Some(line) => Message::Text(line.into()),
+                None => break "",
+            },
+            _ = ping.tick() => Message::Ping(Default::default()),
+            () = end.cancelled() => break "the hub ends the connection",
+        };
+        let slow = to_write.waiting() > WAITING;
+        let sent = tokio::select! {
+            biased;
+            // Also of somebody who does not read.
+            () = revoked.cancelled() => break "the token was revoked",
+            sent = tokio::time::timeout(WRITE_WITHIN, write.send(message)) => sent,
+        };
+        if slow || !matches!(sent, Ok(Ok(()))) {
+            break "it does not read";
+        }
+    };
+    end.cancel();
+    let close = Message::Close(Some(CloseFrame { code: 1000, reason: reason.into() }));
+    let _ = tokio::time::timeout(Duration::from_secs(1), write.send(close)).await;
 }
