@@ -210,7 +210,7 @@ async fn approve(common: &Common, code: &str) -> Result<Outcome, ContractError> 
         text: approved_text(config.locale.unwrap_or_else(locale)),
         account_id: Some(AccountId::normalize(&row.account_id).to_string()),
         run_id: None,
-        idempotency_key: Some(format!("hub::approved:{code}")),
+        idempotency_key: Some(format!("hub::approved:{}", row.code)),
         extra: None,
     };
     if let Err(error) = sidecar.sender.send_text(params, Origin::default()).await {

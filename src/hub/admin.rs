@@ -10,12 +10,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::alerts::alerts;
-use super::caller::{Caller, Role};
+use super::caller::Role;
 use super::config::backend_name;
 use super::hub::Hub;
 use super::session::Session;
 use super::texts;
 use crate::contract::*;
+use crate::outbound::row_of;
 use crate::rpc::register;
 use crate::service::Origin;
 use crate::store::Queued;
@@ -149,13 +150,12 @@ async fn overview(session: &Session) -> Result<Value, ContractError> {
 
 async fn accounts(session: &Session, params: ListParams) -> Result<Value, ContractError> {
     let known = session.accounts().await?.accounts;
-    let statuses: HashMap<String, AccountStatus> =
+    let mut statuses: HashMap<String, AccountStatus> =
         statuses(session).await?.into_iter().map(|status| (status.account_id.clone(), status)).collect();
     let rules = session.hub.rules();
     let mut rows: Vec<(Account, AccountStatus)> = known
         .into_iter()
-        .filter_map(|account| Some((statuses.get(&account.account_id)?.clone(), account)))
-        .map(|(status, account)| (account, status))
+        .filter_map(|account| statuses.remove(&account.account_id).map(|status| (account, status)))
         .filter(|(account, status)| {
             params.state.is_none_or(|state| state == status.state)
                 && params.finds(&[
@@ -251,28 +251,23 @@ async fn backends(session: &Session) -> Result<Value, ContractError> {
 }
 
 async fn login(session: &Session, params: LoginParams) -> Result<Value, ContractError> {
-    let connections = &session.hub.connections;
-    let until = tokio::time::Instant::now() + Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_AT_MOST);
-    let mut changes = connections.changes();
-    loop {
-        let Some(view) = connections.login_view(&params.session_key) else {
-            let message = format!("there is no login {:?}; start a new one", params.session_key);
-            return Err(ContractError::new(ErrorKind::LoginNotFound, message));
-        };
-        let is_new = params.after != Some(view.version);
-        if is_new || tokio::time::timeout_at(until, changes.changed()).await.is_err() {
-            // Which account it is the login itself knows.
-            let end = session.hub.sidecar.logins.wait(&params.session_key, Some(0)).await.ok();
-            return Ok(json!({
-                "version": view.version,
-                "state": view.state,
-                "message": view.message,
-                "qrUrl": view.qr_url,
-                "qrPngDataUrl": view.qr_png_data_url,
-                "accountId": end.and_then(|end| end.account_id),
-            }));
-        }
-    }
+    let (hub, key) = (&session.hub, &params.session_key);
+    let wait = Duration::from_millis(params.wait_ms.unwrap_or(0)).min(WAIT_AT_MOST);
+    let view = hub.connections.login_when(key, wait, |view| params.after != Some(view.version)).await;
+    let view = view.ok_or_else(|| {
+        let message = format!("there is no login {key:?}; start a new one");
+        ContractError::new(ErrorKind::LoginNotFound, message)
+    })?;
+    // Which account it is the login itself knows.
+    let end = hub.sidecar.logins.wait(key, Some(0)).await.ok();
+    Ok(json!({
+        "version": view.version,
+        "state": view.state,
+        "message": view.message,
+        "qrUrl": view.qr_url,
+        "qrPngDataUrl": view.qr_png_data_url,
+        "accountId": end.and_then(|end| end.account_id),
+    }))
 }
 
 async fn held(session: &Session, params: ListParams) -> Result<Value, ContractError> {
@@ -282,7 +277,7 @@ async fn held(session: &Session, params: ListParams) -> Result<Value, ContractEr
     items.retain(|item| params.finds(&[Some(&item.account_id), Some(&item.to), Some(&item.queue_id)]));
     let total = items.len();
     let row = |item: QueueItem| {
-        let row: Option<i64> = item.queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
+        let backend = row_of(&item.queue_id).and_then(|row| backends.get(&row));
         json!({
             "queueId": item.queue_id,
             "accountId": item.account_id,
@@ -290,7 +285,7 @@ async fn held(session: &Session, params: ListParams) -> Result<Value, ContractEr
             "kind": item.kind,
             "createdAtMs": item.created_at_ms,
             "reason": item.reason,
-            "backend": row.and_then(|row| backends.get(&row)),
+            "backend": backend,
         })
     };
     Ok(json!({ "total": total, "items": params.page(items).into_iter().map(row).collect::<Vec<_>>() }))
@@ -413,19 +408,16 @@ async fn create_token(session: &Session, params: TokenParams) -> Result<Value, C
 
 /// The hub's own methods.
 pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodError> {
-    fn looks(caller: &Caller) -> Result<(), ContractError> {
-        caller.require_observer()
-    }
     register(m, "hub.overview", async |s: Arc<Session>, _: Empty| {
-        looks(&s.caller)?;
+        s.caller.require_observer()?;
         overview(&s).await
     })?;
     register(m, "hub.accounts", async |s: Arc<Session>, params: ListParams| {
-        looks(&s.caller)?;
+        s.caller.require_observer()?;
         accounts(&s, params).await
     })?;
     register(m, "hub.backends", async |s: Arc<Session>, _: Empty| {
-        looks(&s.caller)?;
+        s.caller.require_observer()?;
         backends(&s).await
     })?;
     register(m, "hub.login", async |s: Arc<Session>, params: LoginParams| {
@@ -440,13 +432,13 @@ pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodErro
         Ok(json!({ "revoked": revoked }))
     })?;
     register(m, "hub.approvals", async |s: Arc<Session>, _: Empty| {
-        looks(&s.caller)?;
+        s.caller.require_observer()?;
         approvals(&s).await
     })?;
     register(m, "hub.approve", async |s: Arc<Session>, params: AccessParams| decide(&s, params, true).await)?;
     register(m, "hub.deny", async |s: Arc<Session>, params: AccessParams| decide(&s, params, false).await)?;
     register(m, "hub.held", async |s: Arc<Session>, params: ListParams| {
-        looks(&s.caller)?;
+        s.caller.require_observer()?;
         held(&s, params).await
     })?;
     register(m, "hub.sendNow", async |s: Arc<Session>, params: QueueId| {
@@ -454,7 +446,7 @@ pub fn register_all(m: &mut RpcModule<Session>) -> Result<(), RegisterMethodErro
         send_now(&s, &params.queue_id).await
     })?;
     register(m, "hub.trace", async |s: Arc<Session>, params: TraceParams| {
-        looks(&s.caller)?;
+        s.caller.require_observer()?;
         trace(&s, params).await
     })?;
     Ok(())

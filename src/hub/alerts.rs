@@ -8,7 +8,8 @@ use crate::store::now_ms;
 
 /// How long backends may take to come back after a start before that is an alert.
 const COME_BACK_MS: i64 = 30_000;
-/// An alert: something that a person has to look after.
+
+/// Something that a person has to look after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {

@@ -3,9 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::caller::{Caller, Role};
 use crate::contract::{AccountStatus, LoginProgress, LoginState, OutboundUpdate};
@@ -178,6 +180,22 @@ impl Connections {
     /// Changes whenever something is told.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// A login as soon as it fits, or as it stands after `within`; `None` where there is none (any more).
+    pub async fn login_when(
+        &self,
+        session_key: &str,
+        within: Duration,
+        fits: impl Fn(&LoginView) -> bool,
+    ) -> Option<LoginView> {
+        let (until, mut changes) = (Instant::now() + within, self.changes());
+        loop {
+            let view = self.login_view(session_key)?;
+            if fits(&view) || tokio::time::timeout_at(until, changes.changed()).await.is_err() {
+                return Some(view);
+            }
+        }
     }
 
     /// A login, as it stands.

@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::caller::{Caller, Role, Scope};
 use super::http::{App, CameFrom, Failure, whole};
-use super::tokens::Refused;
 use crate::supervise::lock;
 
 const COOKIE: &str = "wxhub_session";
@@ -144,10 +143,12 @@ async fn sign_in(
         Credentials { code: Some(code), .. } => {
             if !app.console.redeem(&code) {
                 // Counted like a wrong token.
-                return Err(match app.hub.tokens.recognise(&code, from.ip()) {
-                    Err(Refused::TooMany) => Failure::TooManyGuesses,
-                    _ => Failure::Unauthorized,
-                });
+                return Err(app
+                    .hub
+                    .tokens
+                    .recognise(&code, from.ip())
+                    .err()
+                    .map_or(Failure::Unauthorized, Failure::from));
             }
             let caller = Caller {
                 id: "link".to_owned(),
@@ -157,14 +158,11 @@ async fn sign_in(
             };
             (Arc::new(caller), CancellationToken::new())
         }
-        Credentials { token: Some(token), .. } => match app.hub.tokens.recognise(&token, from.ip()) {
-            Ok((caller, revoked)) => {
-                caller.require_observer()?;
-                (caller, revoked.child_token())
-            }
-            Err(Refused::TooMany) => return Err(Failure::TooManyGuesses),
-            Err(Refused::Unknown) => return Err(Failure::Unauthorized),
-        },
+        Credentials { token: Some(token), .. } => {
+            let (caller, revoked) = app.hub.tokens.recognise(&token, from.ip())?;
+            caller.require_observer()?;
+            (caller, revoked.child_token())
+        }
         _ => return Err(Failure::Bad("give a code or a token".to_owned())),
     };
     let cookie = app.console.sign_in(caller, ended);

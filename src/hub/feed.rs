@@ -27,13 +27,18 @@ const PULL_GATHER: Duration = Duration::from_millis(5);
 /// How long a backend that pulls counts as there after its last pull.
 const PULL_LINGER: Duration = Duration::from_secs(60);
 
-/// Takes a message; `false`: not now. Must not block.
-type Take = Box<dyn Fn(&InboundMessage) -> bool + Send + Sync>;
+/// Who takes a backend's messages.
+enum Taker {
+    /// A connection, or a webhook; `false`: not now. Must not block.
+    Direct(Box<dyn Fn(&InboundMessage) -> bool + Send + Sync>),
+    /// Whoever pulls.
+    Pulls,
+}
 
 struct Consumer {
     id: u64,
     accounts: Scope,
-    take: Take,
+    taker: Taker,
 }
 
 /// A pull that waits for messages.
@@ -73,7 +78,7 @@ pub struct Feed {
 /// Somebody who takes a backend's messages, until this is dropped.
 pub struct Attached {
     feed: Weak<Feed>,
-    pub id: u64,
+    id: u64,
 }
 
 impl Drop for Attached {
@@ -119,7 +124,7 @@ impl Feed {
         take: impl Fn(&InboundMessage) -> bool + Send + Sync + 'static,
     ) -> Attached {
         let id = self.next_id.fetch_add(1, Relaxed);
-        lock(&self.consumers).list.push_back(Consumer { id, accounts, take: Box::new(take) });
+        lock(&self.consumers).list.push_back(Consumer { id, accounts, taker: Taker::Direct(Box::new(take)) });
         let _ = self.commands.send(Command::Attached(self.name.clone()));
         self.was_seen();
         Attached { feed: Arc::downgrade(self), id }
@@ -239,8 +244,7 @@ impl Feed {
                 return;
             }
             let id = self.next_id.fetch_add(1, Relaxed);
-            // `hand_out` gives to the pulls themselves.
-            consumers.list.push_back(Consumer { id, accounts: Scope::of(None), take: Box::new(|_| false) });
+            consumers.list.push_back(Consumer { id, accounts: Scope::of(None), taker: Taker::Pulls });
             consumers.pulling = Some((Attached { feed: Arc::downgrade(self), id }, until));
         }
         let _ = self.commands.send(Command::Attached(self.name.clone()));
@@ -311,34 +315,27 @@ fn hand_out(consumers: &Mutex<Consumers>, message: &InboundMessage) -> bool {
     let mut consumers = lock(consumers);
     for _ in 0..consumers.list.len() {
         let Some(consumer) = consumers.list.pop_front() else { return false };
-        let id = consumer.id;
-        let fits = consumer.accounts.has(&message.account_id);
-        // What a pull holds is written down there, under the pull's own id.
-        let is_pull = consumers.pulling.as_ref().is_some_and(|(attached, _)| attached.id == id);
-        let taken = match fits {
-            true if is_pull => give_to_pull(&mut consumers, message),
-            true => (consumer.take)(message),
-            false => false,
+        let holder = match &consumer.taker {
+            _ if !consumer.accounts.has(&message.account_id) => None,
+            Taker::Direct(take) => take(message).then_some(consumer.id),
+            Taker::Pulls => give_to_pull(&mut consumers, message),
         };
         consumers.list.push_back(consumer);
-        if taken {
-            if !is_pull {
-                consumers.holders.insert(message.delivery_id.clone(), id);
-            }
+        if let Some(holder) = holder {
+            consumers.holders.insert(message.delivery_id.clone(), holder);
             return true;
         }
     }
     false
 }
 
-fn give_to_pull(consumers: &mut Consumers, message: &InboundMessage) -> bool {
+/// Which pull took it.
+fn give_to_pull(consumers: &mut Consumers, message: &InboundMessage) -> Option<u64> {
     let fits = |pull: &&mut Pull| pull.got.len() < pull.max && pull.accounts.has(&message.account_id);
-    let Some(pull) = consumers.pulls.iter_mut().find(fits) else { return false };
+    let pull = consumers.pulls.iter_mut().find(fits)?;
     pull.got.push(message.clone());
     if let Some(first) = pull.first.take() {
         let _ = first.send(());
     }
-    let id = pull.id;
-    consumers.holders.insert(message.delivery_id.clone(), id);
-    true
+    Some(pull.id)
 }

@@ -78,8 +78,18 @@ impl From<ContractError> for Failure {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        match refused {
+            Refused::Unknown => Failure::Unauthorized,
+            Refused::TooMany => Failure::TooManyGuesses,
+        }
+    }
+}
+
 impl Failure {
-    fn status(&self) -> StatusCode {
+    /// Its HTTP status.
+    pub fn status(&self) -> StatusCode {
         match self {
             Failure::Unauthorized => StatusCode::UNAUTHORIZED,
             Failure::TooManyGuesses => StatusCode::TOO_MANY_REQUESTS,
@@ -248,10 +258,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// Who asks, by token or by the console's cookie, and what says that they may no longer.
 pub fn recognise(app: &App, headers: &HeaderMap, from: IpAddr) -> Result<(Arc<Caller>, CancellationToken), Failure> {
     match bearer(headers) {
-        Some(token) => app.hub.tokens.recognise(token, from).map_err(|refused| match refused {
-            Refused::Unknown => Failure::Unauthorized,
-            Refused::TooMany => Failure::TooManyGuesses,
-        }),
+        Some(token) => Ok(app.hub.tokens.recognise(token, from)?),
         None => app.console.caller(headers).ok_or(Failure::Unauthorized),
     }
 }
@@ -271,9 +278,16 @@ pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Failure> {
     })
 }
 
+/// A file of the channel's that cannot be written, or read again.
+pub fn unusable(error: impl std::fmt::Display) -> ContractError {
+    let message = format!(
+        "the channel's media folder cannot be used ({error}); see that the disk has room, and that this user may write there"
+    );
+    ContractError::new(ErrorKind::StoreFailed, message)
+}
+
 /// Writes a body into a file; each piece must come in time. Returns how long it is.
 pub async fn receive(body: Body, file: std::fs::File, limit: u64) -> Result<u64, Failure> {
-    let unwritable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
     let (mut pieces, mut file, mut size) = (body.into_data_stream(), tokio::fs::File::from_std(file), 0);
     while let Some(piece) = tokio::time::timeout(PIECE_WITHIN, pieces.next()).await.map_err(|_| Failure::TooSlow)? {
         let piece = piece.map_err(|_| Failure::Bad("the body did not come whole".to_owned()))?;
@@ -281,9 +295,9 @@ pub async fn receive(body: Body, file: std::fs::File, limit: u64) -> Result<u64,
         if size > limit {
             return Err(Failure::TooLarge(limit));
         }
-        file.write_all(&piece).await.map_err(unwritable)?;
+        file.write_all(&piece).await.map_err(unusable)?;
     }
-    file.flush().await.map_err(unwritable)?;
+    file.flush().await.map_err(unusable)?;
     Ok(size)
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::config::HubConfig;
+use super::config::{ConfigError, HubConfig};
 use super::connections::Connections;
 use super::feeds::Feeds;
 use super::router::{Command, Router, RouterInlet};
@@ -17,6 +17,7 @@ use super::table::Table;
 use super::tokens::Tokens;
 use crate::contract::{AccountId, Config, ContractError, ErrorKind, Locale};
 use crate::events::{Event, Events};
+use crate::outbound::row_of;
 use crate::process::Gateway;
 use crate::service::{Open, Sidecar};
 use crate::supervise::{keep_running, lock};
@@ -66,10 +67,9 @@ impl Hub {
     /// Opens the state directory, and begins to run its accounts. `hub.toml` must be right.
     pub async fn open(options: HubOptions) -> Result<Arc<Hub>, ContractError> {
         let HubOptions { state_dir, config, locale, file, stop } = options;
-        let wrong = |error: super::config::ConfigError| ContractError::new(ErrorKind::InvalidParams, error.to_string());
-        // Before it is read: what is changed while it is, is read again.
-        let written = modified(&file);
-        let settings = HubConfig::load(&file).map_err(wrong)?;
+        let (written, settings) = read_if_changed(&file, None).await?;
+        let wrong = |error: ConfigError| ContractError::new(ErrorKind::InvalidParams, error.to_string());
+        let settings = settings.unwrap_or_else(|| Ok(HubConfig::default())).map_err(wrong)?;
         let (commands, inbox) = mpsc::unbounded_channel();
         let connections = Arc::new(Connections::default());
         let intake = Arc::new(OnceLock::new());
@@ -192,16 +192,17 @@ impl Hub {
                     continue;
                 }
             };
-            let now = modified(&self.file);
-            if std::mem::replace(&mut *lock(&self.written), now) != now {
-                match HubConfig::load(&self.file) {
-                    Ok(config) => {
-                        tracing::info!(file = %self.file.display(), "hub.toml was taken over");
-                        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                        changed = true;
-                    }
-                    Err(error) => tracing::error!(%error, "hub.toml is wrong; what was in force before stays"),
+            let before = *lock(&self.written);
+            let Ok((written, read)) = read_if_changed(&self.file, before).await else { continue };
+            *lock(&self.written) = written;
+            match read {
+                Some(Ok(config)) => {
+                    tracing::info!(file = %self.file.display(), "hub.toml was taken over");
+                    *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+                    changed = true;
                 }
+                Some(Err(error)) => tracing::error!(%error, "hub.toml is wrong; what was in force before stays"),
+                None => {}
             }
             if changed && let Err(error) = self.rules_changed().await {
                 tracing::warn!(%error, "the rules could not be made anew");
@@ -280,7 +281,7 @@ fn events(connections: Arc<Connections>, store: Arc<OnceLock<crate::store::Store
             Event::Status(status) => connections.status(&status),
             Event::Login(progress) => connections.login(&progress),
             Event::SendEnded(update) => {
-                let id = update.queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
+                let id = row_of(&update.queue_id);
                 let (connections, store) = (connections.clone(), store.get().cloned());
                 tokio::spawn(async move {
                     let backend = match (store, id) {
@@ -295,6 +296,16 @@ fn events(connections: Arc<Connections>, store: Arc<OnceLock<crate::store::Store
     })
 }
 
-fn modified(file: &Path) -> Option<SystemTime> {
-    std::fs::metadata(file).and_then(|about| about.modified()).ok()
+/// When the file was written, and what is in it where that is not `before`. One that is there no more reads as empty.
+async fn read_if_changed(
+    file: &Path,
+    before: Option<SystemTime>,
+) -> Result<(Option<SystemTime>, Option<Result<HubConfig, ConfigError>>), ContractError> {
+    let file = file.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        // Looked at first: what is changed while it is read, is read again.
+        let written = std::fs::metadata(&file).and_then(|about| about.modified()).ok();
+        (written, (written != before).then(|| HubConfig::load(&file)))
+    });
+    read.await.map_err(|error| ContractError::new(ErrorKind::Internal, error.to_string()))
 }

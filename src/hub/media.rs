@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::io::ReaderStream;
 
 use super::caller::{Caller, Role};
-use super::http::{Failure, receive};
+use super::http::{Failure, receive, unusable};
 use super::hub::Hub;
 use super::session::Session;
 use crate::contract::{AccountId, ContractError, ErrorKind, FetchMediaResult, InboundMessage, Part, Quote};
@@ -128,14 +128,14 @@ pub async fn post(hub: &Hub, caller: &Caller, name: Option<&str>, body: Body) ->
         let used: u64 =
             fs::read_dir(&of_folder)?.filter_map(|entry| entry.ok()?.metadata().ok()).map(|about| about.len()).sum();
         if used > POSTED_AT_MOST {
-            return Err(std::io::Error::other(
-                "this backend has posted a GiB that it has not sent; send it, or wait a day",
-            ));
+            return Ok(None);
         }
-        private::new_file(&of_file)
+        private::new_file(&of_file).map(Some)
     });
-    let unusable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
-    let file = made.await.map_err(|error| unusable(std::io::Error::other(error)))?.map_err(unusable)?;
+    let file = made.await.map_err(unusable)?.map_err(unusable)?.ok_or_else(|| {
+        let message = "this backend has posted a GiB that it has not sent; send it, or wait a day";
+        ContractError::new(ErrorKind::StoreFailed, message)
+    })?;
     match receive(body, file, limit).await {
         Ok(_) => Ok(id),
         Err(failure) => {

@@ -75,11 +75,11 @@ enum RouteError {
 
 /// Routes messages.
 pub struct Router {
-    pub sidecar: Arc<Sidecar>,
-    pub feeds: Arc<Feeds>,
-    pub table: Arc<RwLock<Arc<Table>>>,
+    sidecar: Arc<Sidecar>,
+    feeds: Arc<Feeds>,
+    table: Arc<RwLock<Arc<Table>>>,
     /// The language of what the hub writes to people.
-    pub locale: Arc<dyn Fn() -> Locale + Send + Sync>,
+    locale: Arc<dyn Fn() -> Locale + Send + Sync>,
     running: BTreeMap<AccountNo, AccountId>,
     /// Backends whose messages somebody takes, and accounts whose messages they are told of.
     active: HashMap<Arc<str>, HashSet<AccountNo>>,

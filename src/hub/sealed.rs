@@ -5,14 +5,17 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::Sha256;
 
+use super::signature::hmac;
 use crate::private;
 
 const PREFIX: &str = "wxh.";
+/// Bytes of the signature that are kept.
+const MAC: usize = 16;
 
 /// The key of one state directory.
 pub struct Seal([u8; 32]);
@@ -32,17 +35,17 @@ impl Seal {
         Ok(Seal(key))
     }
 
-    fn mac(&self, text: &str) -> Vec<u8> {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return Vec::new() };
+    fn mac(&self, text: &str) -> Hmac<Sha256> {
+        let mut mac = hmac(&self.0);
         mac.update(text.as_bytes());
-        mac.finalize().into_bytes().to_vec()
+        mac
     }
 
     /// Something with a seal, fit for a URL.
     pub fn seal(&self, what: &impl Serialize) -> String {
         // Strings only.
         let text = URL_SAFE_NO_PAD.encode(serde_json::to_vec(what).unwrap_or_default());
-        let mac = URL_SAFE_NO_PAD.encode(&self.mac(&text)[..16]);
+        let mac = URL_SAFE_NO_PAD.encode(&self.mac(&text).finalize().into_bytes()[..MAC]);
         format!("{PREFIX}{mac}.{text}")
     }
 
@@ -50,11 +53,9 @@ impl Seal {
     pub fn open_sealed<T: DeserializeOwned>(&self, sealed: &str) -> Option<T> {
         let (mac, text) = sealed.strip_prefix(PREFIX)?.split_once('.')?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
-        // `verify_truncated_left` compares in constant time.
-        let mut expected = Hmac::<Sha256>::new_from_slice(&self.0).ok()?;
-        expected.update(text.as_bytes());
-        (mac.len() == 16).then_some(())?;
-        expected.verify_truncated_left(&mac).ok()?;
+        (mac.len() == MAC).then_some(())?;
+        // In constant time.
+        self.mac(text).verify_truncated_left(&mac).ok()?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
     }
 }

@@ -12,6 +12,7 @@ use super::router::owner_of;
 use super::table::{Decision, Question};
 use crate::contract::*;
 use crate::inbound::DeliveryId;
+use crate::outbound::row_of;
 use crate::rpc::Outgoing;
 use crate::service::{Origin, delivery, initialized};
 use crate::store::RouteContext;
@@ -236,8 +237,9 @@ impl Session {
         let mut queue = self.hub.sidecar.sender.queue(params).await?;
         let backends = self.hub.sidecar.store.backends_of_waiting().await?;
         queue.items.retain(|item| {
-            let id: Option<i64> = item.queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
-            let theirs = id.and_then(|id| backends.get(&id)).is_some_and(|name| **name == *self.caller.backend);
+            let theirs = row_of(&item.queue_id)
+                .and_then(|id| backends.get(&id))
+                .is_some_and(|name| **name == *self.caller.backend);
             self.caller.accounts.has(&item.account_id) && (theirs || self.caller.role == Role::Admin)
         });
         if self.caller.role == Role::Viewer {
@@ -249,8 +251,7 @@ impl Session {
     /// Gives up something of the caller's that waits.
     pub async fn cancel(&self, queue_id: &str) -> Result<CancelResult, ContractError> {
         self.caller.require_sender()?;
-        let id = queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
-        let sent_by = match id {
+        let sent_by = match row_of(queue_id) {
             Some(id) => self.hub.sidecar.store.sender_of(id).await?,
             None => None,
         };

@@ -157,6 +157,11 @@ pub fn queue_id(id: i64) -> String {
     format!("q{id}")
 }
 
+/// The row of the send that has this name; `None` where it is no such name.
+pub fn row_of(queue_id: &str) -> Option<i64> {
+    queue_id.strip_prefix('q')?.parse().ok()
+}
+
 /// A new client id, unique without asking anybody.
 pub(super) fn client_id() -> String {
     format!("openclaw-weixin-{:032x}", rand::random::<u128>())

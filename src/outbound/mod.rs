@@ -53,7 +53,7 @@ mod typing;
 
 pub use chunk::chunk;
 pub use context::{Answered, NotReady, OutboxContext, OutboxSettings, Ready};
-pub use core::queue_id;
+pub use core::{queue_id, row_of};
 pub use markdown::for_wechat;
 pub use media::{ForeignItem, ItemKind, MediaPart, REUSE_MS, Thumb, UploadError, discard, files_of};
 pub use outbox::{Accepted, Content, Outbox, SendRequest, WireItem};

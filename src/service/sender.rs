@@ -9,7 +9,9 @@ use crate::contract::{
     QueueItem, QueueParams, QueueResult, SendResult, SendStatus, SendTextParams, SendTypingParams, SendTypingResult,
 };
 use crate::media::Library;
-use crate::outbound::{Accepted, Content, MediaPart, Outbox, PeerLocks, SendRequest, Sent, Typing, WireItem, queue_id};
+use crate::outbound::{
+    Accepted, Content, MediaPart, Outbox, PeerLocks, SendRequest, Sent, Typing, WireItem, queue_id, row_of,
+};
 use crate::rpc::until_answered;
 use crate::store::{OutboundRow, SendState, Store};
 
@@ -165,8 +167,7 @@ impl Sender {
 
     /// Gives up a send that waits.
     pub async fn cancel(&self, queue_id: &str) -> Result<CancelResult, ContractError> {
-        let id = queue_id.strip_prefix('q').and_then(|id| id.parse().ok());
-        let Some(id) = id else {
+        let Some(id) = row_of(queue_id) else {
             let message = format!("params.queueId: {queue_id:?} is no queueId of this sidecar; see outbound.queue");
             return Err(ContractError::new(ErrorKind::InvalidParams, message));
         };

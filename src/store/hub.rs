@@ -39,7 +39,6 @@ pub struct RouteContext {
 pub struct RoutedRow {
     /// Its place among all that were routed.
     pub routed: i64,
-    pub account_id: String,
     pub peer: String,
     pub key: u64,
     /// As the server sent it: JSON.
@@ -60,8 +59,6 @@ pub struct AccessRow {
     pub account_id: String,
     pub peer: String,
     pub backend: String,
-    /// `waiting`, `approved` or `denied`.
-    pub state: String,
     pub code: String,
     pub at: i64,
 }
@@ -181,7 +178,7 @@ impl Store {
     ) -> Result<Vec<RoutedRow>, StoreError> {
         self.read(move |db| {
             let mut select = db.prepare_cached(
-                "SELECT routed, account_id, peer, key, wire FROM inbox JOIN account ON account.no = inbox.account
+                "SELECT routed, peer, key, wire FROM inbox JOIN account ON account.no = inbox.account
                  WHERE backend = ?1 AND routed > ?2 AND (?3 IS NULL OR account_id IN (SELECT value FROM json_each(?3)))
                  ORDER BY routed LIMIT ?4",
             )?;
@@ -190,10 +187,10 @@ impl Store {
             while read < bytes
                 && let Some(row) = rows.next()?
             {
-                let wire: String = row.get(4)?;
+                let wire: String = row.get(3)?;
                 read += wire.len();
-                let key = row.get::<_, i64>(3)? as u64;
-                found.push(RoutedRow { routed: row.get(0)?, account_id: row.get(1)?, peer: row.get(2)?, key, wire });
+                let key = row.get::<_, i64>(2)? as u64;
+                found.push(RoutedRow { routed: row.get(0)?, peer: row.get(1)?, key, wire });
             }
             Ok(found)
         })
@@ -366,7 +363,7 @@ impl Store {
     pub async fn access_waiting(&self) -> Result<Vec<AccessRow>, StoreError> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT account_id, peer, backend, state, code, at FROM hub_access
+                "SELECT account_id, peer, backend, code, at FROM hub_access
                      JOIN account ON account.no = hub_access.account WHERE state = 'waiting' ORDER BY at",
             )?
             .query_map([], access)?
@@ -400,7 +397,7 @@ impl Store {
             db.prepare_cached("UPDATE hub_access SET state = 'approved' WHERE code = ?1 AND state = 'waiting'")?
                 .execute([&code])?;
             db.prepare_cached(
-                "SELECT account_id, peer, backend, state, code, at FROM hub_access
+                "SELECT account_id, peer, backend, code, at FROM hub_access
                      JOIN account ON account.no = hub_access.account WHERE code = ?1 AND state = 'approved'",
             )?
             .query_row([&code], access)
@@ -484,9 +481,8 @@ fn access(row: &Row<'_>) -> rusqlite::Result<AccessRow> {
         account_id: row.get(0)?,
         peer: row.get(1)?,
         backend: row.get(2)?,
-        state: row.get(3)?,
-        code: row.get(4)?,
-        at: row.get(5)?,
+        code: row.get(3)?,
+        at: row.get(4)?,
     })
 }
 

@@ -11,7 +11,7 @@ const en = {
   unreachable: "The hub does not answer. Trying again…", failedToLoad: "This could not be loaded: {message}", notFound: "There is no such page.",
 
   signIn: "Sign in", token: "Token of an admin or a viewer", signInHint: "The hub prints a one-time link when it starts. Open that link, or enter a token here.",
-  signInWrong: "The hub does not know this token.", signInRole: "This token is a backend's. The console needs one of an admin or a viewer.", signInLink: "This link was used already, or is too old. Ask the hub for a new one, or enter a token.",
+  signInWrong: "The hub does not know this token.", signInRole: "This token is a backend's. The console needs one of an admin or a viewer.", signInLink: "This link was used already, or is too old. Enter a token, or start the hub again: it prints a new one.",
   signInMany: "Too many tries. Wait a minute, then try again.", signInAgain: "Your session has ended. Sign in again.",
 
   state_starting: "Starting", state_polling: "Receiving", state_backoff: "Retrying", state_paused: "Login expired", state_stopped: "Stopped", state_superseded: "Run elsewhere",
@@ -77,7 +77,7 @@ const zhCN = {
   unreachable: "Hub 没有响应，正在重试…", failedToLoad: "加载失败：{message}", notFound: "页面不存在。",
 
   signIn: "登录", token: "管理员令牌或只读令牌", signInHint: "Hub 启动时会打印一次性登录链接。打开该链接，或在此输入令牌。",
-  signInWrong: "令牌无效。", signInRole: "这是后端的令牌。控制台需要管理员或只读令牌。", signInLink: "链接已使用或已过期。请在 Hub 上重新获取链接，或输入令牌。",
+  signInWrong: "令牌无效。", signInRole: "这是后端的令牌。控制台需要管理员或只读令牌。", signInLink: "链接已使用或已过期。请输入令牌，或重新启动 hub，它会打印新的链接。",
   signInMany: "尝试次数过多，请等一分钟再试。", signInAgain: "会话已结束，请重新登录。",
 
   state_starting: "启动中", state_polling: "接收中", state_backoff: "重试中", state_paused: "登录失效", state_stopped: "已停止", state_superseded: "在别处运行",

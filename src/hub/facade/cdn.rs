@@ -9,12 +9,12 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::future::BoxFuture;
+use tempfile::TempPath;
 use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
 
-use super::super::http::{App, Failure, receive};
+use super::super::http::{App, Failure, receive, unusable};
 use super::wire::Source;
-use crate::contract::{ContractError, ErrorKind};
 use crate::private;
 use ilink::cdn::{CdnError, MediaSource, UploadTarget};
 
@@ -24,15 +24,6 @@ static PLACES: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::n
 /// How long a client may take to bring a file.
 const UPLOAD_WITHIN: Duration = Duration::from_secs(600);
 
-/// Removes a file when it is done with.
-struct Spooled(std::path::PathBuf);
-
-impl Drop for Spooled {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 /// Where a file is (or, with `brings`, goes) that the hub told this client of.
 fn sealed(app: &App, query: &HashMap<String, String>, brings: bool) -> Result<Source, Failure> {
     let param = query.get("encrypted_query_param").map(String::as_str).unwrap_or_default();
@@ -40,11 +31,11 @@ fn sealed(app: &App, query: &HashMap<String, String>, brings: bool) -> Result<So
     source.ok_or(Failure::NotFound("encrypted_query_param is not one that this hub gave"))
 }
 
-async fn place(app: &App) -> Result<Spooled, Failure> {
+/// A place in the spool, which is empty again when this is dropped.
+async fn place(app: &App) -> Result<TempPath, Failure> {
     let library = app.hub.sidecar.sender.library.clone();
-    let unusable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
-    let made = tokio::task::spawn_blocking(move || library.spool()).await;
-    Ok(Spooled(made.map_err(std::io::Error::other).and_then(|made| made).map_err(unusable)?))
+    let made = tokio::task::spawn_blocking(move || TempPath::try_from_path(library.spool()?)).await;
+    Ok(made.map_err(unusable)?.map_err(unusable)?)
 }
 
 /// The media host's words for a client: what it refused stays refused, what may pass may be tried again.
@@ -71,8 +62,9 @@ pub async fn upload(
     // Never closed.
     let _place = PLACES.acquire().await;
     let spooled = place(&app).await?;
-    let file = private::new_file(&spooled.0);
-    let file = file.map_err(|error| ContractError::new(ErrorKind::StoreFailed, error.to_string()))?;
+    let to = spooled.to_path_buf();
+    let file = tokio::task::spawn_blocking(move || private::new_file(&to)).await;
+    let file = file.map_err(unusable)?.map_err(unusable)?;
     // A ciphertext is a little longer than what is in it.
     let received = receive(body, file, app.hub.sidecar.clients.settings().media_max_bytes() + 16);
     tokio::time::timeout(UPLOAD_WITHIN, received).await.map_err(|_| Failure::TooSlow)??;
@@ -81,7 +73,7 @@ pub async fn upload(
         upload_param: source.param.unwrap_or_default(),
         filekey: source.filekey.unwrap_or_default(),
     };
-    Ok(match app.hub.sidecar.clients.cdn().upload_ciphertext(&target, &spooled.0).await {
+    Ok(match app.hub.sidecar.clients.cdn().upload_ciphertext(&target, &spooled).await {
         Ok(param) => match HeaderValue::from_str(&param) {
             Ok(param) => ([("x-encrypted-param", param)], StatusCode::OK).into_response(),
             Err(_) => StatusCode::BAD_GATEWAY.into_response(),
@@ -102,12 +94,11 @@ pub async fn download(
     let source = MediaSource { full_url: source.full_url, query_param: source.param, key: None };
     let admit = |_| -> BoxFuture<'_, Result<(), CdnError>> { Box::pin(async { Ok(()) }) };
     let limit = app.hub.sidecar.clients.settings().media_max_bytes() + 16;
-    let fetched = match app.hub.sidecar.clients.cdn().download(&source, limit, &spooled.0, &admit).await {
+    let fetched = match app.hub.sidecar.clients.cdn().download(&source, limit, &spooled, &admit).await {
         Ok(fetched) => fetched,
         Err(error) => return Ok(refused(&error)),
     };
-    let unusable = |error: std::io::Error| ContractError::new(ErrorKind::StoreFailed, error.to_string());
-    let file = tokio::fs::File::open(&spooled.0).await.map_err(unusable)?;
+    let file = tokio::fs::File::open(&spooled).await.map_err(unusable)?;
     let pieces =
         futures_util::stream::unfold((ReaderStream::new(file), spooled, taken), |(mut pieces, spooled, taken)| async {
             let piece = futures_util::StreamExt::next(&mut pieces).await?;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::admin;
 use super::super::caller::Role;
+use super::super::connections::LoginView;
 use super::super::http::Failure;
 use super::super::hub::Hub;
 use crate::contract::{ContractError, ErrorKind, LoginStartParams, LoginState};
@@ -42,28 +43,20 @@ pub async fn begin(hub: &Hub) -> Result<String, Failure> {
 pub async fn status(hub: &Hub, base: &str, qrcode: Option<String>, code: Option<String>) -> Result<String, Failure> {
     allowed(hub)?;
     let key = qrcode.unwrap_or_default();
-    let mut changes = hub.connections.changes();
     // Of an admin's login nobody without a token is told, or given one.
     let Some(before) = hub.connections.login_view(&key).filter(|view| view.of_client) else {
         return Ok(json!({ "ret": 0, "status": "expired" }).to_string());
     };
-    if let Some(code) = code.filter(|code| !code.is_empty()) {
-        hub.sidecar.logins.submit_code(&key, &code)?;
-        let _ = tokio::time::timeout(HOLD, async {
-            while hub.connections.login_view(&key).is_some_and(|view| view.version == before.version) {
-                let _ = changes.changed().await;
-            }
-        })
-        .await;
-    } else if before.state == LoginState::Waiting {
-        let _ = tokio::time::timeout(HOLD, async {
-            while hub.connections.login_view(&key).is_some_and(|view| view.state == LoginState::Waiting) {
-                let _ = changes.changed().await;
-            }
-        })
-        .await;
+    let code = code.filter(|code| !code.is_empty());
+    if let Some(code) = &code {
+        hub.sidecar.logins.submit_code(&key, code)?;
     }
-    let state = hub.connections.login_view(&key).map_or(LoginState::Expired, |view| view.state);
+    // A number is answered with what came of it, anything else once the code was scanned.
+    let fits = |view: &LoginView| match code {
+        Some(_) => view.version != before.version,
+        None => view.state != LoginState::Waiting,
+    };
+    let state = hub.connections.login_when(&key, HOLD, fits).await.map_or(LoginState::Expired, |view| view.state);
     let status = match state {
         LoginState::Waiting | LoginState::Redirected => "wait",
         LoginState::Scanned => "scaned",

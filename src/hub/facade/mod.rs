@@ -107,16 +107,12 @@ fn base_of(app: &App, headers: &HeaderMap) -> String {
 /// A failure as iLink says it. Who only looks at the body finds the same there.
 fn refused(failure: Failure) -> Response {
     let message = failure.message();
-    let (status, ret) = match &failure {
-        Failure::Unauthorized => (StatusCode::UNAUTHORIZED, UNKNOWN),
-        Failure::TooManyGuesses => (StatusCode::TOO_MANY_REQUESTS, UNKNOWN),
+    let ret = match &failure {
         Failure::Contract(error) => return of_contract(error),
-        Failure::Bad(_) => (StatusCode::BAD_REQUEST, REFUSED),
-        Failure::NotFound(_) => (StatusCode::NOT_FOUND, REFUSED),
-        Failure::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, REFUSED),
-        Failure::TooSlow => (StatusCode::REQUEST_TIMEOUT, REFUSED),
+        Failure::Unauthorized | Failure::TooManyGuesses => UNKNOWN,
+        _ => REFUSED,
     };
-    (status, axum::Json(json!({ "ret": ret, "errcode": ret, "errmsg": message }))).into_response()
+    (failure.status(), axum::Json(json!({ "ret": ret, "errcode": ret, "errmsg": message }))).into_response()
 }
 
 fn of_contract(error: &ContractError) -> Response {

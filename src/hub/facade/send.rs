@@ -10,13 +10,14 @@ use super::super::session::Session;
 use super::REFUSED;
 use super::wire::{self, Source};
 use crate::contract::{AccountId, ContractError, SendResult, SendStatus, SendTypingParams};
-use crate::outbound::WireItem;
+use crate::outbound::{WireItem, row_of};
 use crate::service::WireSend;
+use ilink::item_type;
 
 /// Ids of messages that the hub has taken over begin here: WeChat's are smaller.
 const HELD_FROM: u64 = 9_000_000_000_000_000_000;
 /// Items of tool progress: worth less than an answer.
-const TOOL_ITEMS: [i64; 2] = [11, 12];
+const TOOL_ITEMS: [i64; 2] = [item_type::TOOL_CALL_START, item_type::TOOL_CALL_RESULT];
 /// People whose ids contain one another's that are looked at.
 const ALIKE: u32 = 100;
 /// The most items of one message.
@@ -79,7 +80,7 @@ pub async fn message(hub: &Arc<Hub>, session: Arc<Session>, body: &Value) -> Res
 }
 
 fn answer(sent: &SendResult) -> Value {
-    let of_hub = || sent.queue_id.as_deref()?.strip_prefix('q')?.parse::<u64>().ok().map(|row| HELD_FROM + row);
+    let of_hub = || Some(HELD_FROM + row_of(sent.queue_id.as_deref()?)?.unsigned_abs());
     let id = match sent.status {
         SendStatus::Sent => sent.message_ids.last().and_then(|id| id.parse::<u64>().ok()),
         SendStatus::Held => of_hub(),

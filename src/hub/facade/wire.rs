@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn shown(wire: &str, base: &str, seal: &Seal) -> Box<RawValue> {
-        let row = RoutedRow { routed: 1, account_id: "b".into(), peer: "ann".into(), key: 7, wire: wire.to_owned() };
+        let row = RoutedRow { routed: 1, peer: "ann".into(), key: 7, wire: wire.to_owned() };
         for_client(&row, base, seal)
     }
 

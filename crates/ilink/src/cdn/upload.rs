@@ -85,18 +85,7 @@ impl Cdn {
             let unreadable = |error: std::io::Error| CdnError::file(file, error);
             let open = tokio::fs::File::open(file).await.map_err(unreadable)?;
             let size = open.metadata().await.map_err(unreadable)?.len();
-            let pieces = futures_util::stream::unfold(open, |mut open| async move {
-                let mut piece = vec![0; PIECE];
-                match tokio::io::AsyncReadExt::read(&mut open, &mut piece).await {
-                    Ok(0) => None,
-                    Ok(read) => {
-                        piece.truncate(read);
-                        Some((Ok(piece), open))
-                    }
-                    Err(error) => Some((Err(error), open)),
-                }
-            });
-            let sent = self.put(url.clone(), size, reqwest::Body::wrap_stream(pieces));
+            let sent = self.put(url.clone(), size, open.into());
             // Nobody watches how it moves: the whole of it has the time that one stall may take, and a second for each 64 KiB.
             let within = self.stalls.upload + Duration::from_secs(size >> 16);
             tokio::time::timeout(within, sent).await.map_err(|_| CdnError::stalled(within))?
